@@ -1,0 +1,48 @@
+# `make help` lists the targets. Each does its own set-up: .venv is made when it is absent and refreshed
+# when requirements-dev.txt is newer than it.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-core test-host check fix bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed here; give one with PYTHON=/path/to/python3")'
+	@test -x $(PY) && $(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	@echo "Setting up .venv; this takes a few minutes, once."
+	$(PY) -m pip install "$$(grep '^torch==' requirements-dev.txt)"
+	$(PY) -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+demo: $(READY) ## draw picture pairs with the bundled model; HOST=comfyui draws them through ComfyUI
+	$(PY) -m demo $(if $(HOST),--host $(HOST)) $(ARGS)
+
+test: $(READY) ## all tests; the host suite runs on the stand-in and on every ComfyUI that is found
+	@status=0; \
+	$(PY) -m pytest tests --ignore=tests/host $(ARGS) || status=1; \
+	$(PY) tests/run_hosts.py $(ARGS) || status=1; \
+	exit $$status
+
+test-core: $(READY) ## the tests of the method alone
+	$(PY) -m pytest tests/core $(ARGS)
+
+test-host: $(READY) ## the host suite alone
+	$(PY) tests/run_hosts.py $(ARGS)
+
+check: $(READY) ## lint, format and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pyright
+
+fix: $(READY) ## mend what lint and format can mend
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(READY) ## speed and memory against a plain batch, on the first ComfyUI that is found
+	$(PY) tests/run_hosts.py --script benchmarks/overhead.py $(ARGS)

@@ -1,0 +1,17 @@
+"""Prompt-to-Prompt for ComfyUI: change words of a prompt, keep the picture."""
+
+from comfy_api.latest import ComfyExtension, io
+
+WEB_DIRECTORY = "./web"
+
+
+class PromptToPrompt(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        from .nodes import demo_model, pair_conditioning, prompt_pair, split_pair, word_swap
+
+        files = (prompt_pair, pair_conditioning, word_swap, split_pair, demo_model)
+        return [node for file in files for node in file.NODES]
+
+
+async def comfy_entrypoint() -> ComfyExtension:
+    return PromptToPrompt()

@@ -1,0 +1,247 @@
+"""Train the demo model from nothing: `python -m demo.train all` (or vocabulary, decoder, unet, pack on their own).
+
+Scenes are drawn endlessly, so nothing is downloaded and no picture is seen twice. Each part resumes from its
+checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. Runs on a GPU when there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from . import vocabulary
+from .decoder import FACTOR, ThumbnailAutoencoder
+from .model import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
+from .scenes import draw, held_out, random_scene
+
+PIXELS = 256
+MIN_SNR = 5.0
+CAPTION_DROPOUT = 0.1
+
+
+# Data
+
+
+def scenes(seed: int) -> Iterator[tuple[Tensor, str]]:
+    """Endless pairs of a picture [3, 256, 256] in -1..1 and its caption, held-out captions left out."""
+    rng = random.Random(seed)
+    while True:
+        scene = random_scene(rng)
+        if not held_out(scene.caption):
+            pixels = np.asarray(draw(scene, PIXELS, supersample=1))
+            yield torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().div(127.5).sub(1), scene.caption
+
+
+def latent_statistics(autoencoder: ThumbnailAutoencoder, count: int = 1500) -> None:
+    """Fill the autoencoder's `mean` and `std` from `count` scenes."""
+    stream = scenes(seed=1)
+    thumbnails = torch.stack([F.avg_pool2d(next(stream)[0], FACTOR) for _ in range(count)])
+    mean = thumbnails.mean((0, 2, 3))
+    autoencoder.mean.copy_(mean)
+    autoencoder.std.copy_((thumbnails - mean.view(1, -1, 1, 1)).std())
+
+
+# One loop for both parts
+
+
+class Run:
+    """A resumable training run on a time budget: AdamW, warm-up, linear decay over the last 40 %, moving average."""
+
+    def __init__(self, modules: nn.ModuleDict, checkpoint: Path, minutes: float, rate: float, decay: float) -> None:
+        self.modules, self.checkpoint, self.minutes, self.rate, self.decay = modules, checkpoint, minutes, rate, decay
+        self.parameters = list(modules.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimizer = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=1e-2)
+        self.step, self.seconds = 0, 0.0
+        if checkpoint.exists():
+            state = torch.load(checkpoint, map_location=self.parameters[0].device, weights_only=True)
+            modules.load_state_dict(state["modules"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
+
+    def train(self, loss_of_step: Callable[[int], Tensor], name: str) -> None:
+        bar = tqdm(total=self.minutes, initial=self.seconds / 60, desc=name, unit="min", bar_format=_BAR)
+        saved = time.time()
+        started = saved - self.seconds
+        smooth = 0.0
+        while self.seconds < self.minutes * 60:
+            smooth = 0.98 * smooth + 0.02 * self._one_step(loss_of_step(self.step))
+            before, self.seconds = self.seconds, time.time() - started
+            bar.update((self.seconds - before) / 60)
+            bar.set_postfix(step=self.step, loss=f"{smooth:.4f}", refresh=False)
+            if time.time() - saved > 300:
+                self.save()
+                saved = time.time()
+        self.save()
+        bar.close()
+
+    def _one_step(self, loss: Tensor) -> float:
+        fraction = self.seconds / (self.minutes * 60)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * min(1, (self.step + 1) / 200) * min(1, max(0.01, (1 - fraction) / 0.4))
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(self.decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
+        return loss.item()
+
+    def save(self) -> None:
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "modules": self.modules.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.checkpoint)
+
+
+_BAR = "{desc}: {n:.1f}/{total:.0f} min |{bar}| {postfix}"
+
+
+def averaged(modules: nn.ModuleDict, checkpoint: Path) -> nn.ModuleDict:
+    """The modules with the moving average of their checkpoint as weights."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    modules.load_state_dict(state["modules"])
+    with torch.no_grad():
+        for parameter, value in zip(modules.parameters(), state["average"], strict=True):
+            parameter.copy_(value)
+    return modules.eval()
+
+
+# Decoder
+
+
+def decoder_modules() -> nn.ModuleDict:
+    return nn.ModuleDict({"autoencoder": ThumbnailAutoencoder()})
+
+
+def train_decoder(work: Path, minutes: float, device: torch.device, batch: int = 16, crop: int = 128) -> None:
+    """L1 and MSE on pixels and L1 on their gradients, from thumbnails with a little noise."""
+    modules = decoder_modules()
+    latent_statistics(modules["autoencoder"])
+    modules.to(device, memory_format=torch.channels_last)
+    run = Run(modules, work / "decoder.pt", minutes, rate=1.5e-3, decay=0.998)
+    stream = scenes(seed=10_000 + run.step)
+    corner = random.Random(run.step)
+
+    def cropped() -> Tensor:
+        picture = next(stream)[0]
+        top, left = (8 * corner.randrange((PIXELS - crop) // 8 + 1) for _ in range(2))
+        return picture[:, top : top + crop, left : left + crop]
+
+    def loss_of_step(step: int) -> Tensor:
+        x = torch.stack([cropped() for _ in range(batch)]).to(device)
+        with torch.no_grad():
+            z = modules["autoencoder"].encode(x)
+        z = z + torch.rand(batch, 1, 1, 1, device=device) * 0.12 * torch.randn_like(z)
+        with _autocast(device):
+            y = modules["autoencoder"].decode(z.contiguous(memory_format=torch.channels_last))
+        y = y.float()
+        edges = F.l1_loss(y.diff(dim=-1), x.diff(dim=-1)) + F.l1_loss(y.diff(dim=-2), x.diff(dim=-2))
+        return F.l1_loss(y, x) + 2 * F.mse_loss(y, x) + 0.5 * edges
+
+    run.train(loss_of_step, "decoder")
+
+
+# U-Net and text encoder
+
+
+def unet_modules() -> nn.ModuleDict:
+    size = len(CLIPTokenizer.from_pretrained(TOKENIZER))
+    unet = UNet2DConditionModel(**unet_config())
+    return nn.ModuleDict({"unet": unet, "text": CLIPTextModel(CLIPTextConfig(**text_config(size)))})
+
+
+def train_unet(work: Path, minutes: float, device: torch.device, batch: int = 32) -> None:
+    """Noise prediction with min-SNR weighting (Hang et al. 2023, gamma 5), timesteps stratified over the batch."""
+    tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER)
+    autoencoder = ThumbnailAutoencoder()
+    latent_statistics(autoencoder)
+    modules = unet_modules()
+    modules["unet"].set_attn_processor(AttnProcessor())  # faster than the fused one for training on a CPU
+    modules.to(device, memory_format=torch.channels_last).train()
+    run = Run(modules, work / "unet.pt", minutes, rate=1.5e-3, decay=0.999)
+    stream = scenes(seed=20_000 + run.step)
+    schedule = alphas_cumprod().to(device)
+
+    def loss_of_step(step: int) -> Tensor:
+        pictures, captions = zip(*(next(stream) for _ in range(batch)), strict=True)
+        z = autoencoder.encode(torch.stack(pictures)).to(device)
+        captions = ["" if random.random() < CAPTION_DROPOUT else c for c in captions]
+        ids = tokenizer(captions, padding="max_length", max_length=TOKENS, return_tensors="pt").input_ids
+        t = ((torch.randperm(batch) + torch.rand(batch)) * (TRAIN_STEPS / batch)).long().to(device)
+        signal = schedule[t].view(-1, 1, 1, 1)
+        noise = torch.randn_like(z)
+        noisy = (signal.sqrt() * z + (1 - signal).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        with _autocast(device):
+            context = modules["text"](ids.to(device)).last_hidden_state
+            predicted = modules["unet"](noisy, t, context).sample
+        snr = schedule[t] / (1 - schedule[t])
+        weight = snr.clamp(max=MIN_SNR) / snr
+        return (weight * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
+
+    run.train(loss_of_step, "unet")
+
+
+def _autocast(device: torch.device) -> AbstractContextManager[None]:
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+# Weights
+
+
+def pack(work: Path, target: Path = WEIGHTS) -> None:
+    """Write the averaged weights of every part as one fp16 safetensors file."""
+    parts = averaged(unet_modules(), work / "unet.pt"), averaged(decoder_modules(), work / "decoder.pt")
+    weights: dict[str, Tensor] = {}
+    for modules in parts:
+        for name, value in modules.state_dict().items():
+            if value.is_floating_point():
+                weights[name] = value.half().contiguous()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, target, metadata={"format": "pt", "model": "p2p-demo"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["all", "vocabulary", "decoder", "unet", "pack"])
+    parser.add_argument("--work", type=Path, default=Path("demo/checkpoints"), help="folder of the checkpoints")
+    parser.add_argument("--decoder-minutes", type=float, default=20, help="time budget of the decoder, all sittings")
+    parser.add_argument("--unet-minutes", type=float, default=240, help="time budget of the U-Net, all sittings")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    chosen = parser.parse_args()
+    device = torch.device(chosen.device)
+    if chosen.part in ("all", "vocabulary"):
+        vocabulary.write(TOKENIZER)
+    if chosen.part in ("all", "decoder"):
+        train_decoder(chosen.work, chosen.decoder_minutes, device)
+    if chosen.part in ("all", "unet"):
+        train_unet(chosen.work, chosen.unet_minutes, device)
+    if chosen.part in ("all", "pack"):
+        pack(chosen.work)
+
+
+if __name__ == "__main__":
+    main()

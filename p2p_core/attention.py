@@ -1,0 +1,122 @@
+"""Edits of attention in value space (paper sections 3.1 and 3.2; docs/adr/0004).
+
+With A_s, A_e the softmax maps of source and edit, an edited cross-attention is A* = A_s·W_s + A_e·diag(w_e), so
+A*·V_e = A_s·(W_s V_e) + A_e·(w_e ⊙ V_e): at most two calls of the host's own attention, no map is ever built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import P2PError
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""The host's attention: q [B, N, C], k [B, K, C], v [B, K, C] → [B, N, C], heads merged in C."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixing:
+    """How one edit's columns are made of attention.
+
+    from_source: W_s [T_s, T_e], what each edit column gets of the source's attention.
+    own: w_e [T_e], how much of its own attention each edit column keeps. Both float32.
+    """
+
+    from_source: Tensor
+    own: Tensor
+
+    def values(self, v: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The values for the source's map and for the edit's own map, either None where its weights are all 0.
+
+        v: [..., K, C], K a whole multiple of T_e and T_s: hosts repeat the columns of a prompt to match another
+        prompt's length, which leaves softmax attention as it is.
+        """
+        t_s, t_e = self.from_source.shape
+        k = v.shape[-2]
+        if k % t_s or k % t_e:
+            raise P2PError(
+                f"a conditioning of {t_e} tokens or a multiple, as its prompts have",
+                f"{k} key tokens",
+                "Connect the CONDITIONING of the same Prompt Pair to the sampler.",
+            )
+        mixed = own = None
+        if bool(self.from_source.any()):
+            weights = self.from_source.to(v.device)
+            mixed = (weights @ v[..., :t_e, :].float()).to(v.dtype)
+            mixed = mixed.repeat(*[1] * (v.ndim - 2), k // t_s, 1)
+        if bool(self.own.any()):
+            weights = self.own.to(v.device).repeat(k // t_e)[:, None]
+            own = (weights * v.float()).to(v.dtype)
+        return mixed, own
+
+
+@dataclass(frozen=True)
+class RowEdit:
+    """Batch row `row` is edited from batch row `source`."""
+
+    row: int
+    source: int
+    mixing: Mixing | None = None
+
+
+def edited_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[tuple[int, int, int]]:
+    """(row, its source row, edit prompt 1..E) of every edited row of a batch.
+
+    The batch is a sequence of equal parts, one for each entry of `paired` (conditional and unconditional halves);
+    in a paired part row r holds prompt r mod P of sample r div P. Parts that are not paired have no edited row.
+    """
+    rows, rest = divmod(batch, len(paired))
+    if rest or rows % prompts:
+        raise P2PError(
+            f"{prompts} rows a sample in each of {len(paired)} parts of the batch",
+            f"a batch of {batch}",
+            "Another node splits the batch; take it out, or put Prompt-to-Prompt after it.",
+        )
+    sources = [part * rows + r for part, is_pair in enumerate(paired) if is_pair for r in range(0, rows, prompts)]
+    return [(source + p, source, p) for source in sources for p in range(1, prompts)]
+
+
+def edit_cross(
+    q: Tensor, k: Tensor, v: Tensor, edits: Sequence[RowEdit], attend: Attend, attend_own: Attend | None = None
+) -> Tensor:
+    """Cross-attention with edited rows: one batched call, and one more for rows that keep some of their own map.
+
+    q: [B, N, C]; k, v: [B, K, C]; result [B, N, C]. Rows without an edit come out as `attend` alone gives them.
+    attend_own: for the second call, where `attend` carries what must be added only once.
+    """
+    gather = list(range(q.shape[0]))
+    values = list(v.unbind(0))
+    own_rows: list[int] = []
+    own_values: list[Tensor] = []
+    own_only: list[int] = []
+    for edit in edits:
+        if edit.mixing is None:
+            continue
+        mixed, own = edit.mixing.values(v[edit.row])
+        if mixed is None:
+            own_only.append(edit.row)
+            values[edit.row] = torch.zeros_like(v[edit.row]) if own is None else own
+            continue
+        gather[edit.row], values[edit.row] = edit.source, mixed
+        if own is not None:
+            own_rows.append(edit.row)
+            own_values.append(own)
+    if gather == list(range(q.shape[0])) and not own_only:
+        return attend(q, k, v)
+    out = attend(q[gather], k[gather], torch.stack(values))
+    if not own_rows:
+        return out
+    extra = (attend_own or attend)(q[own_rows], k[own_rows], torch.stack(own_values))
+    return out.index_add(0, torch.tensor(own_rows, device=out.device), extra)
+
+
+def edit_self(q: Tensor, k: Tensor, v: Tensor, edits: Sequence[RowEdit], attend: Attend) -> Tensor:
+    """Self-attention with the source's map in edited rows (paper section 3.2, "self-attention"): W_s = 1."""
+    gather = list(range(q.shape[0]))
+    for edit in edits:
+        gather[edit.row] = edit.source
+    return attend(q[gather], k[gather], v) if edits else attend(q, k, v)

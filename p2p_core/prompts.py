@@ -1,0 +1,197 @@
+"""Tokenised prompts: words, their columns on the key axis, and finding them by text. Torch-free."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from .errors import P2PError
+
+Kind = Literal["text", "special", "embedding"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token as the text encoder sees it; its place in the sequence is its column.
+
+    text: the vocabulary string without end mark (byte-level BPE letters), or the name of an embedding.
+    kind: `special` for start, end and padding; `embedding` for a vector of a textual inversion.
+    ends_word: whether the word ends with this piece.
+    """
+
+    text: str
+    kind: Kind = "text"
+    ends_word: bool = True
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word, a punctuation mark or an embedding, with the columns of its tokens."""
+
+    text: str
+    columns: tuple[int, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A tokenised prompt: `text` as typed, its words in order, and T = `columns`, a whole number of chunks."""
+
+    text: str
+    words: tuple[Word, ...]
+    columns: int
+    chunk: int = 77
+
+    @property
+    def content(self) -> frozenset[int]:
+        """The columns that belong to words."""
+        return frozenset(c for word in self.words for c in word.columns)
+
+    def find(self, query: str) -> tuple[int, ...]:
+        """Columns of every occurrence of a word or phrase, or of the n-th one for `cat[2]`.
+
+        Case, spaces, punctuation around it and `(word:1.2)` brackets do not matter; parts of words do not match.
+        Raises P2PError with the prompt's words when it is not there.
+        """
+        phrase, nth = parse_query(query)
+        found = self._occurrences(phrase)
+        if not phrase or not found or (nth is not None and nth > len(found)):
+            raise self._missing(query, len(found))
+        chosen = found if nth is None else [found[nth - 1]]
+        return tuple(c for words in chosen for word in words for c in word.columns)
+
+    def has(self, query: str) -> bool:
+        """Whether `find` would succeed."""
+        phrase, nth = parse_query(query)
+        return bool(phrase) and len(self._occurrences(phrase)) >= (nth or 1)
+
+    def _occurrences(self, phrase: str) -> list[Sequence[Word]]:
+        found: list[Sequence[Word]] = []
+        start = 0
+        while start < len(self.words):
+            stop = self._match(start, phrase)
+            if stop:
+                found.append(self.words[start:stop])
+            start = stop or start + 1
+        return found
+
+    def _match(self, start: int, phrase: str) -> int | None:
+        rest = phrase
+        for i in range(start, len(self.words)):
+            text = self.words[i].text
+            if not rest.startswith(text):
+                return None
+            rest = rest[len(text) :]
+            if not rest:
+                return i + 1
+        return None
+
+    def _missing(self, query: str, count: int) -> P2PError:
+        words = ", ".join(word.text for word in self.words) or "none"
+        times = f" (it is there {count} time{'s' * (count != 1)})" if count else ""
+        return P2PError(
+            f"a word or phrase of the prompt {self.text!r}",
+            f"{query!r}{times}",
+            f"Use one of its words: {words}. The second of two equal words is written word[2].",
+        )
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """The source prompt and E edit prompts; P = 1 + E rows a sample."""
+
+    source: Prompt
+    edits: tuple[Prompt, ...]
+
+    def __post_init__(self) -> None:
+        if not self.edits:
+            raise P2PError("at least one edit prompt", "none", "Write the changed prompt into the edit field.")
+        for name, prompt in zip(["source", *["edit"] * len(self.edits)], self.prompts, strict=True):
+            if not prompt.words:
+                raise P2PError(
+                    f"a {name} prompt with at least one word", repr(prompt.text), f"Write a {name} prompt."
+                )
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        return (self.source, *self.edits)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(p.text for p in self.prompts)
+
+
+def split_edits(text: str) -> tuple[str, ...]:
+    """Edit prompts from one text field: several are separated by a line of three dashes."""
+    return tuple(part.strip() for part in re.split(r"(?m)^[ \t]*---[ \t]*$", text))
+
+
+def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
+    """A Prompt from the T tokens of a text encoder, T a whole number of chunks of `chunk`."""
+    if not pieces or len(pieces) % chunk:
+        raise P2PError(
+            f"a whole number of chunks of {chunk} tokens", f"{len(pieces)} tokens", "Use a CLIP text encoder."
+        )
+    words: list[Word] = []
+    open_word: list[tuple[int, Piece]] = []
+    for column, piece in enumerate(pieces):
+        if piece.kind == "special":
+            continue
+        open_word.append((column, piece))
+        if piece.ends_word:
+            words.append(_word(open_word))
+            open_word = []
+    if open_word:
+        words.append(_word(open_word))
+    return Prompt(text, tuple(words), len(pieces), chunk)
+
+
+def _word(pieces: Sequence[tuple[int, Piece]]) -> Word:
+    first = pieces[0][1]
+    text = first.text if first.kind == "embedding" else decode_bytes("".join(p.text for _, p in pieces))
+    return Word(normalise(text), tuple(column for column, _ in pieces), first.weight)
+
+
+# Text
+
+
+def normalise(text: str) -> str:
+    """How words are compared: composed characters, lower case, no white space."""
+    return "".join(unicodedata.normalize("NFC", text).lower().split())
+
+
+_NTH = re.compile(r"^(?P<phrase>.+)\[(?P<nth>[1-9]\d*)\]$", re.DOTALL)
+_WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTALL)
+
+
+def parse_query(query: str) -> tuple[str, int | None]:
+    """A word as a user writes it: `cat`, `cat[2]`, `red car`, `(cat:1.2)` → normalised phrase and which one."""
+    text, nth = query.strip(), None
+    match = _NTH.match(text)
+    if match:
+        text, nth = match["phrase"].strip(), int(match["nth"])
+    while match := _WEIGHTED.match(text):
+        text = match["phrase"].strip()
+    return normalise(text), nth
+
+
+@lru_cache(maxsize=1)
+def _byte_of_letter() -> dict[str, int]:
+    """Byte-level BPE writes each byte as one printable letter: the printable bytes stand for themselves, the
+    others are moved to 256 and up, in order."""
+    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    moved = [b for b in range(256) if b not in set(kept)]
+    return {chr(b): b for b in kept} | {chr(256 + i): b for i, b in enumerate(moved)}
+
+
+def decode_bytes(letters: str) -> str:
+    """Byte-level BPE letters as text; a string with other characters is returned as it is."""
+    table = _byte_of_letter()
+    if any(letter not in table for letter in letters):
+        return letters
+    return bytes(table[letter] for letter in letters).decode("utf-8", errors="replace")

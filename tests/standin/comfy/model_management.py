@@ -1,0 +1,5 @@
+"""How a run is stopped."""
+
+
+class InterruptProcessingException(BaseException):
+    pass

@@ -1,0 +1,104 @@
+"""A sampling: the guider, the calls it makes of the model, and the sampler around them."""
+
+import uuid
+
+import torch
+
+from .conds import CONDCrossAttn
+from .model_patcher import copied
+from .patcher_extension import WrappersMP, inside_wrappers
+from .utils import repeat_to_batch_size
+
+
+class KSamplerX0Inpaint:
+    """The model as sampler functions call it; outside the mask it keeps the latent."""
+
+    def __init__(self, model, sigmas):
+        self.inner_model, self.sigmas = model, sigmas
+
+    def __call__(self, x, sigma, denoise_mask, model_options, seed=None):
+        mask = 1.0 if denoise_mask is None else denoise_mask
+        x = x * mask + (self.latent_image + self.noise * sigma[:, None, None, None]) * (1 - mask)
+        out = self.inner_model(x, sigma, model_options=model_options, seed=seed)
+        return out * mask + self.latent_image * (1 - mask)
+
+
+class KSAMPLER:
+    def __init__(self, sampler_function, extra_options, inpaint_options):
+        self.sampler_function = sampler_function
+        self.extra_options, self.inpaint_options = extra_options, inpaint_options
+
+    def sample(
+        self, model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar
+    ):
+        model = KSamplerX0Inpaint(model_wrap, sigmas)
+        model.latent_image, model.noise = latent_image, noise
+        extra_args["denoise_mask"] = denoise_mask
+        start = noise * sigmas[0] + latent_image
+        return self.sampler_function(model, start, sigmas, extra_args=extra_args, **self.extra_options)
+
+
+class CFGGuider:
+    def __init__(self, model_patcher, positive, negative, cfg):
+        self.model_patcher, self.model_options, self.cfg = model_patcher, model_patcher.model_options, cfg
+        self.original_conds = {"positive": entries(positive), "negative": entries(negative)}
+
+    def sample(self, noise, latent_image, sampler, sigmas, denoise_mask=None, seed=None):
+        self.conds = {name: [dict(entry) for entry in list_] for name, list_ in self.original_conds.items()}
+        own = self.model_options
+        try:
+            self.model_options = copied(own)
+            self.model_options["transformer_options"]["wrappers"] = copied(self.model_patcher.wrappers)
+            run = inside_wrappers(WrappersMP.OUTER_SAMPLE, self.outer_sample, self, self.model_options)
+            return run(noise, latent_image, sampler, sigmas, denoise_mask, None, True, seed)
+        finally:
+            self.model_options = own
+
+    def outer_sample(self, noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed):
+        if denoise_mask is not None:
+            mask = torch.nn.functional.interpolate(denoise_mask, noise.shape[2:], mode="bilinear")
+            denoise_mask = repeat_to_batch_size(mask, noise.shape[0])
+        for entry in self.conds["positive"] + self.conds["negative"]:
+            entry["model_conds"] = {**entry["model_conds"], "c_crossattn": CONDCrossAttn(entry["cross_attn"])}
+        options = copied(self.model_options)
+        options["transformer_options"]["sample_sigmas"] = sigmas
+        run = inside_wrappers(WrappersMP.SAMPLER_SAMPLE, sampler.sample, sampler, options)
+        extra_args = {"model_options": options, "seed": seed}
+        return run(self, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+
+    def __call__(self, x, timestep, model_options, seed=None):
+        conds = [self.conds["positive"], self.conds["negative"] if self.cfg != 1 else []]
+        cond, uncond = calc_cond_batch(self.model_patcher.model, conds, x, timestep, model_options)
+        return uncond + (cond - uncond) * self.cfg
+
+
+def entries(conditioning):
+    return [{"model_conds": {}, **more, "cross_attn": c, "uuid": uuid.uuid4()} for c, more in conditioning]
+
+
+def calc_cond_batch(model, conds, x, timestep, model_options):
+    """A prediction for each list of entries; entries that fit together are one call of the model, the last first."""
+    waiting = [
+        (i, entry["uuid"], processed(entry, len(x))) for i, list_ in enumerate(conds) for entry in list_
+    ]
+    sums = [torch.zeros_like(x) for _ in conds]
+    while waiting:
+        first = waiting[0][2]
+        call = [chunk for chunk in waiting if fit(chunk[2], first)][::-1]
+        waiting = [chunk for chunk in waiting if not fit(chunk[2], first)]
+        which, uuids, parts = (list(column) for column in zip(*call, strict=True))
+        c = {key: parts[0][key].concat([part[key] for part in parts[1:]]) for key in first}
+        of_call = {"cond_or_uncond": which, "uuids": uuids, "sigmas": timestep}
+        c["transformer_options"] = {**model_options["transformer_options"], **of_call}
+        output = model.apply_model(torch.cat([x] * len(call)), torch.cat([timestep] * len(call)), **c)
+        for i, part in zip(which, output.chunk(len(call)), strict=True):
+            sums[i] += part / len(conds[i])
+    return sums
+
+
+def processed(entry, batch):
+    return {key: cond.process_cond(batch_size=batch) for key, cond in entry["model_conds"].items()}
+
+
+def fit(a, b):
+    return a.keys() == b.keys() and all(a[key].can_concat(b[key]) for key in a)

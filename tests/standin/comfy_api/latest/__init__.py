@@ -1,0 +1,7 @@
+"""A stand-in for the part of ComfyUI's contract that the pack uses."""
+
+from . import io as io
+
+
+class ComfyExtension:
+    pass
