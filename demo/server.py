@@ -1,4 +1,4 @@
-"""A ComfyUI server of one's own: started in a folder that is thrown away, driven over HTTP, always stopped."""
+"""A ComfyUI server of one's own: started in a throw-away folder, driven over HTTP, always stopped."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,34 +58,29 @@ class Server:
         entry = self.run(workflow, timeout)
         if trouble := trouble_of(entry):
             raise ServerError(f"The workflow failed: {trouble}")
-        outputs: dict[str, Any] = entry["outputs"]
-        return {name: [self.get("/view", **i) for i in out.get("images", [])] for name, out in outputs.items()}
+        shown = {name: output.get("images", []) for name, output in entry["outputs"].items()}
+        return {name: [self.get("/view", **place) for place in places] for name, places in shown.items()}
 
     def run(self, workflow: Workflow, timeout: float = RUN_TIMEOUT) -> dict[str, Any]:
         """Queue a workflow and wait for its entry in the history, whether it went well or not."""
         body = json.dumps({"prompt": workflow, "client_id": uuid.uuid4().hex}).encode()
-        request = urllib.request.Request(
-            self._address("/prompt", {}), body, {"Content-Type": "application/json"}
-        )
-        name: str = json.loads(self._open(request))["prompt_id"]
-        return self._until(lambda: self.get_json(f"/history/{name}").get(name), "finish the workflow", timeout)
+        headers = {"Content-Type": "application/json"}
+        reply = self._open(urllib.request.Request(self._address("/prompt", {}), body, headers))
+        name: str = json.loads(reply)["prompt_id"]
+        entry = self._until(lambda: self.get_json(f"/history/{name}").get(name), "finish", timeout)
+        return dict(entry)
 
     def wait_until_up(self, timeout: float = START_TIMEOUT) -> None:
-        self._until(self._is_up, "answer", timeout)
+        self._until(lambda: self.get("/system_stats"), "answer", timeout)
 
-    def _is_up(self) -> bool:
-        try:
-            return bool(self.get("/system_stats"))
-        except (OSError, ServerError):
-            return False
-
-    def _until(self, answer: Any, what: str, timeout: float) -> Any:
+    def _until(self, answer: Callable[[], Any], what: str, timeout: float) -> Any:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise ServerError(f"ComfyUI ended with code {self.process.returncode}.{self._tail()}")
-            if result := answer():
-                return result
+            with suppress(OSError):  # not up yet, or too busy to answer
+                if result := answer():
+                    return result
             time.sleep(0.2)
         raise ServerError(f"ComfyUI did not {what} within {timeout:.0f} s.{self._tail()}")
 
@@ -110,8 +105,8 @@ def comfy_server(
 ) -> Iterator[Server]:
     """A server of that ComfyUI with the pack linked into its custom_nodes, and no other pack.
 
-    Its models, input, output, user data and database are in a folder of its own: nothing of the user's is read
-    or written. None for `pack` starts it bare.
+    Its models, input, output, user data and database are in a folder of its own: nothing of the user's is
+    written. None for `pack` starts it bare.
     """
     with tempfile.TemporaryDirectory(prefix="p2p-comfyui-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -120,11 +115,16 @@ def comfy_server(
         if pack is not None:
             (folder / "custom_nodes" / LINK).symlink_to(pack.resolve(), target_is_directory=True)
         port = _free_port()
+        command = _command(install, folder, port, bare=pack is None)
         with (folder / "server.log").open("wb") as log:
             process = subprocess.Popen(
-                _command(install, folder, port, bare=pack is None),
-                cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                command,
+                cwd=folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         try:
             server = Server(f"http://127.0.0.1:{port}", folder, process)
             server.wait_until_up(timeout)
@@ -143,9 +143,10 @@ def trouble_of(entry: Mapping[str, Any]) -> str:
 
 
 def _command(install: ComfyInstall, folder: Path, port: int, bare: bool) -> list[str]:
+    database = f"sqlite:///{folder / 'user' / 'comfyui.db'}"
     command = [str(install.python), str(install.path / "main.py"), "--cpu"]
     command += ["--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch"]
-    command += ["--base-directory", str(folder), "--database-url", f"sqlite:///{folder / 'user' / 'comfyui.db'}"]
+    command += ["--base-directory", str(folder), "--database-url", database]
     command += ["--disable-api-nodes", "--disable-all-custom-nodes"]
     return command if bare else [*command, "--whitelist-custom-nodes", LINK]
 

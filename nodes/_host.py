@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import comfy.utils
 from comfy.ldm.modules.attention import BasicTransformerBlock, optimized_attention
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..p2p_core.attention import RowEdit, edit_cross, edit_self, edited_rows
 from ..p2p_core.errors import P2PError, naming
@@ -22,7 +21,7 @@ from ..p2p_core.layers import Layer
 from ..p2p_core.plan import EditPlan, TokenEdit
 from ..p2p_core.prompts import PromptSet
 from ._noise import paired_sampler
-from ._pairing import pair_of, without_guard
+from ._pairing import ids_kept_apart, paired_ids, per_row, rows_of_pairs
 
 KEY = "p2p"
 PLAN = "p2p.plan"
@@ -52,8 +51,9 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
 
 def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
     """The transformer blocks of a MODEL that attend to text, by the host's names. Raises P2PError without any."""
-    modules = model.model.diffusion_model.named_modules()
-    names = [name for name, m in modules if isinstance(m, BasicTransformerBlock) and m.attn2 is not None]
+    unet = getattr(model.model, "diffusion_model", nn.Identity())
+    blocks = [(name, m) for name, m in unet.named_modules() if isinstance(m, BasicTransformerBlock)]
+    names = [name for name, block in blocks if block.attn2 is not None]
     layers = tuple(layer for name in names if (layer := _layer(name)) is not None)
     if not layers:
         raise P2PError(
@@ -79,10 +79,10 @@ def _layer(name: str) -> Layer | None:
 
 
 class Run:
-    """State of one sampling: the plan, which chunks are paired, and the progress of the current model call."""
+    """State of one sampling: its plan, the ids of the conditionings that are edited, the progress of the current call."""
 
-    def __init__(self, plan: EditPlan, paired: frozenset[Any], model_sampling: Any) -> None:
-        self.plan, self.paired, self.model_sampling = plan, paired, model_sampling
+    def __init__(self, plan: EditPlan, samples: int, edited: frozenset[Any], model_sampling: Any) -> None:
+        self.plan, self.samples, self.edited, self.model_sampling = plan, samples, edited, model_sampling
         self._progress: tuple[Any, float] = (None, 0.0)
 
     @property
@@ -99,8 +99,14 @@ class Run:
 
     def rows(self, batch: int, options: dict[str, Any]) -> list[tuple[int, int, int]]:
         """`edited_rows` of one call of a layer; the host names the conditioning of each part of the batch."""
-        with naming(SAMPLING):
-            return edited_rows(batch, [uuid in self.paired for uuid in options["uuids"]], self.prompts)
+        edited = [name in self.edited for name in options["uuids"]]
+        if batch != len(edited) * self.samples * self.prompts:
+            raise P2PError(
+                f"{self.prompts} rows for each of {self.samples} samples in each of {len(edited)} parts of the batch",
+                f"a batch of {batch}",
+                "Another node cuts the pictures or the batch into pieces (HyperTile, context windows); take it out.",
+            )
+        return edited_rows(batch, edited, self.prompts)
 
 
 def progress_of(model_sampling: Any, sigma: float) -> float:
@@ -121,110 +127,77 @@ def sample_pair(
 ) -> Tensor:  # fmt: skip
     """OUTER_SAMPLE wrapper: B samples in, P·B rows out; row r holds prompt r mod P of sample r div P."""
     guider = executor.class_obj
-    plan = guider.model_options["transformer_options"][PLAN]
+    conds, options = guider.conds, guider.model_options
+    plan = options["transformer_options"][PLAN]
     prompts, samples = len(plan.prompts.prompts), noise.shape[0]
     with naming(SAMPLING):
         if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
             raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
-        paired, guider.conds = _paired_conds(guider.conds, plan.prompts, samples)
-    run = Run(plan, paired, guider.model_patcher.get_model_object("model_sampling"))
-    _install(run, guider)
-    if denoise_mask is not None:
-        denoise_mask = comfy.utils.repeat_to_batch_size(denoise_mask, samples).repeat_interleave(prompts, dim=0)
+        in_rows = rows_of_pairs(conds, plan.prompts, samples)
+        run = Run(plan, samples, paired_ids(conds), guider.model_patcher.get_model_object("model_sampling"))
+        patched = _with_patches(options, run, cross_attention_layers(guider.model_patcher))
     noise, latent_image = (t.repeat_interleave(prompts, dim=0) for t in (noise, latent_image))
+    if denoise_mask is not None:
+        denoise_mask = per_row(denoise_mask if denoise_mask.ndim > 2 else denoise_mask[None], samples, prompts)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
-    return executor(noise, latent_image, paired_sampler(sampler, prompts), sigmas, denoise_mask, *rest, **kwargs)
+    guider.conds, guider.model_options = in_rows, patched
+    try:
+        return executor(noise, latent_image, paired_sampler(sampler, prompts), sigmas, denoise_mask, *rest, **kwargs)
+    finally:
+        guider.conds, guider.model_options = conds, options
 
 
-def _paired_conds(
-    conds: dict[str, list[dict[str, Any]]], prompts: PromptSet, samples: int
-) -> tuple[frozenset[Any], dict[str, list[dict[str, Any]]]]:
-    """The ids of the paired entries, and all entries with rows in the order of the paired latent."""
-    paired: set[Any] = set()
-    ordered: dict[str, list[dict[str, Any]]] = {}
-    for name, entries in conds.items():
-        pairs = [pair_of(entry) for entry in entries]
-        if name == "positive" and not all(pairs) or any(pairs) and not all(pairs):
-            raise _unpaired(name)
-        for pair, entry in zip(pairs, entries, strict=True):
-            if pair is not None:
-                _require_prompts(prompts, pair.rows, pair.texts)
-                paired.add(entry["uuid"])
-        ordered[name] = [
-            _per_sample(entry, samples, len(prompts.prompts)) if pair is None else without_guard(entry)
-            for pair, entry in zip(pairs, entries, strict=True)
-        ]
-    return frozenset(paired), ordered
+# The options of one sampling
 
 
-def _per_sample(entry: dict[str, Any], samples: int, prompts: int) -> dict[str, Any]:
-    """An unpaired entry; tensors with one row a sample get one a row."""
-    if samples == 1:
-        return entry
-    return {
-        key: value.repeat_interleave(prompts, dim=0)
-        if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == samples
-        else value
-        for key, value in entry.items()
-    }
+def _with_patches(options: dict[str, Any], run: Run, layers: tuple[Layer, ...]) -> dict[str, Any]:
+    """Copies of the options with each attention patch over the one that stands in its place.
+
+    A patch takes the key that the host would find: a block's own where another pack has put something there, else that
+    of all blocks of the number, so that a node which replaces it for a pass of its own (PAG) still can.
+    """
+    transformer = dict(options["transformer_options"])
+    replace = {name: dict(patches) for name, patches in transformer.get("patches_replace", {}).items()}
+    for name, make in (("attn1", _self_patch), ("attn2", _cross_patch)):
+        patches = replace.setdefault(name, {})
+        keys = [(layer.stage, layer.number, layer.index) for layer in layers]
+        for key in dict.fromkeys(key if key in patches else key[:2] for key in keys):
+            patches[key] = make(run, patches.get(key))
+    wrappers = dict(transformer.get("wrappers", {}))
+    wrappers[WrappersMP.SAMPLER_SAMPLE] = {**wrappers.get(WrappersMP.SAMPLER_SAMPLE, {}), KEY: [ids_kept_apart]}
+    return {**options, "transformer_options": {**transformer, "patches_replace": replace, "wrappers": wrappers}}
 
 
-def _unpaired(name: str) -> P2PError:
-    return P2PError(
-        f"a paired CONDITIONING on the sampler's {name} input",
-        "a plain one",
-        "Connect the CONDITIONING of Prompt Pair (or Pair Conditioning) to the sampler.",
-    )
-
-
-def _require_prompts(prompts: PromptSet, rows: int, texts: tuple[str, ...] | None) -> None:
-    if rows != len(prompts.prompts) or (texts is not None and texts != prompts.texts):
-        raise P2PError(
-            f"a CONDITIONING of the prompts of the MODEL, {' → '.join(map(repr, prompts.texts))}",
-            " → ".join(map(repr, texts)) if texts else f"one of {rows} prompts",
-            "Connect the sampler's CONDITIONING and the MODEL's nodes to the same Prompt Pair.",
-        )
-
-
-# Attention patches
-
-
-def _install(run: Run, guider: Any) -> None:
-    """Put the patches into the options of this run, each over the patch that stands in its place."""
-    options = guider.model_options["transformer_options"]
-    replace: dict[str, dict[tuple[Any, ...], Patch]] = {k: dict(v) for k, v in options.get("patches_replace", {}).items()}
-    for layer in cross_attention_layers(guider.model_patcher):
-        key = (layer.stage, layer.number, layer.index)
-        for name, make in (("attn1", _self_patch), ("attn2", _cross_patch)):
-            patches = replace.setdefault(name, {})
-            patches[key] = make(run, layer, patches.get(key) or patches.get(key[:2]))
-    options["patches_replace"] = replace
-
-
-def _cross_patch(run: Run, layer: Layer, previous: Patch | None) -> Patch:
+def _cross_patch(run: Run, previous: Patch | None) -> Patch:
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        progress = run.progress(extra_options["sigmas"])
-        rows = run.rows(q.shape[0], extra_options)
-        edits = [RowEdit(row, source, run.plan.mixing(p, layer, progress)) for row, source, p in rows]
+        layer, progress = _layer_of(extra_options), run.progress(extra_options["sigmas"])
         attend = _attention(extra_options)
-        if previous is None:
-            return edit_cross(q, k, v, edits, attend)
-        return edit_cross(q, k, v, edits, lambda q, k, v: previous(q, k, v, extra_options), attend)
+        with naming(SAMPLING):
+            rows = run.rows(q.shape[0], extra_options)
+            edits = [RowEdit(row, source, run.plan.mixing(p, layer, progress)) for row, source, p in rows]
+            if previous is None:
+                return edit_cross(q, k, v, edits, attend)
+            return edit_cross(q, k, v, edits, lambda q, k, v: previous(q, k, v, extra_options), attend)
 
     return patch
 
 
-def _self_patch(run: Run, layer: Layer, previous: Patch | None) -> Patch:
+def _self_patch(run: Run, previous: Patch | None) -> Patch:
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        active = run.plan.self_attention(layer, run.progress(extra_options["sigmas"]))
-        rows = run.rows(q.shape[0], extra_options) if active else []
+        active = run.plan.self_attention(_layer_of(extra_options), run.progress(extra_options["sigmas"]))
+        with naming(SAMPLING):
+            rows = run.rows(q.shape[0], extra_options) if active else []
         edits = [RowEdit(row, source) for row, source, _ in rows]
         if previous is None:
             return edit_self(q, k, v, edits, _attention(extra_options))
         return edit_self(q, k, v, edits, lambda q, k, v: previous(q, k, v, extra_options))
 
     return patch
+
+
+def _layer_of(extra_options: dict[str, Any]) -> Layer:
+    return Layer(*extra_options["block"], extra_options["block_index"])
 
 
 def _attention(extra_options: dict[str, Any]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -235,4 +208,3 @@ def _attention(extra_options: dict[str, Any]) -> Callable[[Tensor, Tensor, Tenso
         return optimized_attention(q, k, v, heads, attn_precision=precision, transformer_options=extra_options)
 
     return attend
-

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler, default_noise_sampler
-from comfy.samplers import KSAMPLER
 from torch import Tensor
 
 NoiseSampler = Callable[[Any, Any], Tensor]
 
 
 def paired_sampler(sampler: Any, prompts: int) -> Any:
-    """The sampler with equal draws for the `prompts` rows of each sample; others come back as they are."""
+    """The sampler with equal draws for the `prompts` rows of each sample; one of another kind comes back as it is."""
     function = getattr(sampler, "sampler_function", None)
-    if function is None or "noise_sampler" not in inspect.signature(function).parameters:
+    if function is None:
         return sampler
+    takes_noise = _takes_noise(function, sampler.extra_options)
+    inpaints_on_noise = sampler.inpaint_options.get("random", False)
 
     @functools.wraps(function)
     def paired(model: Any, x: Tensor, sigmas: Tensor, extra_args: Any = None, **options: Any) -> Tensor:
-        if options.get("noise_sampler") is None:
-            seed = (extra_args or {}).get("seed")
+        seed = (extra_args or {}).get("seed")
+        if inpaints_on_noise:
+            model = _with_equal_noise(model, prompts, seed)
+        if takes_noise and options.get("noise_sampler") is None:
             options["noise_sampler"] = _repeated(_own_noise(function, x[::prompts], sigmas, seed), prompts)
-        return function(model, x, sigmas, extra_args=extra_args, **options)
+        before = _random_state(x.device)
+        result = function(model, x, sigmas, extra_args=extra_args, **options)
+        if not torch.equal(before, _random_state(x.device)):
+            logging.warning(
+                "Prompt-to-Prompt: the sampler %s drew noise of its own, not the same for source and edit. "
+                "Use another sampler, or take the random churn out of its settings.",
+                function.__name__,
+            )
+        return result
 
-    return KSAMPLER(paired, sampler.extra_options, sampler.inpaint_options)
+    equal = copy.copy(sampler)
+    equal.sampler_function = paired
+    return equal
+
+
+def _takes_noise(function: Callable[..., Any], options: dict[str, Any]) -> bool:
+    """Whether the function can be given a `noise_sampler`; one that passes its options on can where it has an eta."""
+    parameters = inspect.signature(function).parameters
+    passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return "noise_sampler" in parameters or (passes_on and "eta" in options)
 
 
 def _own_noise(function: Callable[..., Any], x: Tensor, sigmas: Tensor, seed: int | None) -> NoiseSampler:
-    """What the function would draw for x: a Brownian tree for SDE samplers, on the GPU for their `_gpu` kind."""
+    """What the function would draw for x: a Brownian tree for DPM++ SDE, on the GPU for its `_gpu` kind."""
     name = function.__name__
-    if "_sde" in name and "er_sde" not in name:
+    if name.startswith("sample_dpmpp_") and "_sde" in name:
         smallest, largest = sigmas[sigmas > 0].min(), sigmas.max()
         return BrownianTreeNoiseSampler(x, smallest, largest, seed=seed, cpu="_gpu" not in name)
     return default_noise_sampler(x, seed=seed)
@@ -41,3 +64,20 @@ def _own_noise(function: Callable[..., Any], x: Tensor, sigmas: Tensor, seed: in
 
 def _repeated(noise: NoiseSampler, prompts: int) -> NoiseSampler:
     return lambda sigma, sigma_next: noise(sigma, sigma_next).repeat_interleave(prompts, dim=0)
+
+
+def _with_equal_noise(model: Any, prompts: int, seed: int) -> Any:
+    """The inpainting model with the noise that the host draws, by the next seed, for what is outside the mask."""
+    noise = model.noise[::prompts]
+    drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed + 1)).to(noise)
+    equal = copy.copy(model)
+    equal.noise = drawn.repeat_interleave(prompts, dim=0)
+    return equal
+
+
+def _random_state(device: torch.device) -> Tensor:
+    """The state of the generators that `torch.randn_like` draws from."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)

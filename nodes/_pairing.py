@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from comfy.conds import CONDConstant
+from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
 from ..p2p_core.errors import P2PError
+from ..p2p_core.prompts import PromptSet
 
 KEY = "p2p_pair"
 _LONGEST_REPEAT = 4  # the host's own limit for repeating a prompt's columns
 
 Conditioning = list[list[Any]]
+Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it for a sampling
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What a paired conditioning holds: P rows; the prompts, where they are known."""
+    """What an entry of a paired conditioning holds: P rows; the prompts, where they are known; under which keys."""
 
     rows: int
     texts: tuple[str, ...] | None
+    keys: frozenset[str]
 
 
 class PairGuard(CONDConstant):
@@ -37,17 +42,6 @@ class PairGuard(CONDConstant):
             "Connect the MODEL output of the Prompt-to-Prompt node to the sampler, or use CLIP Text Encode.",
             "Prompt Pair",
         )
-
-
-def pair_of(cond: dict[str, Any]) -> Pair | None:
-    """The Pair of one entry of a conditioning, as the host converts it, or None."""
-    guard = cond.get("model_conds", {}).get(KEY)
-    return None if guard is None else guard.cond
-
-
-def without_guard(cond: dict[str, Any]) -> dict[str, Any]:
-    """The entry as the model may see it."""
-    return {**cond, "model_conds": {k: v for k, v in cond["model_conds"].items() if k != KEY}}
 
 
 def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = None) -> Conditioning:
@@ -67,7 +61,8 @@ def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> 
     keys = sorted({key for option in options for key in option})
     for key in keys:
         merged[key] = _merge(key, [option.get(key) for option in options])
-    guard = PairGuard(Pair(len(entries), texts))
+    stacked = {key for key in keys if isinstance(merged[key], Tensor) and merged[key].shape[0] == len(entries)}
+    guard = PairGuard(Pair(len(entries), texts, frozenset(stacked | {"cross_attn"})))
     merged["model_conds"] = {**merged.get("model_conds", {}), KEY: guard}
     return [_stack_text(tensors), merged]
 
@@ -104,8 +99,81 @@ def _same(a: Any, b: Any) -> bool:
         return a.shape == b.shape and torch.equal(a, b)
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return False
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
     return a is b or bool(a == b)
 
 
 def _unlike(expected: str, got: str) -> P2PError:
     return P2PError(expected, got, "Encode source and edit with the same CLIP and the same nodes.")
+
+
+# In a sampling
+
+
+def rows_of_pairs(conds: Mapping[str, list[Entry]], prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
+    """All entries of all sides as the model may see them, with rows in the order of the paired latent.
+
+    conds: the sides of a guider (`positive`, `negative`, ...). Raises P2PError where they are not of these prompts.
+    """
+    for side, entries in conds.items():
+        pairs = [_pair_of(entry) for entry in entries]
+        if None in pairs and (side == "positive" or any(pairs)):
+            raise P2PError(
+                f"a paired CONDITIONING on the sampler's {side} input",
+                "a plain one",
+                "Connect the CONDITIONING of Prompt Pair (or Pair Conditioning) to the sampler.",
+            )
+        for found in filter(None, pairs):
+            _require_prompts(prompts, found, _is_edited(side))
+    return {side: [_in_rows(entry, samples, len(prompts.prompts)) for entry in conds[side]] for side in conds}
+
+
+def paired_ids(conds: Mapping[str, list[Entry]]) -> frozenset[uuid.UUID]:
+    """The ids of the entries that are edited: paired ones, but for those of a negative side."""
+    sides = [entries for side, entries in conds.items() if _is_edited(side)]
+    return frozenset(entry["uuid"] for entries in sides for entry in entries if _pair_of(entry))
+
+
+def ids_kept_apart(executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
+    """SAMPLER_SAMPLE wrapper. To give both sides the same areas the host copies entries, and their ids, to the other
+    side; a copy on a negative side gets an id of its own."""
+    taken = {entry["uuid"] for side, entries in guider.conds.items() if _is_edited(side) for entry in entries}
+    guider.conds = {
+        side: [{**e, "uuid": uuid.uuid4()} if e["uuid"] in taken and not _is_edited(side) else e for e in entries]
+        for side, entries in guider.conds.items()
+    }
+    return executor(guider, *args, **kwargs)
+
+
+def per_row(value: Tensor, samples: int, prompts: int) -> Tensor:
+    """A tensor with a batch of its own, repeated over the samples as the host does it and then over their rows."""
+    return repeat_to_batch_size(value, samples).repeat_interleave(prompts, dim=0)
+
+
+def _pair_of(entry: Entry) -> Pair | None:
+    guard = entry.get("model_conds", {}).get(KEY)
+    return None if guard is None else guard.cond
+
+
+def _is_edited(side: str) -> bool:
+    return "negative" not in side
+
+
+def _in_rows(entry: Entry, samples: int, prompts: int) -> Entry:
+    """Without the guard; a tensor with a batch of its own, unless it is that of the prompts, gets one row a row."""
+    found = _pair_of(entry)
+    stacked = found.keys if found else ()
+    own = {k: v for k, v in entry.items() if isinstance(v, Tensor) and v.ndim > 1 and v.shape[0] > 1 and k not in stacked}
+    rows = {key: per_row(value, samples, prompts) for key, value in own.items()}
+    return {**entry, **rows, "model_conds": {k: v for k, v in entry["model_conds"].items() if k != KEY}}
+
+
+def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:
+    others = edited and found.texts is not None and found.texts != prompts.texts
+    if others or found.rows != len(prompts.prompts):
+        raise P2PError(
+            f"a CONDITIONING of the prompts of the MODEL, {' → '.join(map(repr, prompts.texts))}",
+            " → ".join(map(repr, found.texts)) if found.texts else f"one of {found.rows} prompts",
+            "Connect the sampler's CONDITIONING and the MODEL's nodes to the same Prompt Pair.",
+        )

@@ -1,7 +1,7 @@
 """Edits of attention in value space (paper sections 3.1 and 3.2; docs/adr/0004).
 
-With A_s, A_e the softmax maps of source and edit, an edited cross-attention is A* = A_s·W_s + A_e·diag(w_e), so
-A*·V_e = A_s·(W_s V_e) + A_e·(w_e ⊙ V_e): at most two calls of the host's own attention, no map is ever built.
+With A_s, A_e the softmax maps of source and edit, an edited cross-attention is A* = A_s·W_s + A_e·diag(w_e),
+so A*·V_e = A_s·(W_s V_e) + A_e·(w_e ⊙ V_e): at most two calls of the host's own attention, no map is built.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Mixing:
     own: Tensor
 
     def values(self, v: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The values for the source's map and for the edit's own map, either None where its weights are all 0.
+        """The values for the source's map and for the edit's own, either None where its weights are all 0.
 
-        v: [..., K, C], K a whole multiple of T_e and T_s: hosts repeat the columns of a prompt to match another
-        prompt's length, which leaves softmax attention as it is.
+        v: [..., K, C], K a whole multiple of T_e and T_s: hosts repeat the columns of a prompt to match
+        another prompt's length, which leaves softmax attention as it is.
         """
         t_s, t_e = self.from_source.shape
         k = v.shape[-2]
@@ -66,8 +66,8 @@ class RowEdit:
 def edited_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[tuple[int, int, int]]:
     """(row, its source row, edit prompt 1..E) of every edited row of a batch.
 
-    The batch is a sequence of equal parts, one for each entry of `paired` (conditional and unconditional halves);
-    in a paired part row r holds prompt r mod P of sample r div P. Parts that are not paired have no edited row.
+    The batch is a sequence of equal parts, one for each entry of `paired` (conditional and unconditional
+    halves); in a paired part row r holds prompt r mod P of sample r div P. Other parts have no edited row.
     """
     rows, rest = divmod(batch, len(paired))
     if rest or rows % prompts:
@@ -76,47 +76,53 @@ def edited_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[tuple[
             f"a batch of {batch}",
             "Another node splits the batch; take it out, or put Prompt-to-Prompt after it.",
         )
-    sources = [part * rows + r for part, is_pair in enumerate(paired) if is_pair for r in range(0, rows, prompts)]
+    sources = [
+        part * rows + r for part, is_pair in enumerate(paired) if is_pair for r in range(0, rows, prompts)
+    ]
     return [(source + p, source, p) for source in sources for p in range(1, prompts)]
 
 
 def edit_cross(
-    q: Tensor, k: Tensor, v: Tensor, edits: Sequence[RowEdit], attend: Attend, attend_own: Attend | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    edits: Sequence[RowEdit],
+    attend: Attend,
+    attend_own: Attend | None = None,
 ) -> Tensor:
-    """Cross-attention with edited rows: one batched call, and one more for rows that keep some of their own map.
+    """Cross-attention with edited rows: one batched call, one more for rows that keep some of their own map.
 
-    q: [B, N, C]; k, v: [B, K, C]; result [B, N, C]. Rows without an edit come out as `attend` alone gives them.
+    q: [B, N, C]; k, v: [B, K, C]; result [B, N, C]. A row has at most one edit; rows without one come out as
+    `attend` alone gives them.
     attend_own: for the second call, where `attend` carries what must be added only once.
     """
-    gather = list(range(q.shape[0]))
-    values = list(v.unbind(0))
-    own_rows: list[int] = []
-    own_values: list[Tensor] = []
-    own_only: list[int] = []
+    if all(edit.mixing is None for edit in edits):
+        return attend(q, k, v)
+    rows, values = list(range(q.shape[0])), list(v.unbind(0))
+    kept: dict[int, Tensor] = {}
     for edit in edits:
         if edit.mixing is None:
             continue
         mixed, own = edit.mixing.values(v[edit.row])
-        if mixed is None:
-            own_only.append(edit.row)
+        if mixed is None:  # the row's own map with other values
             values[edit.row] = torch.zeros_like(v[edit.row]) if own is None else own
             continue
-        gather[edit.row], values[edit.row] = edit.source, mixed
+        rows[edit.row], values[edit.row] = edit.source, mixed
         if own is not None:
-            own_rows.append(edit.row)
-            own_values.append(own)
-    if gather == list(range(q.shape[0])) and not own_only:
-        return attend(q, k, v)
-    out = attend(q[gather], k[gather], torch.stack(values))
-    if not own_rows:
+            kept[edit.row] = own
+    out = attend(q[rows], k[rows], torch.stack(values))
+    if not kept:
         return out
-    extra = (attend_own or attend)(q[own_rows], k[own_rows], torch.stack(own_values))
+    own_rows = list(kept)
+    extra = (attend_own or attend)(q[own_rows], k[own_rows], torch.stack(list(kept.values())))
     return out.index_add(0, torch.tensor(own_rows, device=out.device), extra)
 
 
 def edit_self(q: Tensor, k: Tensor, v: Tensor, edits: Sequence[RowEdit], attend: Attend) -> Tensor:
     """Self-attention with the source's map in edited rows (paper section 3.2, "self-attention"): W_s = 1."""
-    gather = list(range(q.shape[0]))
+    if not edits:
+        return attend(q, k, v)
+    rows = list(range(q.shape[0]))
     for edit in edits:
-        gather[edit.row] = edit.source
-    return attend(q[gather], k[gather], v) if edits else attend(q, k, v)
+        rows[edit.row] = edit.source
+    return attend(q[rows], k[rows], v)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -18,15 +18,19 @@ class P2PError(ValueError):
         where = f"{node}: " if node else ""
         super().__init__(f"{where}expected {expected}, got {got}. {mend}")
 
+    def __reduce__(self) -> tuple[type[P2PError], tuple[str, str, str, str | None]]:
+        """How it is copied and pickled: the default would call the class with the message alone."""
+        return type(self), (self.expected, self.got, self.mend, self.node)
+
     def at(self, node: str) -> P2PError:
         """The same error, naming `node`; an error that names its node already is kept."""
         return self if self.node else P2PError(self.expected, self.got, self.mend, node)
 
 
 @contextmanager
-def naming(node: str) -> Iterator[None]:
+def naming(node: str) -> Generator[None]:
     """Give every P2PError raised inside the name of the node."""
     try:
         yield
     except P2PError as error:
-        raise error.at(node) from error.__cause__
+        raise error.at(node).with_traceback(error.__traceback__) from error.__cause__

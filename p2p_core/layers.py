@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .errors import P2PError
 
@@ -36,6 +37,7 @@ class LayerFilter:
 _ITEM = re.compile(r"^(input|middle|output)(?:\s+(\d+)(?:\s*-\s*(\d+))?)?$")
 
 
+@lru_cache(maxsize=64)
 def _parse(text: str) -> tuple[tuple[str, int, int], ...] | None:
     items = [item.strip().lower() for item in re.split(r"[\n,;]", text) if item.strip()]
     if items == ["all"]:
@@ -48,4 +50,12 @@ def _parse(text: str) -> tuple[tuple[str, int, int], ...] | None:
             repr(text if bad is None else bad),
             f"Name stages ({', '.join(STAGES)}), each with block numbers or without for all of them.",
         )
-    return tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in matches if m)
+    ranges = tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in matches if m)
+    for stage, first, last in ranges:
+        if last < first:
+            raise P2PError(
+                "a range of blocks from low to high",
+                repr(f"{stage} {first}-{last}"),
+                f"Write {last}-{first}.",
+            )
+    return ranges

@@ -40,12 +40,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A tokenised prompt: `text` as typed, its words in order, and T = `columns`, a whole number of chunks."""
+    """A tokenised prompt: `text` as typed, its words in order, T = `columns`, a whole number of chunks."""
 
     text: str
     words: tuple[Word, ...]
     columns: int
     chunk: int = 77
+
+    def __hash__(self) -> int:
+        """Short, because a plan looks its prompts up in every layer."""
+        return hash((self.text, self.columns))
 
     @property
     def content(self) -> frozenset[int]:
@@ -55,22 +59,25 @@ class Prompt:
     def find(self, query: str) -> tuple[int, ...]:
         """Columns of every occurrence of a word or phrase, or of the n-th one for `cat[2]`.
 
-        Case, spaces, punctuation around it and `(word:1.2)` brackets do not matter; parts of words do not match.
-        Raises P2PError with the prompt's words when it is not there.
+        Case and `(word:1.2)` brackets do not matter, nor does punctuation around it that the prompt does not
+        have; parts of words do not match. Raises P2PError with the prompt's words when it is not there.
         """
         phrase, nth = parse_query(query)
         found = self._occurrences(phrase)
-        if not phrase or not found or (nth is not None and nth > len(found)):
+        chosen = found if nth is None else found[nth - 1 : nth]
+        if not chosen:
             raise self._missing(query, len(found))
-        chosen = found if nth is None else [found[nth - 1]]
         return tuple(c for words in chosen for word in words for c in word.columns)
 
     def has(self, query: str) -> bool:
         """Whether `find` would succeed."""
         phrase, nth = parse_query(query)
-        return bool(phrase) and len(self._occurrences(phrase)) >= (nth or 1)
+        return len(self._occurrences(phrase)) >= (nth or 1)
 
     def _occurrences(self, phrase: str) -> list[Sequence[Word]]:
+        return self._matches(phrase) or self._matches(_without_punctuation(phrase))
+
+    def _matches(self, phrase: str) -> list[Sequence[Word]]:
         found: list[Sequence[Word]] = []
         start = 0
         while start < len(self.words):
@@ -84,11 +91,14 @@ class Prompt:
         rest = phrase
         for i in range(start, len(self.words)):
             text = self.words[i].text
-            if not rest.startswith(text):
+            if not text or not rest.startswith(text):
                 return None
             rest = rest[len(text) :]
             if not rest:
                 return i + 1
+            if _splits_a_word(text, rest):
+                return None
+            rest = rest.lstrip()
         return None
 
     def _missing(self, query: str, count: int) -> P2PError:
@@ -110,11 +120,13 @@ class PromptSet:
 
     def __post_init__(self) -> None:
         if not self.edits:
-            raise P2PError("at least one edit prompt", "none", "Write the changed prompt into the edit field.")
-        for name, prompt in zip(["source", *["edit"] * len(self.edits)], self.prompts, strict=True):
+            raise P2PError(
+                "at least one edit prompt", "none", "Write the changed prompt into the edit field."
+            )
+        for name, prompt in zip(["a source", *["an edit"] * len(self.edits)], self.prompts, strict=True):
             if not prompt.words:
                 raise P2PError(
-                    f"a {name} prompt with at least one word", repr(prompt.text), f"Write a {name} prompt."
+                    f"{name} prompt with at least one word", repr(prompt.text), f"Write {name} prompt."
                 )
 
     @property
@@ -128,7 +140,7 @@ class PromptSet:
 
 def split_edits(text: str) -> tuple[str, ...]:
     """Edit prompts from one text field: several are separated by a line of three dashes."""
-    return tuple(part.strip() for part in re.split(r"(?m)^[ \t]*---[ \t]*$", text))
+    return tuple(part.strip() for part in re.split(r"(?m)^[ \t]*---[ \t\r]*$", text))
 
 
 def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
@@ -161,8 +173,21 @@ def _word(pieces: Sequence[tuple[int, Piece]]) -> Word:
 
 
 def normalise(text: str) -> str:
-    """How words are compared: composed characters, lower case, no white space."""
-    return "".join(unicodedata.normalize("NFC", text).lower().split())
+    """How words are compared: composed characters, lower case, single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())
+
+
+def _without_punctuation(phrase: str) -> str:
+    """The phrase without punctuation and spaces around it."""
+    return phrase.strip(" " + "".join(c for c in phrase if unicodedata.category(c).startswith("P")))
+
+
+def _splits_a_word(text: str, rest: str) -> bool:
+    """Whether a tokenizer would not end the word `text` where `rest` follows: inside a run of letters.
+
+    Contractions ('s, 't) are words of CLIP wherever they stand.
+    """
+    return text[-1].isalpha() and rest[0].isalpha() and not text.startswith("'")
 
 
 _NTH = re.compile(r"^(?P<phrase>.+)\[(?P<nth>[1-9]\d*)\]$", re.DOTALL)
@@ -170,14 +195,17 @@ _WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTAL
 
 
 def parse_query(query: str) -> tuple[str, int | None]:
-    """A word as a user writes it: `cat`, `cat[2]`, `red car`, `(cat:1.2)` → normalised phrase and which one."""
-    text, nth = query.strip(), None
-    match = _NTH.match(text)
-    if match:
-        text, nth = match["phrase"].strip(), int(match["nth"])
-    while match := _WEIGHTED.match(text):
-        text = match["phrase"].strip()
+    """A word as a user writes it, `cat`, `cat[2]`, `red car`, `(cat:1.2)` → normalised phrase, which one."""
+    text, nth = _unweighted(query), None
+    if match := _NTH.match(text):
+        text, nth = _unweighted(match["phrase"]), int(match["nth"])
     return normalise(text), nth
+
+
+def _unweighted(text: str) -> str:
+    while match := _WEIGHTED.match(text.strip()):
+        text = match["phrase"]
+    return text.strip()
 
 
 @lru_cache(maxsize=1)

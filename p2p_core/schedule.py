@@ -59,11 +59,12 @@ def _word_window(entry: str) -> WordWindow:
     try:
         if match is None:
             raise ValueError
-        bounds = float(match["start"] or 0), float(match["end"])
+        return WordWindow(match["word"], Window(float(match["start"] or 0), float(match["end"])))
+    except P2PError as error:
+        raise P2PError(error.expected, repr(entry.strip()), error.mend) from None
     except ValueError:
         raise P2PError(
             "word windows such as 'lion: 0.4' or 'red car: 0.2-0.8'",
             repr(entry.strip()),
             "Write the word, a colon, and the end or start-end of its window, one word a line.",
         ) from None
-    return WordWindow(match["word"], Window(*bounds))

@@ -7,7 +7,6 @@ import torch
 from .conds import CONDCrossAttn
 from .model_patcher import copied
 from .patcher_extension import WrappersMP, inside_wrappers
-from .utils import repeat_to_batch_size
 
 
 class KSamplerX0Inpaint:
@@ -55,9 +54,6 @@ class CFGGuider:
             self.model_options = own
 
     def outer_sample(self, noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed):
-        if denoise_mask is not None:
-            mask = torch.nn.functional.interpolate(denoise_mask, noise.shape[2:], mode="bilinear")
-            denoise_mask = repeat_to_batch_size(mask, noise.shape[0])
         for entry in self.conds["positive"] + self.conds["negative"]:
             entry["model_conds"] = {**entry["model_conds"], "c_crossattn": CONDCrossAttn(entry["cross_attn"])}
         options = copied(self.model_options)

@@ -1,8 +1,5 @@
 """What a node returns for an output that has nothing to give."""
 
-from dataclasses import dataclass
+from collections import namedtuple
 
-
-@dataclass
-class ExecutionBlocker:
-    message: str | None
+ExecutionBlocker = namedtuple("ExecutionBlocker", "message")

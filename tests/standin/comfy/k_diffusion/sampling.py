@@ -8,12 +8,8 @@ def default_noise_sampler(x, seed=None):
     return lambda sigma, sigma_next: torch.randn(x.shape, generator=generator)
 
 
-class BrownianTreeNoiseSampler:
-    def __init__(self, x, sigma_min, sigma_max, seed=None, transform=None, cpu=False):
-        self.draw = default_noise_sampler(x, seed + 1)
-
-    def __call__(self, sigma, sigma_next):
-        return self.draw(sigma, sigma_next)
+def BrownianTreeNoiseSampler(x, sigma_min, sigma_max, seed=None, cpu=False):
+    return default_noise_sampler(x, seed + 1)
 
 
 def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None, eta=0.0, noise_sampler=None):
@@ -26,14 +22,12 @@ def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None,
     return x
 
 
-def sample_euler_ancestral(
-    model, x, sigmas, extra_args=None, callback=None, disable=None, noise_sampler=None
-):
+def sample_euler_ancestral(model, x, sigmas, extra_args=None, noise_sampler=None):
     noise_sampler = noise_sampler or default_noise_sampler(x, seed=extra_args["seed"])
     return sample_euler(model, x, sigmas, extra_args, eta=1.0, noise_sampler=noise_sampler)
 
 
-def sample_dpmpp_sde(model, x, sigmas, extra_args=None, callback=None, disable=None, noise_sampler=None):
+def sample_dpmpp_sde(model, x, sigmas, extra_args=None, noise_sampler=None):
     noise_sampler = noise_sampler or BrownianTreeNoiseSampler(
         x, sigmas[-2], sigmas[0], seed=extra_args["seed"]
     )

@@ -1,6 +1,4 @@
-"""Declaring a node."""
-
-from dataclasses import dataclass
+"""Declaring a node. Every name that is not here is a socket type: `io.Model` is MODEL."""
 
 
 class Socket:
@@ -15,20 +13,18 @@ def Custom(io_type):
     return type(io_type, (), sockets)
 
 
-Clip, Conditioning, Float, Image, Int, Latent = map(
-    Custom, "CLIP CONDITIONING FLOAT IMAGE INT LATENT".split()
-)
-Mask, Model, String, Vae = map(Custom, "MASK MODEL STRING VAE".split())
+def __getattr__(name):
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return Custom(name.upper())
 
 
-@dataclass
 class Schema:
-    node_id: str
-    display_name: str
-    category: str
-    inputs: list
-    outputs: list
-    description: str = ""
+    def __init__(self, node_id, inputs, outputs, **described):
+        self.node_id, self.inputs, self.outputs = node_id, inputs, outputs
+        ids = [socket.id for socket in (*inputs, *outputs) if socket.id]
+        if len(ids) != len(set(ids)):
+            raise ValueError(f"ids of inputs and outputs of {node_id} must differ: {ids}")
 
 
 class NodeOutput:
@@ -39,8 +35,4 @@ class NodeOutput:
 class ComfyNode:
     @classmethod
     def GET_SCHEMA(cls):
-        schema = cls.define_schema()
-        ids = [socket.id for socket in (*schema.inputs, *schema.outputs) if socket.id]
-        if len(ids) != len(set(ids)):
-            raise ValueError(f"ids of inputs and outputs of {schema.node_id} must differ: {ids}")
-        return schema
+        return cls.define_schema()

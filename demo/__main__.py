@@ -1,0 +1,86 @@
+"""Draw picture pairs with the bundled model: source, edit by the prompt alone, edit with Prompt-to-Prompt."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from p2p_core.errors import P2PError
+
+from .pairs import PAIRS, DemoPair
+from .sheet import Tile, column, row
+
+STEPS, CFG = 24, 5.0
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The three pictures of a pair, from the same noise."""
+
+    source: Image.Image
+    alone: Image.Image
+    edit: Image.Image
+
+
+Artist = Callable[[DemoPair], Drawn]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--host", choices=["diffusers", "comfyui"], default="diffusers")
+    parser.add_argument("--out", type=Path, default=Path("demo/out"))
+    chosen = parser.parse_args()
+    try:
+        with ExitStack() as stack:
+            written = draw_all(_artist(chosen.host, stack), chosen.out)
+    except P2PError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(written)} picture pairs and {chosen.out / 'all.png'}, drawn with {chosen.host}, are in {chosen.out.resolve()}")
+    return 0
+
+
+def draw_all(artist: Artist, out: Path) -> list[Path]:
+    """Draw and write every pair; `all.png` shows them together."""
+    out.mkdir(parents=True, exist_ok=True)
+    sheets: list[Image.Image] = []
+    written: list[Path] = []
+    for pair in tqdm(PAIRS, desc="picture pairs", unit="pair"):
+        drawn = artist(pair)
+        sheets.append(labelled(pair, drawn))
+        written.append(out / f"{pair.name}.png")
+        sheets[-1].save(written[-1])
+    column(sheets).save(out / "all.png")
+    return written
+
+
+def labelled(pair: DemoPair, drawn: Drawn) -> Image.Image:
+    """One picture of a pair: what was asked, and what came."""
+    tiles = [
+        Tile(drawn.source, "source", pair.source),
+        Tile(drawn.alone, "edit, prompt alone", pair.edit),
+        Tile(drawn.edit, "edit with Prompt-to-Prompt", pair.edit),
+    ]
+    return row(tiles, pair.title)
+
+
+def _artist(host: str, stack: ExitStack) -> Artist:
+    """Hosts are imported on use: diffusers and a ComfyUI server are slow to load."""
+    if host == "comfyui":
+        from .with_comfyui import artist
+
+        return stack.enter_context(artist(STEPS, CFG))
+    from .with_diffusers import artist as draw_with_diffusers
+
+    return draw_with_diffusers(STEPS, CFG)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Which host the suite runs on: the ComfyUI whose folder P2P_HOST names, without it the stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMFYUI = os.environ.get("P2P_HOST")
+
+
+def _host_first_on_the_path() -> None:
+    """Importing ComfyUI on the CPU: its options are read once, from the command line, before anything else."""
+    sys.path.insert(0, COMFYUI or str(ROOT / "tests" / "standin"))
+    if COMFYUI:
+        own, sys.argv = sys.argv, ["x", "--cpu"]
+        import comfy.options
+
+        comfy.options.enable_args_parsing()
+        import comfy.cli_args  # noqa: F401  reads them
+
+        sys.argv = own
+
+
+_host_first_on_the_path()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    without = pytest.mark.skip(reason="needs ComfyUI itself; give COMFYUI_PATH=/path/to/ComfyUI")
+    for item in items:
+        if not COMFYUI and item.get_closest_marker("real_host"):
+            item.add_marker(without)
+
+
+@pytest.fixture(scope="session")
+def pack() -> ModuleType:
+    """The pack as ComfyUI imports it: by path, under a name that is not on the path."""
+    place = [str(ROOT)]
+    spec = importlib.util.spec_from_file_location(
+        "custom_nodes_prompt_to_prompt", ROOT / "__init__.py", submodule_search_locations=place
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def node(pack: ModuleType) -> dict[str, Any]:
+    """The pack's node classes by id."""
+
+    async def listed() -> list[Any]:
+        return await (await pack.comfy_entrypoint()).get_node_list()
+
+    return {node.GET_SCHEMA().node_id: node for node in asyncio.run(listed())}
+
+
+@pytest.fixture(scope="session")
+def host(node: dict[str, Any]) -> Any:
+    if COMFYUI:
+        from adapter_comfy import ComfyUI
+
+        return ComfyUI(node["P2PDemoModel"])
+    from adapter_standin import StandIn
+
+    return StandIn()

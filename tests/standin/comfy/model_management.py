@@ -1,5 +1,0 @@
-"""How a run is stopped."""
-
-
-class InterruptProcessingException(BaseException):
-    pass
