@@ -33,7 +33,8 @@ WEIGHTS = FOLDER / "checker.safetensors"
 STRIDE = 8  # pixels a cell of the maps stands for
 COARSEST = 16  # pictures' sides are multiples of this
 USUAL_RADIUS = 32.0  # pixels; radii are predicted as logarithms relative to it
-THRESHOLD = 0.5
+THRESHOLD = 0.4
+DOUBT = 4  # a shape between two kinds is most likely none: the kind's probability counts to this power
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def found_things(maps: Maps, width: int, height: int, threshold: float) -> list[
     """The peaks of the maps of pictures of width × height pixels, surest first, one list a picture."""
     kind = maps.kind.softmax(1).max(1)
     thing = maps.thing[:, 0].sigmoid()
-    score = thing * kind.values
+    score = thing * kind.values**DOUBT
     peak = (thing == F.max_pool2d(thing[:, None], 3, stride=1, padding=1)[:, 0]) & (score > threshold)
     color = maps.color.argmax(1)
     found: list[list[Found]] = [[] for _ in range(len(score))]

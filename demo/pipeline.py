@@ -144,8 +144,8 @@ def diffusers_layer(name: str, layers_per_block: int) -> Layer:
 
 
 def schedule(steps: int) -> tuple[Tensor, Tensor]:
-    """Evenly spaced timesteps [steps] from 999 down and their sigmas [steps + 1], ending in 0."""
-    timesteps = torch.linspace(TRAIN_STEPS - 1, 0, steps + 1)[:-1].round().long()
+    """Timesteps [steps] and sigmas [steps + 1] of ComfyUI's scheduler `simple`: evenly spaced from 999, then 0."""
+    timesteps = torch.tensor([TRAIN_STEPS - 1 - i * TRAIN_STEPS // steps for i in range(steps)])
     signal = alphas_cumprod()[timesteps]
     return timesteps, torch.cat([((1 - signal) / signal).sqrt(), torch.zeros(1)])
 

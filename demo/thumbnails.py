@@ -24,8 +24,8 @@ from .server import PACK, Server, ServerError, comfy_server
 
 WORKFLOWS = PACK / "examples_workflows"
 SIZE = (640, 360)
-MARGIN, SIDE = 12, 302
-PAPER, INK, FAINT = (24, 24, 27), (240, 240, 240), (170, 170, 175)
+MARGIN, SIDE = 12, 302  # 640 = 3 margins and 2 sides
+PAPER, INK = (24, 24, 27), (240, 240, 240)
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,19 @@ def shown_by(server: Server, workflow: Mapping[str, Any]) -> list[Shown]:
 
 
 def thumbnail(shown: Sequence[Shown]) -> Image.Image:
-    """The first two pictures side by side, 16:9, with their titles and prompts."""
+    """The first two pictures side by side, 16:9: titles on them, prompts below."""
     canvas = Image.new("RGB", SIZE, PAPER)
     pen = ImageDraw.Draw(canvas)
+    badge, body = ImageFont.load_default(18), ImageFont.load_default(17)
     for i, each in enumerate(shown[:2]):
         left = MARGIN + i * (SIDE + MARGIN)
         canvas.paste(each.picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, MARGIN))
-        pen.text((left, MARGIN + SIDE + 6), each.title, INK, ImageFont.load_default(15))
-        text = textwrap.shorten(each.prompt, 48, placeholder=" …")
-        pen.text((left, MARGIN + SIDE + 26), text, FAINT, ImageFont.load_default(13))
+        at = left + 8, MARGIN + 4
+        _, _, x1, y1 = pen.textbbox(at, each.title, badge)
+        pen.rectangle((left, MARGIN, x1 + 8, y1 + 6), PAPER)
+        pen.text(at, each.title, INK, badge)
+        lines = textwrap.wrap(each.prompt, 38, max_lines=2, placeholder=" …")
+        pen.multiline_text((left, MARGIN + SIDE + 2), "\n".join(lines), INK, body, spacing=2)
     return canvas
 
 

@@ -137,7 +137,7 @@ def decoder_modules() -> nn.ModuleDict:
     return nn.ModuleDict({"autoencoder": ThumbnailAutoencoder()})
 
 
-def train_decoder(work: Path, minutes: float, device: torch.device, batch: int = 16, crop: int = 128) -> None:
+def train_decoder(work: Path, minutes: float, device: torch.device, batch: int = 8, crop: int = 128) -> None:
     """L1 and MSE on pixels and L1 on their gradients, from thumbnails with a little noise."""
     modules = decoder_modules()
     latent_statistics(modules["autoencoder"])
@@ -182,7 +182,7 @@ def train_unet(work: Path, minutes: float, device: torch.device, batch: int = 32
     modules = unet_modules()
     modules["unet"].set_attn_processor(AttnProcessor())  # faster than the fused one for training on a CPU
     modules.to(device, memory_format=torch.channels_last).train()
-    run = Run(modules, work / "unet.pt", minutes, rate=1.5e-3, decay=0.999)
+    run = Run(modules, work / "unet.pt", minutes, rate=1.5e-3, decay=0.995)
     stream = scenes(seed=20_000 + run.step)
     schedule = alphas_cumprod().to(device)
 

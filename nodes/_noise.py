@@ -33,7 +33,7 @@ def paired_sampler(sampler: Any, prompts: int) -> Any:
             options["noise_sampler"] = _repeated(_own_noise(function, x[::prompts], sigmas, seed), prompts)
         before = _random_state(x.device)
         result = function(model, x, sigmas, extra_args=extra_args, **options)
-        if not torch.equal(before, _random_state(x.device)):
+        if not torch.equal(before, _random_state(x.device)) and not _draws_in_vain(function, options):
             logging.warning(
                 "Prompt-to-Prompt: the sampler %s drew noise of its own, not the same for source and edit. "
                 "Use another sampler, or take the random churn out of its settings.",
@@ -51,6 +51,11 @@ def _takes_noise(function: Callable[..., Any], options: dict[str, Any]) -> bool:
     parameters = inspect.signature(function).parameters
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return "noise_sampler" in parameters or (passes_on and "eta" in options)
+
+
+def _draws_in_vain(function: Callable[..., Any], options: dict[str, Any]) -> bool:
+    """Heun++ draws noise that it uses with churn only."""
+    return function.__name__ == "sample_heunpp2" and not options.get("s_churn")
 
 
 def _own_noise(function: Callable[..., Any], x: Tensor, sigmas: Tensor, seed: int | None) -> NoiseSampler:

@@ -25,7 +25,7 @@ Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it f
 
 @dataclass(frozen=True)
 class Pair:
-    """What an entry of a paired conditioning holds: P rows; the prompts, where they are known; under which keys."""
+    """What an entry of a paired conditioning holds: P rows, under which keys; the prompts, where they are known."""
 
     rows: int
     texts: tuple[str, ...] | None
@@ -61,8 +61,8 @@ def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> 
     keys = sorted({key for option in options for key in option})
     for key in keys:
         merged[key] = _merge(key, [option.get(key) for option in options])
-    stacked = {key for key in keys if isinstance(merged[key], Tensor) and merged[key].shape[0] == len(entries)}
-    guard = PairGuard(Pair(len(entries), texts, frozenset(stacked | {"cross_attn"})))
+    stacked = {key for key in keys if merged[key] is not options[0].get(key)}
+    guard = PairGuard(Pair(len(entries), texts, frozenset({"cross_attn", *stacked})))
     merged["model_conds"] = {**merged.get("model_conds", {}), KEY: guard}
     return [_stack_text(tensors), merged]
 

@@ -15,9 +15,6 @@ _ENCODERS = ("l", "g", "h")  # SD1's and SDXL's first encoder, SDXL's second, SD
 
 def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
     """The tokenised prompts of a run, as `clip` sees them."""
-    for name, text in [("source", source), *(("edit", text) for text in edits)]:
-        if not text.strip():
-            raise P2PError(f"a {name} prompt with at least one word", repr(text), f"Write a {name} prompt.")
     return PromptSet(tokenised(clip, source), tuple(tokenised(clip, text) for text in edits))
 
 
@@ -32,13 +29,14 @@ def tokenised(clip: Any, text: str) -> Prompt:
 
 
 def _clip_tokenizer(clip: Any) -> tuple[str, Any]:
+    tokenizers = getattr(clip, "tokenizer", clip)
     for name in _ENCODERS:
-        tokenizer = getattr(clip.tokenizer, f"clip_{name}", None)
+        tokenizer = getattr(tokenizers, f"clip_{name}", None)
         if tokenizer is not None and any(t.endswith(_END_OF_WORD) for t in tokenizer.inv_vocab.values()):
             return name, tokenizer
     raise P2PError(
         "a CLIP text encoder (SD1.x, SD2.x, SDXL)",
-        type(clip.tokenizer).__name__,
+        type(tokenizers).__name__,
         "Connect the CLIP of a Stable Diffusion checkpoint.",
     )
 

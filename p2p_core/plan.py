@@ -129,7 +129,7 @@ def _describe(source: Prompt, edit: Prompt) -> str:
     changes = swap_changes(source, edit)
     changed = [f"{_words(source, c.source)} → {_words(edit, c.edit)}" for c in changes if not c.kept]
     kept = sum(c.edit[1] - c.edit[0] for c in changes if c.kept)
-    return f"swap: {', '.join(changed) or 'nothing'} · kept: {kept} words"
+    return f"swap: {', '.join(changed) or 'nothing'} · kept: {kept} word{'s' * (kept != 1)}"
 
 
 def _words(prompt: Prompt, span: tuple[int, int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ class Window:
     end: float = 1.0
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(v) and 0 <= v <= 1 for v in (self.start, self.end)):
+        if not (0 <= self.start <= 1 and 0 <= self.end <= 1):
             raise P2PError("a window within 0..1", str(self), "Set start and end between 0 and 1.")
         if self.end < self.start:
             raise P2PError("a window whose end is not before its start", str(self), "Swap start and end.")
@@ -42,7 +41,7 @@ class WordWindow:
 
 
 _ENTRY = re.compile(
-    r"^\s*(?P<word>.+?)\s*:\s*(?:(?P<start>[-+]?[\d.]+(?:e-?\d+)?)\s*(?:-|–|\.\.|to)\s*)?"
+    r"^\s*(?P<word>\S.*?)\s*:\s*(?:(?P<start>[-+]?[\d.]+(?:e-?\d+)?)\s*(?:-|–|\.\.|to)\s*)?"
     r"(?P<end>[-+]?[\d.]+(?:e-?\d+)?)\s*$",
     re.DOTALL,
 )

@@ -47,7 +47,7 @@ class Host(ABC):
 
     @abstractmethod
     def sample(
-        self, model: Any, positive: Conditioning, negative: Conditioning, *, seed: int = 7, steps: int = 3,
+        self, model: Any, positive: Conditioning, negative: Conditioning, *, seed: int = 7, steps: int = 2,
         cfg: float = 4.0, latent: Latent | None = None, sampler: str = "euler", scheduler: str = "normal",
         denoise: float = 1.0,
     ) -> Latent:  # fmt: skip

@@ -9,10 +9,11 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.samplers
 import comfyui_version
-import nodes as stock
 import torch
 from adapter import Conditioning, Host, Latent
 from comfy_api.internal import make_locked_method_func
+
+import nodes as stock
 
 
 class ComfyUI(Host):
@@ -52,10 +53,10 @@ class ComfyUI(Host):
 
     @torch.inference_mode()
     def sample(
-        self, model: Any, positive: Conditioning, negative: Conditioning, *, seed: int = 7, steps: int = 3,
+        self, model: Any, positive: Conditioning, negative: Conditioning, *, seed: int = 7, steps: int = 2,
         cfg: float = 4.0, latent: Latent | None = None, sampler: str = "euler", scheduler: str = "normal",
         denoise: float = 1.0,
     ) -> Latent:  # fmt: skip
-        latent = latent or self.empty_latent(128, 128)
+        latent = latent or self.empty_latent(64, 64)
         run = stock.KSampler().sample
         return run(model, seed, steps, cfg, sampler, scheduler, positive, negative, latent, denoise)[0]

@@ -19,7 +19,7 @@ class Interrupt(BaseException):
 
 class StandIn(Host):
     name = "stand-in"
-    samplers = ("euler", "euler_ancestral", "dpmpp_sde")
+    samplers = ("euler", "euler_ancestral")
     interrupt = Interrupt
 
     def _execute(self, node: Any, inputs: dict[str, Any]) -> Any:
@@ -44,11 +44,11 @@ class StandIn(Host):
 
     @torch.inference_mode()
     def sample(
-        self, model: Any, positive: Conditioning, negative: Conditioning, *, seed: int = 7, steps: int = 3,
+        self, model: Any, positive: Conditioning, negative: Conditioning, *, seed: int = 7, steps: int = 2,
         cfg: float = 4.0, latent: Latent | None = None, sampler: str = "euler", scheduler: str = "normal",
         denoise: float = 1.0,
     ) -> Latent:  # fmt: skip
-        latent = latent or self.empty_latent(128, 128)
+        latent = latent or self.empty_latent(64, 64)
         sigmas = model.get_model_object("model_sampling").steps(int(steps / denoise))[-steps - 1 :]
         function = getattr(comfy.k_diffusion.sampling, f"sample_{sampler}")
         guider = CFGGuider(model, positive, negative, cfg)

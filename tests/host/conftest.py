@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import os
 import sys
@@ -17,14 +18,14 @@ COMFYUI = os.environ.get("P2P_HOST")
 
 
 def _host_first_on_the_path() -> None:
-    """Importing ComfyUI on the CPU: its options are read once, from the command line, before anything else."""
+    """ComfyUI reads its options from the command line, once, when it is imported: here to run on the CPU."""
     sys.path.insert(0, COMFYUI or str(ROOT / "tests" / "standin"))
     if COMFYUI:
         own, sys.argv = sys.argv, ["x", "--cpu"]
         import comfy.options
 
         comfy.options.enable_args_parsing()
-        import comfy.cli_args  # noqa: F401  reads them
+        import comfy.cli_args
 
         sys.argv = own
 
@@ -72,3 +73,16 @@ def host(node: dict[str, Any]) -> Any:
     from adapter_standin import StandIn
 
     return StandIn()
+
+
+@pytest.fixture(scope="session")
+def graph(host: Any, node: dict[str, Any]) -> Any:
+    from graphs import Graph
+
+    return Graph(host, node)
+
+
+@pytest.fixture(scope="session")
+def error(pack: ModuleType) -> type[Exception]:
+    """The pack's P2PError."""
+    return importlib.import_module(f"{pack.__name__}.p2p_core.errors").P2PError

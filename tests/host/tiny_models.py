@@ -33,7 +33,9 @@ class TinyModel:
         self.diffusion_model = diffusion_model.eval()
         self.model_sampling = Schedule()
 
-    def apply_model(self, x: Tensor, t: Tensor, c_crossattn: Tensor, transformer_options: Any, **other: Any) -> Tensor:
+    def apply_model(
+        self, x: Tensor, t: Tensor, c_crossattn: Tensor, transformer_options: Any, **other: Any
+    ) -> Tensor:
         sigma = t[:, None, None, None]
         eps = self.diffusion_model(x / (sigma**2 + 1).sqrt(), t.log(), c_crossattn, dict(transformer_options))
         return x - eps * sigma
@@ -74,7 +76,11 @@ class TinyUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, options: dict[str, Any]) -> Tensor:
         h = self.input_blocks[0](x) + t[:, None, None, None]
-        stages = (("input", 1), self.input_blocks[1]), (("middle", 0), self.middle_block), (("output", 0), self.output_blocks[0])
+        stages = (
+            (("input", 1), self.input_blocks[1]),
+            (("middle", 0), self.middle_block),
+            (("output", 0), self.output_blocks[0]),
+        )
         for block, stage in stages:
             options["block"] = block
             h = stage(h, context, options)
@@ -94,6 +100,8 @@ class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(WIDTH, 4, TEXT)])
+        for weights in self.parameters():
+            weights.data *= 3  # or untrained attention looks everywhere alike
 
     def forward(self, h: Tensor, context: Tensor, options: dict[str, Any]) -> Tensor:
         x = h.flatten(2).transpose(1, 2)
@@ -119,7 +127,11 @@ class TinyCLIP:
         self.position = torch.randn(TOKENS, TEXT, generator=generator)
 
     def tokenize(self, text: str, return_word_ids: bool = False) -> dict[str, list[list[tuple[Any, ...]]]]:
-        words = [(letters, weight) for part, weight in _weighted(text) for letters in re.findall(r"[\w'-]+|[,.]", part)]
+        words = [
+            (letters, weight)
+            for part, weight in _weighted(text)
+            for letters in re.findall(r"[\w'-]+|[,.]", part)
+        ]
         tokens = [
             (self.ids[letter + "</w>" * (i + 1 == len(word))], weight, number)
             for number, (word, weight) in enumerate(words, 1)

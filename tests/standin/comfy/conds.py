@@ -1,4 +1,4 @@
-"""What a conditioning gives to the model: repeated over the batch, joined with those of other conditionings."""
+"""What a conditioning gives to the model: repeated over the batch, joined with that of others."""
 
 import math
 

@@ -2,7 +2,6 @@
 
 
 def copied(value):
-    """Dicts and lists are copied, all else is shared."""
     if isinstance(value, dict):
         return {key: copied(inner) for key, inner in value.items()}
     return [copied(inner) for inner in value] if isinstance(value, list) else value

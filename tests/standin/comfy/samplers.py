@@ -12,8 +12,8 @@ from .patcher_extension import WrappersMP, inside_wrappers
 class KSamplerX0Inpaint:
     """The model as sampler functions call it; outside the mask it keeps the latent."""
 
-    def __init__(self, model, sigmas):
-        self.inner_model, self.sigmas = model, sigmas
+    def __init__(self, model, noise, latent_image):
+        self.inner_model, self.noise, self.latent_image = model, noise, latent_image
 
     def __call__(self, x, sigma, denoise_mask, model_options, seed=None):
         mask = 1.0 if denoise_mask is None else denoise_mask
@@ -27,13 +27,9 @@ class KSAMPLER:
         self.sampler_function = sampler_function
         self.extra_options, self.inpaint_options = extra_options, inpaint_options
 
-    def sample(
-        self, model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar
-    ):
-        model = KSamplerX0Inpaint(model_wrap, sigmas)
-        model.latent_image, model.noise = latent_image, noise
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *rest):
+        model, start = KSamplerX0Inpaint(model_wrap, noise, latent_image), noise * sigmas[0] + latent_image
         extra_args["denoise_mask"] = denoise_mask
-        start = noise * sigmas[0] + latent_image
         return self.sampler_function(model, start, sigmas, extra_args=extra_args, **self.extra_options)
 
 
@@ -43,7 +39,7 @@ class CFGGuider:
         self.original_conds = {"positive": entries(positive), "negative": entries(negative)}
 
     def sample(self, noise, latent_image, sampler, sigmas, denoise_mask=None, seed=None):
-        self.conds = {name: [dict(entry) for entry in list_] for name, list_ in self.original_conds.items()}
+        self.conds = {name: [dict(entry) for entry in side] for name, side in self.original_conds.items()}
         own = self.model_options
         try:
             self.model_options = copied(own)
@@ -73,15 +69,13 @@ def entries(conditioning):
 
 
 def calc_cond_batch(model, conds, x, timestep, model_options):
-    """A prediction for each list of entries; entries that fit together are one call of the model, the last first."""
-    waiting = [
-        (i, entry["uuid"], processed(entry, len(x))) for i, list_ in enumerate(conds) for entry in list_
-    ]
+    """A prediction for each side; entries that fit together are one call of the model, the last first."""
+    waiting = [(i, entry["uuid"], ready(entry, len(x))) for i, side in enumerate(conds) for entry in side]
     sums = [torch.zeros_like(x) for _ in conds]
     while waiting:
         first = waiting[0][2]
         call = [chunk for chunk in waiting if fit(chunk[2], first)][::-1]
-        waiting = [chunk for chunk in waiting if not fit(chunk[2], first)]
+        waiting = [chunk for chunk in waiting if chunk not in call]
         which, uuids, parts = (list(column) for column in zip(*call, strict=True))
         c = {key: parts[0][key].concat([part[key] for part in parts[1:]]) for key in first}
         of_call = {"cond_or_uncond": which, "uuids": uuids, "sigmas": timestep}
@@ -92,7 +86,7 @@ def calc_cond_batch(model, conds, x, timestep, model_options):
     return sums
 
 
-def processed(entry, batch):
+def ready(entry, batch):
     return {key: cond.process_cond(batch_size=batch) for key, cond in entry["model_conds"].items()}
 
 

@@ -2,8 +2,6 @@
 
 
 class Socket:
-    """An input or an output; outputs may go without an id."""
-
     def __init__(self, id=None, default=None, optional=False, display_name=None, **options):
         self.id, self.default, self.optional, self.display_name = id, default, optional, display_name
 
@@ -22,9 +20,6 @@ def __getattr__(name):
 class Schema:
     def __init__(self, node_id, inputs, outputs, **described):
         self.node_id, self.inputs, self.outputs = node_id, inputs, outputs
-        ids = [socket.id for socket in (*inputs, *outputs) if socket.id]
-        if len(ids) != len(set(ids)):
-            raise ValueError(f"ids of inputs and outputs of {node_id} must differ: {ids}")
 
 
 class NodeOutput:

@@ -29,11 +29,8 @@ class BasicTransformerBlock(nn.Module):
     def attention(self, name, n, context, options):
         layer = getattr(self, name)
         q, k, v = layer.to_q(n), layer.to_k(context), layer.to_v(context)
-        patches, key = (
-            options.get("patches_replace", {}).get(name, {}),
-            (*options["block"], options["block_index"]),
-        )
-        patch = patches.get(key if key in patches else options["block"])
+        patches = options.get("patches_replace", {}).get(name, {})
+        patch = patches.get((*options["block"], options["block_index"]), patches.get(options["block"]))
         if patch is None:
             return layer.to_out(optimized_attention(q, k, v, self.heads, transformer_options=options))
         extra = {key: value for key, value in options.items() if key not in ("patches", "patches_replace")}

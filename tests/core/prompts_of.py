@@ -1,0 +1,93 @@
+"""Prompts for tests: from the demo model's own tokenizer, and from words whose token counts are given."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from transformers import CLIPTokenizer
+
+from p2p_core.align import Alignment
+from p2p_core.prompts import Piece, Prompt, build_prompt
+
+TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "model" / "tokenizer"
+CHUNK = 77
+
+
+def tries(count: int) -> settings:
+    """That many examples of a property, however busy the machine is."""
+    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def layout(tokens: Sequence[Piece]) -> Iterator[Piece]:
+    """CLIP's chunks of 77: a start, up to 75 tokens, an end, padding."""
+    room = CHUNK - 2
+    for first in range(0, max(len(tokens), 1), room):
+        part = tokens[first : first + room]
+        yield from [Piece("", "special"), *part, *[Piece("", "special")] * (CHUNK - 1 - len(part))]
+
+
+def prompt_of(text: str) -> Prompt:
+    """A prompt as the demo model's tokenizer cuts it."""
+    tokens = _tokenizer().tokenize(text)
+    return build_prompt(
+        text, list(layout([Piece(t.removesuffix("</w>"), ends_word=t.endswith("</w>")) for t in tokens]))
+    )
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(TOKENIZER)
+
+
+def made_of(text: str) -> Prompt:
+    """A prompt of the words of `text`, a token each; `rhino*3` has three."""
+    tokens: list[Piece] = []
+    for item in text.split():
+        word, _, count = item.partition("*")
+        last = int(count or 1) - 1
+        tokens += [Piece(word[i : i + 1], ends_word=False) for i in range(last)] + [Piece(word[last:])]
+    return build_prompt(text, list(layout(tokens)))
+
+
+def words(most: int, different: int = 200) -> st.SearchStrategy[list[str]]:
+    """Words for `made_of`, of one to four tokens each; with few different ones they repeat."""
+    word = st.integers(0, different - 1).map(lambda n: f"w{n}*{n % 4 + 1}")
+    return st.lists(word, min_size=1, max_size=most)
+
+
+def made_prompts(most: int = 12, different: int = 200) -> st.SearchStrategy[Prompt]:
+    return words(most, different).map(" ".join).map(made_of)
+
+
+@st.composite
+def long_prompts(draw: st.DrawFn, most: int = 200) -> Prompt:
+    """Up to 200 words from a drawn seed, which is quicker than drawing each word."""
+    count, different = draw(st.integers(1, most)), draw(st.sampled_from([2, 20, 1000]))
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    numbers = [rng.randrange(different) for _ in range(count)]
+    return made_of(" ".join(f"w{n}*{n % 4 + 1}" for n in numbers))
+
+
+@st.composite
+def word_by_word(draw: st.DrawFn, one_token: bool = False) -> tuple[Prompt, Prompt]:
+    """Two prompts of equally many words, some of them changed."""
+    source = draw(words(18))
+    edit = [draw(words(1))[0] if draw(st.booleans()) else word for word in source]
+    texts = [" ".join(side) for side in (source, edit)]
+    if one_token:
+        texts = [re.sub(r"\*\d", "", text) for text in texts]
+    return made_of(texts[0]), made_of(texts[1])
+
+
+def matrix(alignment: Alignment) -> list[list[float]]:
+    """The mapper as rows, [T_s][T_e]."""
+    rows = [[0.0] * len(alignment.alpha) for _ in range(alignment.source_columns)]
+    for s, e, share in alignment.mapper:
+        rows[s][e] += share
+    return rows

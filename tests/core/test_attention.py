@@ -1,0 +1,220 @@
+"""The algebra in value space against the paper's own form, in which maps are built and edited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from einops import rearrange
+from hypothesis import given
+from paper_form import KINDS, Case, batch, cases, maps, random_mixing, weighted
+from prompts_of import made_of, tries
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from p2p_core.attention import Attend, Mixing, RowEdit, edit_cross, edit_self, edited_rows
+from p2p_core.errors import P2PError
+from p2p_core.layers import Layer
+from p2p_core.plan import EditPlan, TokenEdit
+from p2p_core.prompts import PromptSet
+from p2p_core.schedule import Window, WordWindow
+
+
+def attention(heads: int) -> Attend:
+    """A host's attention: heads merged in the last dimension, no map built."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (rearrange(t, "b n (h c) -> b h n c", h=heads) for t in (q, k, v))
+        return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n c -> b n (h c)")
+
+    return attend
+
+
+def close(result: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(result.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+# Cross-attention
+
+
+@tries(80)
+@given(cases())
+def test_edits_of_values_are_the_papers_edits_of_maps(case: Case) -> None:
+    close(edit_cross(case.q, case.k, case.v, case.edits, attention(case.heads)), case.paper())
+
+
+PAIRS = [
+    ("a cat*2 on grass", "a rhino*3 on grass"),
+    ("a cat on grass", "a cat on a brick*2 wall grass"),
+    ("a " * 90 + "cat", "a dog*2"),
+    ("a cat", "a " * 70 + "dog*9 on grass"),
+]
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize(("source", "edit"), PAIRS)
+def test_plans_are_the_papers_edits_of_maps(source: str, edit: str, progress: float) -> None:
+    prompts = PromptSet(made_of(source), (made_of(edit),))
+    words = (WordWindow("grass", Window(0.2, 0.6)),) if "grass" in edit else ()
+    plan = EditPlan(prompts).then(prompts, TokenEdit(cross=Window(0, 0.5), words=words))
+    case = batch(2, 4, 5, [prompt.columns for prompt in prompts.prompts], 1, seed=0)
+    case.edits.append(RowEdit(1, 0, plan.mixing(1, Layer("middle", 0), progress)))
+    result = edit_cross(case.q, case.k, case.v, case.edits, attention(2))
+    close(result, case.paper())
+    unedited = edit_cross(case.q, case.k, case.v, [], attention(2))
+    assert torch.equal(result, unedited) == (progress == 0.7)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 5e-3), (torch.bfloat16, 4e-2)])
+def test_half_precision_stays_and_stays_near(dtype: torch.dtype, tolerance: float) -> None:
+    case = batch(2, 8, 9, [5, 7, 5], 1, seed=0)
+    case.q, case.k, case.v = (t.to(dtype) for t in (case.q, case.k, case.v))
+    case.edits = [
+        RowEdit(1, 0, random_mixing(5, 7, "soft", 1)),
+        RowEdit(2, 0, random_mixing(5, 5, "closed", 2)),
+    ]
+    result = edit_cross(case.q, case.k, case.v, case.edits, attention(2))
+    assert result.dtype == dtype
+    close(result, case.paper(), tolerance)
+
+
+@tries(40)
+@given(cases())
+def test_rows_without_an_edit_are_the_hosts_own_to_the_bit(case: Case) -> None:
+    attend = attention(case.heads)
+    plain, result = attend(case.q, case.k, case.v), edit_cross(case.q, case.k, case.v, case.edits, attend)
+    edited = {edit.row for edit in case.edits if edit.mixing is not None}
+    for row in range(len(plain)):
+        assert row in edited or torch.equal(result[row], plain[row])
+    idle = [RowEdit(edit.row, edit.source) for edit in case.edits]
+    assert torch.equal(edit_cross(case.q, case.k, case.v, idle, attend), plain)
+
+
+@tries(40)
+@given(cases())
+def test_what_comes_in_is_not_written(case: Case) -> None:
+    given_tensors = [case.q, case.k, case.v]
+    given_tensors += [
+        t for e in case.edits if e.mixing is not None for t in (e.mixing.from_source, e.mixing.own)
+    ]
+    before = [(t.clone(), t._version) for t in given_tensors]
+    edit_cross(case.q, case.k, case.v, case.edits, attention(case.heads))
+    edit_self(case.q, case.q, case.q, case.edits, attention(case.heads))
+    for tensor, (copy, version) in zip(given_tensors, before, strict=True):
+        assert torch.equal(tensor, copy) and tensor._version == version
+
+
+def test_the_second_call_is_for_rows_that_keep_some_of_their_own_and_may_have_its_own_attention() -> None:
+    calls: list[tuple[str, int]] = []
+
+    def named(name: str) -> Attend:
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            calls.append((name, q.shape[0]))
+            return attention(1)(q, k, v)
+
+        return attend
+
+    case = batch(1, 4, 3, [5, 5, 5, 5], 1, seed=0)
+    case.edits = [
+        RowEdit(row, 0, random_mixing(5, 5, kind, 0))
+        for row, kind in [(1, "soft"), (2, "open"), (3, "closed")]
+    ]
+    edit_cross(case.q, case.k, case.v, case.edits, named("first"), named("own"))
+    edit_cross(case.q, case.k, case.v, case.edits[:1], named("first"))
+    edit_cross(case.q, case.k, case.v, case.edits[1:], named("first"), named("own"))
+    assert calls == [("first", 4), ("own", 1), ("first", 4), ("first", 1), ("first", 4)]
+
+
+@pytest.mark.parametrize("keys", [4, 8, 10])
+def test_keys_that_are_not_the_prompts_columns_are_refused(keys: int) -> None:
+    q, k = torch.zeros(2, 3, 4), torch.zeros(2, keys, 4)
+    mixing = Mixing(torch.ones(6, 4), torch.zeros(4))
+    with pytest.raises(P2PError, match=f"got {keys} key tokens") as error:
+        edit_cross(q, k, k, [RowEdit(1, 0, mixing)], attention(1))
+    assert "4 tokens" in error.value.expected
+
+
+# Self-attention
+
+
+@tries(40)
+@given(cases())
+def test_injected_self_attention_is_the_sources_map_on_the_edits_values(case: Case) -> None:
+    q, k, v = case.q, case.q.flip(1), case.q.flip(2)
+    result, sources = (
+        edit_self(q, k, v, case.edits, attention(case.heads)),
+        {e.row: e.source for e in case.edits},
+    )
+    expected = [
+        weighted(maps(q[s], k[s], case.heads), v[r]) for r in range(len(q)) for s in [sources.get(r, r)]
+    ]
+    close(result, torch.stack(expected))
+    plain = attention(case.heads)(q, k, v)
+    assert all(torch.equal(result[row], plain[row]) for row in range(len(q)) if row not in sources)
+    assert torch.equal(edit_self(q, k, v, [], attention(case.heads)), plain)
+
+
+# No map is built
+
+
+class Shapes(TorchDispatchMode):
+    """Records the last two dimensions of what every operation gives out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[Sequence[int]] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, Tensor):
+                self.seen.add(tuple(tensor.shape[-2:]))
+        return result
+
+
+def mapping_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.softmax(q @ k.mT, dim=-1) @ v
+
+
+@pytest.mark.parametrize("attend", [attention(2), mapping_attention], ids=["fused", "map built"])
+def test_no_map_is_built_and_one_would_be_seen(attend: Attend) -> None:
+    pixels, columns = 48, 35
+    case = batch(2, 8, pixels, [columns] * 4, 1, seed=0)
+    edits = [RowEdit(row, 0, random_mixing(columns, columns, kind, 0)) for row, kind in enumerate(KINDS[:4])][
+        1:
+    ]
+    with Shapes() as shapes:
+        edit_cross(case.q, case.k, case.v, edits, attend)
+        edit_self(case.q, case.q, case.q, edits, attend)
+    assert (pixels, 16) in shapes.seen
+    assert bool(shapes.seen & {(pixels, columns), (columns, pixels), (pixels, pixels)}) == (
+        attend is mapping_attention
+    )
+
+
+# Rows of a batch
+
+
+@pytest.mark.parametrize(
+    ("size", "paired", "prompts", "rows"),
+    [
+        (2, [True], 2, [(1, 0, 1)]),
+        (4, [False, True], 2, [(3, 2, 1)]),
+        (4, [True, False], 2, [(1, 0, 1)]),
+        (8, [True, True], 2, [(1, 0, 1), (3, 2, 1), (5, 4, 1), (7, 6, 1)]),
+        (12, [False, True], 3, [(7, 6, 1), (8, 6, 2), (10, 9, 1), (11, 9, 2)]),
+        (6, [False], 3, []),
+    ],
+)
+def test_edited_rows(size: int, paired: list[bool], prompts: int, rows: list[tuple[int, int, int]]) -> None:
+    assert edited_rows(size, paired, prompts) == rows
+
+
+@pytest.mark.parametrize(
+    ("size", "paired", "prompts"), [(3, [True], 2), (3, [False, True], 2), (6, [False, True], 2)]
+)
+def test_a_batch_that_is_not_whole_samples_is_refused(size: int, paired: list[bool], prompts: int) -> None:
+    with pytest.raises(P2PError, match=f"got a batch of {size}"):
+        edited_rows(size, paired, prompts)

@@ -1,0 +1,199 @@
+"""The plan: what is mixed for which prompt, in which layer, at which progress."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from prompts_of import made_of, matrix
+from torch import Tensor
+
+from p2p_core import plan as plans
+from p2p_core.align import Alignment, align_swap
+from p2p_core.attention import Mixing
+from p2p_core.errors import P2PError
+from p2p_core.layers import Layer, LayerFilter
+from p2p_core.plan import EditPlan, TokenEdit, require_same
+from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.schedule import Window, WordWindow
+
+MIDDLE, OUTPUT = Layer("middle", 0), Layer("output", 3)
+PROMPTS = PromptSet(made_of("a cat on grass"), (made_of("a dog on grass"), made_of("a red*2 dog on a hill")))
+NEVER = Window(0, 0)
+
+
+def plan_of(*edits: TokenEdit, prompts: PromptSet = PROMPTS) -> EditPlan:
+    return EditPlan(prompts, edits)
+
+
+def swap(row: int, prompts: PromptSet = PROMPTS) -> Tensor:
+    return torch.tensor(matrix(align_swap(prompts.source, prompts.prompts[row])))
+
+
+def check(mixing: Mixing | None, mapper: Tensor, alpha: Tensor) -> None:
+    assert mixing is not None
+    torch.testing.assert_close(mixing.from_source, mapper * alpha)
+    torch.testing.assert_close(mixing.own, 1 - alpha)
+
+
+def columns(prompt: Prompt, *words: str) -> Tensor:
+    """[T], 1 in the columns of the words."""
+    alpha = torch.zeros(prompt.columns)
+    for word in words:
+        alpha[list(prompt.find(word))] = 1
+    return alpha
+
+
+@pytest.mark.parametrize("row", [1, 2])
+def test_inside_the_cross_window_all_columns_come_from_the_source(row: int) -> None:
+    plan = plan_of(TokenEdit(cross=Window(0.2, 0.8)))
+    for progress in (0.2, 0.5, 0.79):
+        check(plan.mixing(row, MIDDLE, progress), swap(row), torch.ones(77))
+    for progress in (0, 0.19, 0.8, 1):
+        assert plan.mixing(row, MIDDLE, progress) is None
+
+
+def test_the_windows_of_the_paper_are_the_default() -> None:
+    plan = plan_of(TokenEdit())
+    progress = [0, 0.39, 0.4, 0.79, 0.8, 1]
+    assert [plan.mixing(1, MIDDLE, p) is not None for p in progress] == [True] * 4 + [False] * 2
+    assert [plan.self_attention(MIDDLE, p) for p in progress] == [True] * 2 + [False] * 4
+
+
+def test_a_plan_without_edits_does_nothing() -> None:
+    assert plan_of().mixing(1, MIDDLE, 0) is None
+    assert not plan_of().self_attention(MIDDLE, 0)
+
+
+@pytest.mark.parametrize("row", [1, 2])
+def test_the_window_of_a_word_takes_the_place_of_the_cross_window(row: int) -> None:
+    dog = WordWindow("dog", Window(0.5, 1))
+    plan, prompt = plan_of(TokenEdit(cross=Window(0, 0.8), words=(dog,))), PROMPTS.prompts[row]
+    check(plan.mixing(row, MIDDLE, 0.2), swap(row), 1 - columns(prompt, "dog"))
+    check(plan.mixing(row, MIDDLE, 0.6), swap(row), torch.ones(77))
+    check(plan.mixing(row, MIDDLE, 1), swap(row), columns(prompt, "dog"))
+
+
+def test_words_of_one_prompt_leave_the_other_prompts_alone() -> None:
+    plan = plan_of(
+        TokenEdit(cross=NEVER, words=(WordWindow("red dog", Window()), WordWindow("a[2]", Window())))
+    )
+    assert plan.mixing(1, MIDDLE, 0.5) is None
+    check(plan.mixing(2, MIDDLE, 0.5), swap(2), columns(PROMPTS.edits[1], "red dog", "a[2]"))
+
+
+def test_of_two_windows_of_a_word_the_later_counts() -> None:
+    entries = (WordWindow("red dog", NEVER), WordWindow("dog", Window()))
+    plan = plan_of(TokenEdit(words=entries))
+    check(plan.mixing(2, MIDDLE, 0), swap(2), 1 - columns(PROMPTS.edits[1], "red"))
+
+
+def test_layers_outside_the_filter_are_left_alone() -> None:
+    plan = plan_of(TokenEdit(layers=LayerFilter("middle")))
+    assert plan.mixing(1, MIDDLE, 0) is not None and plan.self_attention(MIDDLE, 0)
+    assert plan.mixing(1, OUTPUT, 0) is None and not plan.self_attention(OUTPUT, 0)
+
+
+def test_edits_of_a_chain_act_together() -> None:
+    early = TokenEdit(cross=Window(0, 0.3), self_attention=Window(0, 0.1), layers=LayerFilter("middle"))
+    late = TokenEdit(cross=Window(0.6, 1), self_attention=Window(0.9, 1))
+    plan = plan_of(early).then(PROMPTS, late)
+    assert plan.edits == (early, late)
+    progress = (0, 0.2, 0.5, 0.8, 1)
+    for layer, cross, own in [(MIDDLE, "11011", "10001"), (OUTPUT, "00011", "00001")]:
+        assert [plan.mixing(1, layer, p) is not None for p in progress] == [c == "1" for c in cross]
+        assert [plan.self_attention(layer, p) for p in progress] == [c == "1" for c in own]
+
+
+def to_start(source: Prompt, edit: Prompt) -> Alignment:
+    """A stand-in for another method: all attention goes to the start, half of it replaces."""
+    mapper = tuple((column, 0, 1.0) for column in range(source.columns))
+    return Alignment(mapper, (0.5,) * edit.columns, source.columns)
+
+
+@pytest.mark.parametrize("last", ["swap", "to start"])
+def test_where_two_edits_act_the_later_goes_over_the_earlier(
+    monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    monkeypatch.setitem(plans._ALIGNERS, "to start", to_start)
+    other = TokenEdit("to start")  # type: ignore[arg-type]
+    mapper = torch.tensor(matrix(to_start(*PROMPTS.prompts[:2])))
+    if last == "swap":
+        check(plan_of(other, TokenEdit()).mixing(1, MIDDLE, 0), swap(1), torch.ones(77))
+    else:
+        mixing = plan_of(TokenEdit(), other).mixing(1, MIDDLE, 0)
+        assert mixing is not None
+        torch.testing.assert_close(mixing.from_source, (swap(1) + mapper) / 2)
+        assert not mixing.own.any()
+
+
+def test_prompts_of_several_chunks() -> None:
+    prompts = PromptSet(made_of("w " * 80 + "cat"), (made_of("a dog"),))
+    check(plan_of(TokenEdit(), prompts=prompts).mixing(1, MIDDLE, 0), swap(1, prompts), torch.ones(77))
+    assert swap(1, prompts).shape == (154, 77)
+
+
+def test_what_one_run_made_serves_another_in_any_mode() -> None:
+    prompts = PromptSet(made_of("a cat"), (made_of("an owl"),))
+    with torch.inference_mode():
+        first = plan_of(TokenEdit(), prompts=prompts).mixing(1, MIDDLE, 0)
+    again = plan_of(TokenEdit(), prompts=copy.deepcopy(prompts)).mixing(1, MIDDLE, 0.7)
+    assert again is not None and again is first
+    v = torch.ones(77, 4, requires_grad=True)
+    values, _ = again.values(v)
+    assert values is not None
+    values.sum().backward()
+    assert v.grad is not None
+
+
+def test_plans_are_values() -> None:
+    plan = plan_of(TokenEdit(words=(WordWindow("dog", NEVER),)))
+    for again in (copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
+        assert again == plan and hash(again) == hash(plan)
+    longer = plan.then(PROMPTS, TokenEdit())
+    assert longer != plan and len(plan.edits) == 1
+
+
+# Bad input
+
+
+def test_a_window_for_a_word_that_no_edit_prompt_has_is_refused() -> None:
+    for word in ("cat", "dog[2]", "on grass hill"):
+        with pytest.raises(P2PError, match=r"Use one of its words: a, dog, on, grass\.") as error:
+            plan_of(TokenEdit(words=(WordWindow("grass", NEVER), WordWindow(word, NEVER))))
+        assert repr(word) in error.value.got
+
+
+def test_prompts_of_another_pair_are_refused() -> None:
+    others = PromptSet(PROMPTS.source, PROMPTS.edits[:1])
+    with pytest.raises(P2PError, match="the earlier node in the chain") as error:
+        plan_of().then(others, TokenEdit())
+    assert error.value.expected.endswith("'a cat on grass' → 'a dog on grass' → 'a red*2 dog on a hill'")
+    assert error.value.got == "'a cat on grass' → 'a dog on grass'"
+    require_same(PROMPTS, copy.deepcopy(PROMPTS))
+
+
+def test_the_same_text_from_another_tokenizer_is_refused_and_said() -> None:
+    source, (first, second) = PROMPTS.source, PROMPTS.edits
+    other = build_prompt(first.text, [Piece("", "special"), *[Piece("x")] * 3, *[Piece("", "special")] * 73])
+    with pytest.raises(P2PError, match="the same text from another CLIP"):
+        require_same(PROMPTS, PromptSet(source, (other, second)))
+
+
+# In words
+
+
+@pytest.mark.parametrize(
+    ("source", "edit", "line"),
+    [
+        ("a cat on grass", "a dog on grass", "swap: cat → dog · kept: 3 words"),
+        ("a cat on grass", "a red dog on a hill", "swap: cat → red dog, grass → a hill · kept: 2 words"),
+        ("a cat", "a red cat", "swap: cat → red cat · kept: 1 word"),
+        ("a cat", "a cat", "swap: nothing · kept: 2 words"),
+    ],
+)
+def test_describe(source: str, edit: str, line: str) -> None:
+    prompts = PromptSet(made_of(source), (made_of(edit), made_of(edit)))
+    assert plan_of(TokenEdit(), prompts=prompts).describe() == f"{line}\n{line}"

@@ -1,0 +1,145 @@
+"""Text-to-image graphs as a user wires them, around the host's stock nodes and the pack's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from adapter import Conditioning, Host, Latent
+from torch import Tensor
+
+SOURCE = "a red circle and a blue star on grass"
+EDIT = "a red house and a blue star on grass"
+NEGATIVE = "snow"
+SIZE = (64, 64)
+CLOSED = {"cross_start": 0.0, "cross_end": 0.0, "self_start": 0.0, "self_end": 0.0}
+OPEN = {"cross_start": 0.0, "cross_end": 1.0, "self_start": 0.0, "self_end": 1.0}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """`options` of its methods are those of the host's sampler."""
+
+    host: Host
+    node: dict[str, Any]
+    _known: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+
+    def pair(self, source: str = SOURCE, edit: str = EDIT) -> tuple[Any, Conditioning]:
+        """Prompt Pair: (prompts, paired CONDITIONING)."""
+        return self.host.run(self.node["P2PPromptPair"], clip=self.host.clip(), source=source, edit=edit)
+
+    def swapped(self, prompts: Any, model: Any = None, **widgets: Any) -> Any:
+        """Word Swap: a patched MODEL."""
+        model = model or self.host.model()
+        return self.host.run(self.node["P2PWordSwap"], model=model, prompts=prompts, **widgets)[0]
+
+    def sample(self, model: Any, positive: Conditioning, **options: Any) -> Tensor:
+        negative = options.pop("negative", None) or self.host.encode(NEGATIVE)
+        return self.host.sample(model, positive, negative, **options)["samples"]
+
+    def edited(
+        self,
+        source: str = SOURCE,
+        edit: str = EDIT,
+        windows: dict[str, Any] = OPEN,
+        model: Any = None,
+        **options: Any,
+    ) -> Tensor:
+        """A paired sampling, [P·B, ...]."""
+        prompts, positive = self.pair(source, edit)
+        return self.sample(self.swapped(prompts, model, **windows), positive, **options)
+
+    def plain(self, text: str = SOURCE, rows: int = 2, model: Any = None, **options: Any) -> Tensor:
+        """A stock sampling of one prompt without the pack, each sample `rows` times: [rows·B, ...].
+
+        As many rows as a paired sampling has, because a CPU's kernels do not round alike for every batch.
+        """
+        if options or model:
+            return self._plain(text, rows, model or self.host.model(), **options)
+        if (text, rows) not in self._known:
+            self._known[text, rows] = self._plain(text, rows, self.host.model())
+        return self._known[text, rows]
+
+    def _plain(self, text: str, rows: int, model: Any, **options: Any) -> Tensor:
+        latent = repeated(options.pop("latent", None) or self.host.empty_latent(*SIZE), rows)
+        return self.sample(model, self.host.encode(text), latent=latent, **options)
+
+
+def repeated(latent: Latent, rows: int) -> Latent:
+    """The LATENT with each sample, its noise and its mask `rows` times."""
+    index = latent.get("batch_index", list(range(len(latent["samples"]))))
+    result = {**latent, "batch_index": [i for i in index for _ in range(rows)]}
+    for key in {"samples", "noise_mask"} & latent.keys():
+        result[key] = latent[key].repeat_interleave(rows, dim=0)
+    return result
+
+
+def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
+    """Equal within a share of the largest value."""
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
+
+
+def differ(a: Tensor, b: Tensor) -> bool:
+    """Different by far more than rounding."""
+    return not close(a, b, 3e-4)
+
+
+def drawn(host: Host, batch: int = 1) -> Latent:
+    """A LATENT that holds something."""
+    channels = host.sample(host.model(), host.encode(SOURCE), host.encode(NEGATIVE), steps=1)[
+        "samples"
+    ].shape[1]
+    generator = torch.Generator().manual_seed(3)
+    return {"samples": torch.randn(batch, channels, SIZE[1] // 8, SIZE[0] // 8, generator=generator)}
+
+
+# Attention replacements, as another pack puts them on a MODEL
+
+Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
+
+
+def own_attention(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+    """What the host does without a replacement."""
+    from comfy.ldm.modules.attention import optimized_attention
+
+    return optimized_attention(q, k, v, extra_options["n_heads"], transformer_options=extra_options)
+
+
+def noting(calls: list[list[int]]) -> Patch:
+    """Changes nothing, and notes which parts each call has."""
+
+    def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        calls.append(list(extra_options["cond_or_uncond"]))
+        return own_attention(q, k, v, extra_options)
+
+    return patch
+
+
+def with_patch(model: Any, patch: Patch, *key: Any, name: str = "attn2") -> Any:
+    """A clone of MODEL with an attention replacement, as another pack puts it there."""
+    clone = model.clone()
+    clone.set_model_patch_replace(patch, name, *key)
+    return clone
+
+
+# What a node or a sampling may have changed
+
+_OF_A_CLONE = (
+    *("model_options", "wrappers", "callbacks", "patches", "object_patches"),
+    *("injections", "additional_models", "attachments"),
+)
+
+
+def state(model: Any) -> dict[str, Any]:
+    """What a clone of a MODEL has of its own: dicts and lists by what is in them, all else by identity."""
+    return {name: _leaves(getattr(model, name)) for name in _OF_A_CLONE if hasattr(model, name)}
+
+
+def _leaves(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _leaves(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_leaves(inner) for inner in value]
+    return id(value)

@@ -1,0 +1,52 @@
+"""The nodes' inputs and outputs are what saved workflows rely on: a change shows in schemas.json.
+
+With P2P_WRITE_SCHEMAS=1 in the environment the file is written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.host
+
+SNAPSHOT = Path(__file__).with_name("schemas.json")
+
+
+def described(node: Any) -> dict[str, Any]:
+    schema = node.GET_SCHEMA()
+    return {
+        "inputs": [_input(socket) for socket in schema.inputs],
+        "outputs": [[socket.display_name or socket.id, str(socket.io_type)] for socket in schema.outputs],
+    }
+
+
+def _input(socket: Any) -> list[Any]:
+    """Name and type; the default, where there is one; whether it may be left out."""
+    default = getattr(socket, "default", None)
+    required = "optional" if socket.optional else "required"
+    return [socket.id, str(socket.io_type), required, *([] if default is None else [default])]
+
+
+def test_inputs_and_outputs_are_those_of_saved_workflows(node: dict[str, Any]):
+    found = {name: described(node[name]) for name in sorted(node)}
+    if os.environ.get("P2P_WRITE_SCHEMAS"):
+        SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    assert json.loads(SNAPSHOT.read_text(encoding="utf-8")) == found
+
+
+def test_an_id_is_either_of_an_input_or_of_an_output(node: dict[str, Any]):
+    """Or ComfyUI refuses the node."""
+    for name, each in node.items():
+        schema = each.GET_SCHEMA()
+        ids = [socket.id for socket in (*schema.inputs, *schema.outputs) if socket.id]
+        assert len(set(ids)) == len(ids), name
+
+
+def test_every_node_is_named_and_placed_as_one_of_the_pack(node: dict[str, Any]):
+    for name, each in node.items():
+        assert name.startswith("P2P") and each.__name__ == name
