@@ -14,6 +14,7 @@ WEIGHTS = FOLDER / "p2p_demo.safetensors"
 
 TOKENS = 77
 TEXT_WIDTH = 128
+NORM_GROUPS = 16  # three channels and more a group: a lone channel would lose its mean, and with it the background
 TRAIN_STEPS = 1000
 BETAS = (0.00085, 0.012)  # Stable Diffusion's scaled-linear schedule
 
@@ -27,7 +28,7 @@ def text_config(vocab_size: int) -> dict[str, Any]:
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "max_position_embeddings": TOKENS,
-        "hidden_act": "quick_gelu",
+        "hidden_act": "gelu",
         "layer_norm_eps": 1e-5,
         "projection_dim": TEXT_WIDTH,
         "bos_token_id": vocab_size - 2,
@@ -42,10 +43,10 @@ def unet_config() -> dict[str, Any]:
         "sample_size": 32,
         "in_channels": 3,
         "out_channels": 3,
-        "block_out_channels": (32, 96, 160),
+        "block_out_channels": (48, 96, 192),
         "layers_per_block": 1,
-        "attention_head_dim": (1, 3, 5),  # diffusers means the number of heads
-        "norm_num_groups": 32,
+        "attention_head_dim": (1, 3, 6),  # diffusers means the number of heads
+        "norm_num_groups": NORM_GROUPS,
         "cross_attention_dim": TEXT_WIDTH,
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),

@@ -31,7 +31,7 @@ from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
 from ..demo.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
-from ..demo.model import TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
+from ..demo.model import NORM_GROUPS, TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
 from ..p2p_core.errors import P2PError
 
 # demo.model.unet_config() in the host's words.
@@ -39,8 +39,8 @@ UNET: dict[str, Any] = {
     "image_size": 32,
     "in_channels": CHANNELS,
     "out_channels": CHANNELS,
-    "model_channels": 32,
-    "channel_mult": [1, 3, 5],
+    "model_channels": 48,
+    "channel_mult": [1, 2, 4],
     "num_res_blocks": [1, 1, 1],
     "num_heads": -1,
     "num_head_channels": 32,
@@ -142,10 +142,21 @@ class _Torch(comfy.ops.disable_weight_init):
     Embedding = torch.nn.Embedding
 
 
+def grouped(operations: Any) -> Any:
+    """These layers with the demo model's number of groups, where the host's U-Net asks for 32 of its own."""
+
+    class Grouped(operations):
+        class GroupNorm(operations.GroupNorm):
+            def __init__(self, num_groups: int, num_channels: int, **options: Any) -> None:
+                super().__init__(NORM_GROUPS, num_channels, **options)
+
+    return Grouped
+
+
 def expected_shapes(tokens: int) -> Shapes:
     """The shape of every tensor of the model, by its name in the file, for a vocabulary of so many tokens."""
     meta = torch.device("meta")
-    unet = UNetModel(**UNET, device=meta, operations=_Torch).state_dict()
+    unet = UNetModel(**UNET, device=meta, operations=grouped(_Torch)).state_dict()
     text = TextModel(text_config(tokens), None, meta, _Torch).text_model.state_dict()
     with meta:
         autoencoder = ThumbnailAutoencoder().state_dict()
@@ -188,6 +199,7 @@ def build_model(state: Weights, disable_dynamic: bool = False) -> Any:
     size = comfy.utils.calculate_parameters(part(state, "unet."))
     dtype = management.unet_dtype(model_params=size, supported_dtypes=dtypes, weight_dtype=torch.float16)
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
+    config.custom_operations = grouped(comfy.ops.pick_operations(dtype, config.manual_cast_dtype))
     unet = unet_weights(state, dtype)
     model = config.get_model(unet).to(offload)
     patcher = _patcher_class(disable_dynamic)(model, load_device=device, offload_device=offload)

@@ -1,8 +1,8 @@
 """Prompt-to-Prompt as a patch on the host's MODEL.
 
-A node only writes the frozen plan and one OUTER_SAMPLE wrapper on a clone of the MODEL. When a sampling starts, the
-wrapper pairs its noise and latent and puts attention patches into the options of that one run, over whatever other
-packs have put there by then; when the run ends, they are gone with it.
+A node only writes the frozen plan and one OUTER_SAMPLE wrapper on a clone of the MODEL. When a sampling
+starts, the wrapper pairs its noise and latent and puts attention patches into the options of that one run,
+over whatever other packs have put there by then; when the run ends, they are gone with it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from comfy.ldm.modules.attention import BasicTransformerBlock, optimized_attenti
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
-from ..p2p_core.attention import RowEdit, edit_cross, edit_self, edited_rows
+from ..p2p_core.attention import Attend, RowEdit, edit_cross, edit_self, edited_rows
 from ..p2p_core.errors import P2PError, naming
 from ..p2p_core.layers import Layer
 from ..p2p_core.plan import EditPlan, TokenEdit
 from ..p2p_core.prompts import PromptSet
 from ._noise import paired_sampler
-from ._pairing import ids_kept_apart, paired_ids, per_row, rows_of_pairs
+from ._pairing import edited_sides, ids, keep_ids_apart, per_row, rows_of_pairs
 
 KEY = "p2p"
 PLAN = "p2p.plan"
@@ -50,7 +50,7 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
 
 
 def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
-    """The transformer blocks of a MODEL that attend to text, by the host's names. Raises P2PError without any."""
+    """The transformer blocks of a MODEL that attend to text, by the host's names. P2PError without any."""
     unet = getattr(model.model, "diffusion_model", nn.Identity())
     blocks = [(name, m) for name, m in unet.named_modules() if isinstance(m, BasicTransformerBlock)]
     names = [name for name, block in blocks if block.attn2 is not None]
@@ -79,7 +79,7 @@ def _layer(name: str) -> Layer | None:
 
 
 class Run:
-    """State of one sampling: its plan, the ids of the conditionings that are edited, the progress of the current call."""
+    """State of one sampling: its plan, the ids of edited conditionings, the progress of the current call."""
 
     def __init__(self, plan: EditPlan, samples: int, edited: frozenset[Any], model_sampling: Any) -> None:
         self.plan, self.samples, self.edited, self.model_sampling = plan, samples, edited, model_sampling
@@ -90,7 +90,7 @@ class Run:
         return len(self.plan.prompts.prompts)
 
     def progress(self, sigmas: Tensor) -> float:
-        """Timestep percent of a model call, by its sigma; the host hands every layer of a call the same tensor."""
+        """Timestep percent of a model call, by its sigma; all layers of a call are given the same tensor."""
         known, value = self._progress
         if known is not sigmas:
             value = progress_of(self.model_sampling, float(sigmas.flatten()[0]))
@@ -102,15 +102,15 @@ class Run:
         edited = [name in self.edited for name in options["uuids"]]
         if batch != len(edited) * self.samples * self.prompts:
             raise P2PError(
-                f"{self.prompts} rows for each of {self.samples} samples in each of {len(edited)} parts of the batch",
+                f"{self.prompts} rows for each of {self.samples} samples in {len(edited)} parts of the batch",
                 f"a batch of {batch}",
-                "Another node cuts the pictures or the batch into pieces (HyperTile, context windows); take it out.",
+                "Take out the node that cuts pictures or batches into pieces (HyperTile, context windows).",
             )
         return edited_rows(batch, edited, self.prompts)
 
 
 def progress_of(model_sampling: Any, sigma: float) -> float:
-    """The percent whose sigma this is, 0 (noise) to 1 (finished): the inverse of the host's `percent_to_sigma`."""
+    """The percent of a sigma, 0 (noise) to 1 (finished); the inverse of the host's `percent_to_sigma`."""
     low, high = 0.0, 1.0
     for _ in range(24):
         middle = (low + high) / 2
@@ -122,8 +122,8 @@ def progress_of(model_sampling: Any, sigma: float) -> float:
 
 
 def sample_pair(
-    executor: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, denoise_mask: Tensor | None = None,
-    *rest: Any, **kwargs: Any,
+    executor: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor,
+    denoise_mask: Tensor | None = None, *rest: Any, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
     """OUTER_SAMPLE wrapper: B samples in, P·B rows out; row r holds prompt r mod P of sample r div P."""
     guider = executor.class_obj
@@ -134,16 +134,20 @@ def sample_pair(
         if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
             raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
         in_rows = rows_of_pairs(conds, plan.prompts, samples)
-        run = Run(plan, samples, paired_ids(conds), guider.model_patcher.get_model_object("model_sampling"))
+        sides, schedule = edited_sides(conds), guider.model_patcher.get_model_object("model_sampling")
+        run = Run(plan, samples, ids(conds, sides), schedule)
         patched = _with_patches(options, run, cross_attention_layers(guider.model_patcher))
+        patched = _with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
     noise, latent_image = (t.repeat_interleave(prompts, dim=0) for t in (noise, latent_image))
     if denoise_mask is not None:
-        denoise_mask = per_row(denoise_mask if denoise_mask.ndim > 2 else denoise_mask[None], samples, prompts)
+        mask = denoise_mask if denoise_mask.ndim > 2 else denoise_mask[None]
+        denoise_mask = per_row(mask, samples, prompts)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
+    sampler = paired_sampler(sampler, prompts)
     guider.conds, guider.model_options = in_rows, patched
     try:
-        return executor(noise, latent_image, paired_sampler(sampler, prompts), sigmas, denoise_mask, *rest, **kwargs)
+        return executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
     finally:
         guider.conds, guider.model_options = conds, options
 
@@ -154,31 +158,35 @@ def sample_pair(
 def _with_patches(options: dict[str, Any], run: Run, layers: tuple[Layer, ...]) -> dict[str, Any]:
     """Copies of the options with each attention patch over the one that stands in its place.
 
-    A patch takes the key that the host would find: a block's own where another pack has put something there, else that
-    of all blocks of the number, so that a node which replaces it for a pass of its own (PAG) still can.
+    A patch takes the key that the host would find: a block's own where another pack has put something there,
+    else that of all blocks of the number, so that a node can still replace it for a pass of its own (PAG).
     """
-    transformer = dict(options["transformer_options"])
+    transformer = options["transformer_options"]
     replace = {name: dict(patches) for name, patches in transformer.get("patches_replace", {}).items()}
     for name, make in (("attn1", _self_patch), ("attn2", _cross_patch)):
         patches = replace.setdefault(name, {})
         keys = [(layer.stage, layer.number, layer.index) for layer in layers]
         for key in dict.fromkeys(key if key in patches else key[:2] for key in keys):
             patches[key] = make(run, patches.get(key))
-    wrappers = dict(transformer.get("wrappers", {}))
-    wrappers[WrappersMP.SAMPLER_SAMPLE] = {**wrappers.get(WrappersMP.SAMPLER_SAMPLE, {}), KEY: [ids_kept_apart]}
-    return {**options, "transformer_options": {**transformer, "patches_replace": replace, "wrappers": wrappers}}
+    return {**options, "transformer_options": {**transformer, "patches_replace": replace}}
+
+
+def _with_wrapper(options: dict[str, Any], kind: str, wrapper: Callable[..., Any]) -> dict[str, Any]:
+    """Copies of the options with a wrapper around a step of the sampling."""
+    transformer = options["transformer_options"]
+    wrappers = transformer.get("wrappers", {})
+    wrappers = {**wrappers, kind: {**wrappers.get(kind, {}), KEY: [wrapper]}}
+    return {**options, "transformer_options": {**transformer, "wrappers": wrappers}}
 
 
 def _cross_patch(run: Run, previous: Patch | None) -> Patch:
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
         layer, progress = _layer_of(extra_options), run.progress(extra_options["sigmas"])
-        attend = _attention(extra_options)
         with naming(SAMPLING):
             rows = run.rows(q.shape[0], extra_options)
             edits = [RowEdit(row, source, run.plan.mixing(p, layer, progress)) for row, source, p in rows]
-            if previous is None:
-                return edit_cross(q, k, v, edits, attend)
-            return edit_cross(q, k, v, edits, lambda q, k, v: previous(q, k, v, extra_options), attend)
+            attend = _attention(previous, extra_options)
+            return edit_cross(q, k, v, edits, attend, _attention(None, extra_options))
 
     return patch
 
@@ -189,22 +197,23 @@ def _self_patch(run: Run, previous: Patch | None) -> Patch:
         with naming(SAMPLING):
             rows = run.rows(q.shape[0], extra_options) if active else []
         edits = [RowEdit(row, source) for row, source, _ in rows]
-        if previous is None:
-            return edit_self(q, k, v, edits, _attention(extra_options))
-        return edit_self(q, k, v, edits, lambda q, k, v: previous(q, k, v, extra_options))
+        return edit_self(q, k, v, edits, _attention(previous, extra_options))
 
     return patch
 
 
 def _layer_of(extra_options: dict[str, Any]) -> Layer:
-    return Layer(*extra_options["block"], extra_options["block_index"])
+    stage, number = extra_options["block"]
+    return Layer(stage, number, extra_options["block_index"])
 
 
-def _attention(extra_options: dict[str, Any]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The host's own attention as its blocks call it, with the user's choice of backend."""
-    heads, precision = extra_options["n_heads"], extra_options["attn_precision"]
+def _attention(previous: Patch | None, extra_options: dict[str, Any]) -> Attend:
+    """The attention of another pack's patch, else the host's own with the user's choice of backend."""
+    heads, options = extra_options["n_heads"], {"attn_precision": extra_options["attn_precision"]}
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return optimized_attention(q, k, v, heads, attn_precision=precision, transformer_options=extra_options)
+        if previous is not None:
+            return previous(q, k, v, extra_options)
+        return optimized_attention(q, k, v, heads, transformer_options=extra_options, **options)
 
     return attend

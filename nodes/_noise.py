@@ -1,4 +1,4 @@
-"""Noise that samplers draw while they run: the same for all rows of a sample, as a plain run would draw it."""
+"""Noise that samplers draw while they run: what a plain run would draw, the same for all rows of a sample."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NoiseSampler = Callable[[Any, Any], Tensor]
 
 
 def paired_sampler(sampler: Any, prompts: int) -> Any:
-    """The sampler with equal draws for the `prompts` rows of each sample; one of another kind comes back as it is."""
+    """The sampler with equal draws for the `prompts` rows of each sample; one of another make as it is."""
     function = getattr(sampler, "sampler_function", None)
     if function is None:
         return sampler
-    takes_noise = _takes_noise(function, sampler.extra_options)
-    inpaints_on_noise = sampler.inpaint_options.get("random", False)
+    takes_noise = _takes_noise(function, getattr(sampler, "extra_options", {}))
+    inpaints_on_noise = getattr(sampler, "inpaint_options", {}).get("random", False)
 
     @functools.wraps(function)
     def paired(model: Any, x: Tensor, sigmas: Tensor, extra_args: Any = None, **options: Any) -> Tensor:
@@ -37,7 +37,7 @@ def paired_sampler(sampler: Any, prompts: int) -> Any:
             logging.warning(
                 "Prompt-to-Prompt: the sampler %s drew noise of its own, not the same for source and edit. "
                 "Use another sampler, or take the random churn out of its settings.",
-                function.__name__,
+                _name(function),
             )
         return result
 
@@ -46,8 +46,13 @@ def paired_sampler(sampler: Any, prompts: int) -> Any:
     return equal
 
 
+def _name(function: Any) -> str:
+    function = getattr(function, "func", function)  # of a functools.partial
+    return getattr(function, "__name__", type(function).__name__)
+
+
 def _takes_noise(function: Callable[..., Any], options: dict[str, Any]) -> bool:
-    """Whether the function can be given a `noise_sampler`; one that passes its options on can where it has an eta."""
+    """Whether it can be given a `noise_sampler`; one that passes its options on can if it has an eta."""
     parameters = inspect.signature(function).parameters
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return "noise_sampler" in parameters or (passes_on and "eta" in options)
@@ -55,12 +60,12 @@ def _takes_noise(function: Callable[..., Any], options: dict[str, Any]) -> bool:
 
 def _draws_in_vain(function: Callable[..., Any], options: dict[str, Any]) -> bool:
     """Heun++ draws noise that it uses with churn only."""
-    return function.__name__ == "sample_heunpp2" and not options.get("s_churn")
+    return _name(function) == "sample_heunpp2" and not options.get("s_churn")
 
 
 def _own_noise(function: Callable[..., Any], x: Tensor, sigmas: Tensor, seed: int | None) -> NoiseSampler:
     """What the function would draw for x: a Brownian tree for DPM++ SDE, on the GPU for its `_gpu` kind."""
-    name = function.__name__
+    name = _name(function)
     if name.startswith("sample_dpmpp_") and "_sde" in name:
         smallest, largest = sigmas[sigmas > 0].min(), sigmas.max()
         return BrownianTreeNoiseSampler(x, smallest, largest, seed=seed, cpu="_gpu" not in name)
@@ -71,8 +76,8 @@ def _repeated(noise: NoiseSampler, prompts: int) -> NoiseSampler:
     return lambda sigma, sigma_next: noise(sigma, sigma_next).repeat_interleave(prompts, dim=0)
 
 
-def _with_equal_noise(model: Any, prompts: int, seed: int) -> Any:
-    """The inpainting model with the noise that the host draws, by the next seed, for what is outside the mask."""
+def _with_equal_noise(model: Any, prompts: int, seed: Any) -> Any:
+    """The inpainting model with noise as the host draws it, by the next seed, for the kept part."""
     noise = model.noise[::prompts]
     drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed + 1)).to(noise)
     equal = copy.copy(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,12 @@ _LONGEST_REPEAT = 4  # the host's own limit for repeating a prompt's columns
 
 Conditioning = list[list[Any]]
 Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it for a sampling
+Sides = Mapping[str, list[Entry]]  # those of a guider: positive, negative, ...
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What an entry of a paired conditioning holds: P rows, under which keys; the prompts, where they are known."""
+    """What an entry of a paired conditioning holds: P rows under these keys; the prompts, where known."""
 
     rows: int
     texts: tuple[str, ...] | None
@@ -33,7 +34,7 @@ class Pair:
 
 
 class PairGuard(CONDConstant):
-    """Carries the Pair of a conditioning. The sampling wrapper takes it out; every other sampling meets it here."""
+    """Carries the Pair of a conditioning. The sampling wrapper takes it out; others are refused."""
 
     def process_cond(self, batch_size: int, **kwargs: Any) -> Any:
         raise P2PError(
@@ -45,7 +46,7 @@ class PairGuard(CONDConstant):
 
 
 def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = None) -> Conditioning:
-    """One CONDITIONING of P rows from P conditionings of the same make, entry by entry. [1, T, C] each → [P, T, C]."""
+    """One CONDITIONING of P rows from P of the same make, entry by entry. [1, T, C] each → [P, T, C]."""
     counts = [len(c) for c in conditionings]
     if len(set(counts)) > 1 or not counts[0]:
         raise _unlike("the same number of entries", " and ".join(map(str, counts)))
@@ -68,7 +69,7 @@ def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> 
 
 
 def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
-    """[1, T_i, C] each → [P, T, C], T their least common multiple; repeated columns leave attention as it is."""
+    """[1, T_i, C] each → [P, T, C], T the least common multiple; repeated columns change no attention."""
     for tensor in tensors:
         if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tensor.shape[0] != 1:
             shape = tuple(getattr(tensor, "shape", ())) or type(tensor).__name__
@@ -111,10 +112,10 @@ def _unlike(expected: str, got: str) -> P2PError:
 # In a sampling
 
 
-def rows_of_pairs(conds: Mapping[str, list[Entry]], prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
-    """All entries of all sides as the model may see them, with rows in the order of the paired latent.
+def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
+    """All entries as the model may see them, with rows in the order of the paired latent.
 
-    conds: the sides of a guider (`positive`, `negative`, ...). Raises P2PError where they are not of these prompts.
+    Raises P2PError where they are not of these prompts.
     """
     for side, entries in conds.items():
         pairs = [_pair_of(entry) for entry in entries]
@@ -125,29 +126,42 @@ def rows_of_pairs(conds: Mapping[str, list[Entry]], prompts: PromptSet, samples:
                 "Connect the CONDITIONING of Prompt Pair (or Pair Conditioning) to the sampler.",
             )
         for found in filter(None, pairs):
-            _require_prompts(prompts, found, _is_edited(side))
+            _require_prompts(prompts, found, side in edited_sides(conds))
     return {side: [_in_rows(entry, samples, len(prompts.prompts)) for entry in conds[side]] for side in conds}
 
 
-def paired_ids(conds: Mapping[str, list[Entry]]) -> frozenset[uuid.UUID]:
-    """The ids of the entries that are edited: paired ones, but for those of a negative side."""
-    sides = [entries for side, entries in conds.items() if _is_edited(side)]
-    return frozenset(entry["uuid"] for entries in sides for entry in entries if _pair_of(entry))
+def edited_sides(conds: Sides) -> frozenset[str]:
+    """The sides that are drawn with the source's attention: paired ones, but no negative one."""
+    paired = (side for side, entries in conds.items() if any(map(_pair_of, entries)))
+    return frozenset(side for side in paired if "negative" not in side)
 
 
-def ids_kept_apart(executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
-    """SAMPLER_SAMPLE wrapper. To give both sides the same areas the host copies entries, and their ids, to the other
-    side; a copy on a negative side gets an id of its own."""
-    taken = {entry["uuid"] for side, entries in guider.conds.items() if _is_edited(side) for entry in entries}
-    guider.conds = {
-        side: [{**e, "uuid": uuid.uuid4()} if e["uuid"] in taken and not _is_edited(side) else e for e in entries]
-        for side, entries in guider.conds.items()
-    }
-    return executor(guider, *args, **kwargs)
+def ids(conds: Sides, sides: Collection[str]) -> frozenset[uuid.UUID]:
+    """What the host calls the entries of these sides in the model's calls."""
+    return frozenset(entry["uuid"] for side in sides for entry in conds[side])
+
+
+def keep_ids_apart(edited: Collection[str]) -> Callable[..., Any]:
+    """A SAMPLER_SAMPLE wrapper: no entry of another side has the id of one of the `edited` sides.
+
+    To give all sides the same areas the host copies entries, with their ids, from side to side.
+    """
+
+    def wrapper(executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
+        taken = ids(guider.conds, edited)
+        others = {side: entries for side, entries in guider.conds.items() if side not in edited}
+        renamed = {
+            side: [{**entry, "uuid": uuid.uuid4()} if entry["uuid"] in taken else entry for entry in entries]
+            for side, entries in others.items()
+        }
+        guider.conds = {**guider.conds, **renamed}
+        return executor(guider, *args, **kwargs)
+
+    return wrapper
 
 
 def per_row(value: Tensor, samples: int, prompts: int) -> Tensor:
-    """A tensor with a batch of its own, repeated over the samples as the host does it and then over their rows."""
+    """A tensor with a batch of its own, repeated over the samples as by the host, then over their rows."""
     return repeat_to_batch_size(value, samples).repeat_interleave(prompts, dim=0)
 
 
@@ -156,17 +170,16 @@ def _pair_of(entry: Entry) -> Pair | None:
     return None if guard is None else guard.cond
 
 
-def _is_edited(side: str) -> bool:
-    return "negative" not in side
-
-
 def _in_rows(entry: Entry, samples: int, prompts: int) -> Entry:
-    """Without the guard; a tensor with a batch of its own, unless it is that of the prompts, gets one row a row."""
+    """Without the guard; a tensor with a batch of its own, unless it is that of the prompts, repeated."""
     found = _pair_of(entry)
     stacked = found.keys if found else ()
-    own = {k: v for k, v in entry.items() if isinstance(v, Tensor) and v.ndim > 1 and v.shape[0] > 1 and k not in stacked}
-    rows = {key: per_row(value, samples, prompts) for key, value in own.items()}
-    return {**entry, **rows, "model_conds": {k: v for k, v in entry["model_conds"].items() if k != KEY}}
+    repeated = {
+        key: per_row(value, samples, prompts)
+        for key, value in entry.items()
+        if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] > 1 and key not in stacked
+    }
+    return {**entry, **repeated, "model_conds": {k: v for k, v in entry["model_conds"].items() if k != KEY}}
 
 
 def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:

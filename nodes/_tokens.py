@@ -44,7 +44,7 @@ def _clip_tokenizer(clip: Any) -> tuple[str, Any]:
 def _pieces(
     tokens: Sequence[tuple[Any, float, int]], vocabulary: dict[int, str], names: Iterator[str]
 ) -> Iterator[Piece]:
-    """Pieces from (token or embedding vector, weight, word id) triples; the id is 0 for start, end and padding."""
+    """Pieces from (token or embedding vector, weight, word id); the id is 0 for start, end and padding."""
     name = ""
     previous: int | None = None
     for i, (token, weight, group) in enumerate(tokens):

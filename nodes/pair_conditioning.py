@@ -18,11 +18,11 @@ class P2PPairConditioning(io.ComfyNode):
             node_id="P2PPairConditioning",
             display_name="P2P Pair Conditioning",
             category=CATEGORY,
-            description="Pairs two conditionings that other nodes encoded. The prompts of the edit nodes still come "
-            "from Prompt Pair, with the same texts.",
+            description="Pairs two conditionings that other nodes encoded. The prompts of the edit nodes "
+            "still come from Prompt Pair, with the same texts.",
             inputs=[
                 io.Conditioning.Input("source", tooltip="The source prompt, encoded."),
-                io.Conditioning.Input("edit", tooltip="The edit prompt, encoded by the same nodes as the source."),
+                io.Conditioning.Input("edit", tooltip="The edit prompt, encoded by the source's nodes."),
             ],
             outputs=[
                 io.Conditioning.Output(

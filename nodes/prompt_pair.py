@@ -20,8 +20,9 @@ class P2PPromptPair(io.ComfyNode):
             node_id="P2PPromptPair",
             display_name="P2P Prompt Pair",
             category=CATEGORY,
-            description="Encodes a source prompt and its edit side by side. Connect the conditioning to the sampler's "
-            "positive input and the prompts to Word Swap; one latent goes in, a source and an edit come out.",
+            description="Encodes a source prompt and its edit side by side. Connect the conditioning to the "
+            "sampler's positive input and the prompts to Word Swap; one latent goes in, a source and an edit "
+            "come out.",
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of the checkpoint."),
                 io.String.Input(
@@ -36,13 +37,14 @@ class P2PPromptPair(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default="a red house and a blue star on grass",
-                    tooltip="The same prompt with words changed. Several edits: put a line of three dashes between "
-                    "them. Equal to the source it changes nothing.",
+                    tooltip="The same prompt with words changed. Several edits: put a line of three dashes "
+                    "between them. Equal to the source it changes nothing.",
                 ),
             ],
             outputs=[
                 Prompts.Output(
-                    display_name="prompts", tooltip="The tokenised prompts, for the other Prompt-to-Prompt nodes."
+                    display_name="prompts",
+                    tooltip="The tokenised prompts, for the other Prompt-to-Prompt nodes.",
                 ),
                 io.Conditioning.Output(
                     display_name="conditioning",

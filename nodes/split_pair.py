@@ -19,7 +19,7 @@ class P2PSplitPair(io.ComfyNode):
             node_id="P2PSplitPair",
             display_name="P2P Split Pair",
             category=CATEGORY,
-            description="Splits what a paired sampling made into source and edits, as pictures or as latents.",
+            description="Splits what a paired sampling made into source and edits, pictures or latents.",
             inputs=[
                 Prompts.Input("prompts", tooltip="From Prompt Pair: how many prompts a sample has."),
                 io.Image.Input("images", optional=True, tooltip="The decoded pictures of the sampling."),
@@ -41,14 +41,15 @@ class P2PSplitPair(io.ComfyNode):
     def execute(cls, prompts: Any, images: Any = None, latent: Any = None) -> io.NodeOutput:
         count = len(prompts.prompts)
         if images is None and latent is None:
-            raise P2PError("pictures or a latent", "neither", "Connect VAE Decode or the sampler.", "Split Pair")
+            mend = "Connect VAE Decode or the sampler."
+            raise P2PError("pictures or a latent", "neither", mend, "Split Pair")
         pictures = (ExecutionBlocker(None),) * 2 if images is None else split(images, count)
         latents = (ExecutionBlocker(None),) * 2 if latent is None else split_latent(latent, count)
         return io.NodeOutput(*pictures, *latents)
 
 
 def split(rows: torch.Tensor, prompts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[P·B, ...] → sources [B, ...] and edits [(P−1)·B, ...]. Row r holds prompt r mod P of sample r div P."""
+    """[P·B, ...] → sources [B, ...], edits [(P−1)·B, ...]. Row r holds prompt r mod P of sample r div P."""
     if rows.shape[0] % prompts:
         raise P2PError(
             f"a batch of {prompts} rows a sample",
@@ -61,7 +62,7 @@ def split(rows: torch.Tensor, prompts: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both halves of a LATENT. Its noise mask and batch index have one row a sample; each edit gets its sample's."""
+    """Both halves of a LATENT; noise mask and batch index are by sample and go to each of its edits."""
     halves = split(latent["samples"], prompts)
     source, edits = ({**latent, "samples": half} for half in halves)
     samples = halves[0].shape[0]

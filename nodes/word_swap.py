@@ -25,20 +25,20 @@ class P2PWordSwap(io.ComfyNode):
             node_id="P2PWordSwap",
             display_name="P2P Word Swap",
             category=CATEGORY,
-            description="Changes words and keeps the picture: inside the windows the edit is drawn with the source's "
-            "attention. Windows are parts of the sampling, 0 = pure noise, 1 = finished picture.",
+            description="Changes words and keeps the picture: inside the windows the edit is drawn with the "
+            "source's attention. Windows are parts of the sampling, 0 = pure noise, 1 = finished picture.",
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are not touched."),
                 Prompts.Input("prompts", tooltip="From Prompt Pair."),
                 _bound("cross_start", 0.0, "Start of the cross-attention window, 0 to 1."),
-                _bound("cross_end", 0.8, "End of the cross-attention window, 0 to 1. Higher keeps more of the source's "
-                       "layout and shapes; equal to the start switches it off."),
+                _bound("cross_end", 0.8, "End of the cross-attention window, 0 to 1. Higher keeps more of "
+                       "the source's layout and shapes; equal to the start switches it off."),
                 _bound("self_start", 0.0, "Start of the self-attention window, 0 to 1."),
-                _bound("self_end", 0.4, "End of the self-attention window, 0 to 1. Higher keeps more of the source's "
-                       "outlines; equal to the start switches it off."),
+                _bound("self_end", 0.4, "End of the self-attention window, 0 to 1. Higher keeps more of the "
+                       "source's outlines; equal to the start switches it off."),
                 io.String.Input("word_windows", multiline=True, default="", optional=True,
-                    tooltip="Cross-attention windows of single words of the edit prompt, one a line: 'lion: 0.4' or "
-                    "'red car: 0.2-0.8'. Empty: all words use the window above."),
+                    tooltip="Cross-attention windows of single words of the edit prompt, one a line: "
+                    "'lion: 0.4' or 'red car: 0.2-0.8'. Empty: all words use the window above."),
                 io.String.Input("layers", default="all", optional=True,
                     tooltip="Layers to act on: 'all', or a list such as 'input 4-8, middle, output 3'."),
             ],
@@ -50,8 +50,8 @@ class P2PWordSwap(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, prompts: Any, cross_start: float, cross_end: float, self_start: float, self_end: float,
-        word_windows: str = "", layers: str = "all",
+        cls, model: Any, prompts: Any, cross_start: float, cross_end: float, self_start: float,
+        self_end: float, word_windows: str = "", layers: str = "all",
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Word Swap"):
             cross, own = Window(cross_start, cross_end), Window(self_start, self_end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 import comfy.model_management
@@ -13,7 +14,7 @@ import torch
 from adapter import Conditioning, Host, Latent
 from comfy_api.internal import make_locked_method_func
 
-import nodes as stock
+stock: Any = importlib.import_module("nodes")  # ComfyUI's, first on the path
 
 
 class ComfyUI(Host):

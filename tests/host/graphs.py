@@ -117,6 +117,21 @@ def noting(calls: list[list[int]]) -> Patch:
     return patch
 
 
+Seen = dict[tuple[int, int], list[bool]]
+
+
+def comparing(seen: Seen) -> Patch:
+    """Changes nothing; notes by side (1 is negative) and number of queries whether two rows ask the same."""
+
+    def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        sides = extra_options["cond_or_uncond"]
+        for side, part in zip(sides, q.chunk(len(sides)), strict=True):
+            seen.setdefault((side, q.shape[1]), []).append(torch.equal(part[0], part[1]))
+        return own_attention(q, k, v, extra_options)
+
+    return patch
+
+
 def with_patch(model: Any, patch: Patch, *key: Any, name: str = "attn2") -> Any:
     """A clone of MODEL with an attention replacement, as another pack puts it there."""
     clone = model.clone()

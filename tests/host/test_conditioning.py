@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from adapter import Host
-from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, close, differ, own_attention, with_patch
+from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, Seen, close, comparing, differ, with_patch
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
@@ -60,23 +60,14 @@ def test_a_changed_conditioning_is_sampled_like_a_plain_one(graph: Graph, name: 
 
 def test_the_negative_side_of_an_area_is_not_edited(graph: Graph, host: Host):
     """The host gives the negative prompt the area too, in a copy with the id of the paired entry."""
-    seen: dict[int, list[bool]] = {0: [], 1: []}
-
-    def noting(
-        q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any]
-    ) -> torch.Tensor:
-        sides = extra_options["cond_or_uncond"]
-        for side, part in zip(sides, q.chunk(len(sides)), strict=True):
-            seen[side].append(torch.equal(part[0], part[1]))
-        return own_attention(q, k, v, extra_options)
-
+    seen: Seen = {}
     prompts, positive = graph.pair()
-    model = graph.swapped(
-        prompts, with_patch(host.model(), noting, "middle", 0), **{**CLOSED, "cross_end": 1.0}
-    )
+    model = with_patch(host.model(), comparing(seen), "middle", 0)
+    model = graph.swapped(prompts, model, **{**CLOSED, "cross_end": 1.0})
     graph.sample(model, CHANGES["area"](positive), steps=3)
-    assert all(seen[0]), "the edit asks the source's questions of the text"
-    assert not all(seen[1]), "the negative its own"
+    assert len(seen) == 3, "the area on both sides, the whole on the negative one"
+    for (side, _), same in seen.items():
+        assert all(same) if side == 0 else not any(same[1:])
 
 
 def test_a_mask_for_each_sample(graph: Graph, host: Host):

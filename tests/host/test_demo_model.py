@@ -151,8 +151,8 @@ def test_a_damaged_file_is_named(
         ({"text.final_layer_norm.bias": None}, "missing: text.final_layer_norm.bias"),
         ({"autoencoder.std": None}, "missing: autoencoder.std"),
         (
-            {"unet.conv_in.bias": torch.zeros(33)},
-            r"another shape: unet.conv_in.bias \[33\] instead of \[32\]",
+            {"unet.conv_in.bias": torch.zeros(49)},
+            r"another shape: unet.conv_in.bias \[49\] instead of \[48\]",
         ),
         ({"unet.more": torch.zeros(1)}, "unknown: unet.more"),
         (

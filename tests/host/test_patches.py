@@ -7,7 +7,20 @@ from typing import Any
 import pytest
 import torch
 from adapter import Host
-from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, Patch, close, differ, own_attention, with_patch
+from graphs import (
+    CLOSED,
+    EDIT,
+    OPEN,
+    SOURCE,
+    Graph,
+    Patch,
+    Seen,
+    close,
+    comparing,
+    differ,
+    own_attention,
+    with_patch,
+)
 
 pytestmark = pytest.mark.host
 
@@ -142,6 +155,27 @@ def test_a_node_that_cuts_the_picture_is_refused(graph: Graph, host: Host, error
 
 
 # Itself
+
+
+@pytest.mark.parametrize("name", ["attn1", "attn2"])
+def test_only_the_positive_side_is_edited(graph: Graph, host: Host, name: str):
+    """There the edit asks what the source asks; at the first step, with the same noise, all rows do."""
+    seen: Seen = {}
+    edited(graph, with_patch(host.model(), comparing(seen), "middle", 0, name=name))
+    (positive,), (negative,) = ([same for (at, _), same in seen.items() if at == side] for side in (0, 1))
+    assert all(positive) and not any(negative[1:])
+
+
+@pytest.mark.parametrize(("layers", "edited_block"), [("middle", ("middle", 0)), ("output 0", ("output", 0))])
+def test_only_the_layers_asked_for_are_edited(graph: Graph, host: Host, layers: str, edited_block: tuple):
+    blocks: dict[tuple, Seen] = {("middle", 0): {}, ("output", 0): {}}
+    model = host.model()
+    for block, seen in blocks.items():
+        model = with_patch(model, comparing(seen), *block)
+    edited(graph, model, windows={**CLOSED, "cross_end": 1.0, "layers": layers})
+    for block, seen in blocks.items():
+        (positive,) = (same for (side, _), same in seen.items() if side == 0)
+        assert all(positive) if block == edited_block else not any(positive[1:])
 
 
 def test_two_word_swaps_add_up(graph: Graph):

@@ -80,11 +80,18 @@ async function closeTemplates(page) {
 }
 
 async function runWorkflow(page) {
+  const reply = page.waitForResponse(isAnswerToPrompt, { timeout: 60_000 }).catch(() => null);
   await page.evaluate(startRun);
+  const status = (await reply)?.status() ?? "no request";
+  if (status !== 200) return { pictures: {}, widths: {}, end: `not queued: ${status}` };
   await page.waitForFunction(() => window.p2pSeen.end, null, { timeout: RUN });
   await page.waitForFunction(widthsAreKnown, null, { timeout: 15_000 }).catch(() => {});
   await page.waitForTimeout(1500); // for the canvas to draw them
   return page.evaluate(() => window.p2pSeen);
+}
+
+function isAnswerToPrompt(response) {
+  return response.request().method() === "POST" && new URL(response.url()).pathname === "/api/prompt";
 }
 
 // In the page

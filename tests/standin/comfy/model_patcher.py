@@ -1,10 +1,10 @@
 """A MODEL: shared weights with options of its own."""
 
 
-def copied(value):
-    if isinstance(value, dict):
-        return {key: copied(inner) for key, inner in value.items()}
-    return [copied(inner) for inner in value] if isinstance(value, list) else value
+def copied(options):
+    """With the dicts and lists in it; all else is shared."""
+    same = {key: list(value) if isinstance(value, list) else value for key, value in options.items()}
+    return {key: copied(value) if isinstance(value, dict) else value for key, value in same.items()}
 
 
 class ModelPatcher:

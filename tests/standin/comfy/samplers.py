@@ -42,8 +42,8 @@ class CFGGuider:
         self.conds = {name: [dict(entry) for entry in side] for name, side in self.original_conds.items()}
         own = self.model_options
         try:
-            self.model_options = copied(own)
-            self.model_options["transformer_options"]["wrappers"] = copied(self.model_patcher.wrappers)
+            transformer = {**copied(own["transformer_options"]), "wrappers": self.model_patcher.wrappers}
+            self.model_options = {**own, "transformer_options": transformer}
             run = inside_wrappers(WrappersMP.OUTER_SAMPLE, self.outer_sample, self, self.model_options)
             return run(noise, latent_image, sampler, sigmas, denoise_mask, None, True, seed)
         finally:
@@ -52,8 +52,8 @@ class CFGGuider:
     def outer_sample(self, noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed):
         for entry in self.conds["positive"] + self.conds["negative"]:
             entry["model_conds"] = {**entry["model_conds"], "c_crossattn": CONDCrossAttn(entry["cross_attn"])}
-        options = copied(self.model_options)
-        options["transformer_options"]["sample_sigmas"] = sigmas
+        transformer = {**copied(self.model_options["transformer_options"]), "sample_sigmas": sigmas}
+        options = {**self.model_options, "transformer_options": transformer}
         run = inside_wrappers(WrappersMP.SAMPLER_SAMPLE, sampler.sample, sampler, options)
         extra_args = {"model_options": options, "seed": seed}
         return run(self, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)

@@ -2,6 +2,4 @@
 
 from . import io as io
 
-
-class ComfyExtension:
-    pass
+ComfyExtension = object

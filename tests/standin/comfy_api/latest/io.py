@@ -1,5 +1,7 @@
 """Declaring a node. Every name that is not here is a socket type: `io.Model` is MODEL."""
 
+from operator import methodcaller
+
 
 class Socket:
     def __init__(self, id=None, default=None, optional=False, display_name=None, **options):
@@ -28,6 +30,4 @@ class NodeOutput:
 
 
 class ComfyNode:
-    @classmethod
-    def GET_SCHEMA(cls):
-        return cls.define_schema()
+    GET_SCHEMA = classmethod(methodcaller("define_schema"))
