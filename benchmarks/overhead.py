@@ -1,7 +1,9 @@
-"""What Word Swap costs: a pair with it against a plain batch of two, on ComfyUI's own U-Net in Stable Diffusion 1.5's
-configuration with random weights.
+"""What Word Swap costs: a pair with it against a plain batch of two.
 
-Both kinds alternate within one run, so that the ratio holds on a noisy machine. `make bench` finds ComfyUI and runs it.
+On ComfyUI's own U-Net in Stable Diffusion 1.5's configuration, with random weights.
+
+Both kinds alternate within one run, so that the ratio holds on a noisy machine.
+`make bench` finds ComfyUI and runs it.
 """
 
 from __future__ import annotations
@@ -59,7 +61,10 @@ def main() -> None:
     for turn in range(chosen.rounds + 1):
         for name, run in (("plain", plain), ("pair", pair))[:: 1 if turn % 2 else -1]:
             cost = measured(run)
-            print(f"{name:5} {cost.seconds:7.2f} s {cost.peak:8.0f} MiB" + ("" if turn else "  (warm-up)"), flush=True)
+            print(
+                f"{name:5} {cost.seconds:7.2f} s {cost.peak:8.0f} MiB" + ("" if turn else "  (warm-up)"),
+                flush=True,
+            )
             if turn:
                 costs[name].append(cost)
     report(costs["plain"], costs["pair"])
@@ -80,7 +85,9 @@ def start_host() -> tuple[Any, Any]:
     import comfy.options
 
     comfy.options.enable_args_parsing()
-    spec = importlib.util.spec_from_file_location("p2p_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    spec = importlib.util.spec_from_file_location(
+        "p2p_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
     assert spec is not None and spec.loader is not None
     pack = importlib.util.module_from_spec(spec)
     sys.modules["p2p_pack"] = pack
@@ -105,7 +112,7 @@ def random_model() -> Any:
 
 
 def samplings(pack: Any, model: Any, steps: int, side: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A plain batch of two and a pair with Word Swap, the same in everything else; guidance 1: two rows a call."""
+    """A plain batch of two and a pair with Word Swap, otherwise the same; guidance 1: two rows a call."""
     from importlib import import_module
 
     import comfy.sample

@@ -43,7 +43,7 @@ def main() -> int:
     except P2PError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    print(f"{len(written)} picture pairs and {chosen.out / 'all.png'}, drawn with {chosen.host}, are in {chosen.out.resolve()}")
+    print(f"{len(written)} picture pairs, drawn with {chosen.host}, are in {chosen.out.resolve()}")
     return 0
 
 

@@ -14,7 +14,9 @@ WEIGHTS = FOLDER / "p2p_demo.safetensors"
 
 TOKENS = 77
 TEXT_WIDTH = 128
-NORM_GROUPS = 16  # three channels and more a group: a lone channel would lose its mean, and with it the background
+NORM_GROUPS = (
+    16  # three channels and more a group: a lone channel would lose its mean, and with it the background
+)
 TRAIN_STEPS = 1000
 BETAS = (0.00085, 0.012)  # Stable Diffusion's scaled-linear schedule
 

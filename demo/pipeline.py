@@ -107,14 +107,19 @@ class PairProcessor:
         self.layer, self.plan, self.progress = layer, plan, progress
 
     def __call__(
-        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *rest: Any, **kwargs: Any
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        *rest: Any,
+        **kwargs: Any,
     ) -> Tensor:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         q, k, v = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            heads = (rearrange(t, "b n (h c) -> b h n c", h=attn.heads) for t in (q, k, v))
-            return rearrange(F.scaled_dot_product_attention(*heads), "b h n c -> b n (h c)")
+            q, k, v = (rearrange(t, "b n (h c) -> b h n c", h=attn.heads) for t in (q, k, v))
+            return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n c -> b n (h c)")
 
         if self.plan is None:
             out = attend(q, k, v)
@@ -128,7 +133,9 @@ class PairProcessor:
     def _edits(self, q: Tensor) -> list[RowEdit]:
         assert self.plan is not None
         rows = edited_rows(q.shape[0], (False, True), len(self.plan.prompts.prompts))
-        return [RowEdit(row, source, self.plan.mixing(p, self.layer, self.progress)) for row, source, p in rows]
+        return [
+            RowEdit(row, source, self.plan.mixing(p, self.layer, self.progress)) for row, source, p in rows
+        ]
 
 
 def diffusers_layer(name: str, layers_per_block: int) -> Layer:
@@ -144,7 +151,7 @@ def diffusers_layer(name: str, layers_per_block: int) -> Layer:
 
 
 def schedule(steps: int) -> tuple[Tensor, Tensor]:
-    """Timesteps [steps] and sigmas [steps + 1] of ComfyUI's scheduler `simple`: evenly spaced from 999, then 0."""
+    """Timesteps [steps], evenly from 999, and sigmas [steps + 1], 0 last, of ComfyUI's scheduler `simple`."""
     timesteps = torch.tensor([TRAIN_STEPS - 1 - i * TRAIN_STEPS // steps for i in range(steps)])
     signal = alphas_cumprod()[timesteps]
     return timesteps, torch.cat([((1 - signal) / signal).sqrt(), torch.zeros(1)])
@@ -152,7 +159,9 @@ def schedule(steps: int) -> tuple[Tensor, Tensor]:
 
 def start_noise(seed: int, width: int = 256, height: int = 256, samples: int = 1) -> Tensor:
     """The noise that ComfyUI draws for a seed, [B, 3, height/8, width/8]."""
-    return torch.randn(samples, CHANNELS, height // FACTOR, width // FACTOR, generator=torch.manual_seed(seed))
+    return torch.randn(
+        samples, CHANNELS, height // FACTOR, width // FACTOR, generator=torch.manual_seed(seed)
+    )
 
 
 def _piece(token: str, is_text: bool) -> Piece:
@@ -170,7 +179,9 @@ def load(weights: Path = WEIGHTS) -> DemoPipeline:
     text = CLIPTextModel(CLIPTextConfig(**text_config(len(tokenizer))))
     autoencoder = ThumbnailAutoencoder()
     for name, module in (("unet", unet), ("text", text), ("autoencoder", autoencoder)):
-        part = {key.removeprefix(name + "."): v.float() for key, v in state.items() if key.startswith(name + ".")}
+        part = {
+            key.removeprefix(name + "."): v.float() for key, v in state.items() if key.startswith(name + ".")
+        }
         try:
             module.load_state_dict(part)
         except RuntimeError as error:

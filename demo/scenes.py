@@ -1,7 +1,7 @@
 """Procedural captioned scenes: coloured things on eight backgrounds.
 
-The layout (places, sizes in pixels, drawing order) is random and never in the caption, so a model that is trained
-on these pictures can only keep a layout if something other than the prompt carries it.
+The layout (places, sizes in pixels, drawing order) is random and never in the caption, so a model trained on
+these pictures can only keep a layout if something other than the prompt carries it.
 Coordinates and radii are fractions of the picture's side.
 """
 
@@ -82,7 +82,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Things on a background. `order` is the order in which the caption names them; `seed` fixes the texture."""
+    """Things on a background. `order` is that in which the caption names them; `seed` fixes the texture."""
 
     things: tuple[Thing, ...]
     background: str
@@ -181,7 +181,10 @@ def _dark(color: Rgb, by: float = 0.65) -> Rgb:
 def _spikes(n: int, r: float, inner: float | None = None) -> list[tuple[float, float]]:
     m = n * 2 if inner else n
     radius = [r * inner if inner and i % 2 else r for i in range(m)]
-    return [(radius[i] * math.sin(2 * math.pi * i / m), -radius[i] * math.cos(2 * math.pi * i / m)) for i in range(m)]
+    return [
+        (radius[i] * math.sin(2 * math.pi * i / m), -radius[i] * math.cos(2 * math.pi * i / m))
+        for i in range(m)
+    ]
 
 
 def _circle(pen: _Pen, color: Rgb) -> None:

@@ -1,7 +1,7 @@
-"""Train the demo model from nothing: `python -m demo.train all` (or vocabulary, decoder, unet, pack on their own).
+"""Train the demo model: `python -m demo.train all`, or vocabulary, decoder, unet, pack on their own.
 
 Scenes are drawn endlessly, so nothing is downloaded and no picture is seen twice. Each part resumes from its
-checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. Runs on a GPU when there is one.
+checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. A GPU is used if present.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from . import vocabulary
 from .decoder import FACTOR, ThumbnailAutoencoder
 from .model import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
 from .scenes import draw, held_out, random_scene
+
+Module = TypeVar("Module", bound=nn.Module)
 
 PIXELS = 256
 MIN_SNR = 5.0
@@ -59,10 +61,18 @@ def latent_statistics(autoencoder: ThumbnailAutoencoder, count: int = 1500) -> N
 
 
 class Run:
-    """A resumable training run on a time budget: AdamW, warm-up, linear decay over the last 40 %, moving average."""
+    """A resumable run on a time budget: AdamW, warm-up, linear decay over the last 40 %, moving average."""
 
-    def __init__(self, modules: nn.ModuleDict, checkpoint: Path, minutes: float, rate: float, decay: float) -> None:
-        self.modules, self.checkpoint, self.minutes, self.rate, self.decay = modules, checkpoint, minutes, rate, decay
+    def __init__(
+        self, modules: nn.ModuleDict, checkpoint: Path, minutes: float, rate: float, decay: float
+    ) -> None:
+        self.modules, self.checkpoint, self.minutes, self.rate, self.decay = (
+            modules,
+            checkpoint,
+            minutes,
+            rate,
+            decay,
+        )
         self.parameters = list(modules.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=1e-2)
@@ -139,9 +149,9 @@ def decoder_modules() -> nn.ModuleDict:
 
 def train_decoder(work: Path, minutes: float, device: torch.device, batch: int = 8, crop: int = 128) -> None:
     """L1 and MSE on pixels and L1 on their gradients, from thumbnails with a little noise."""
-    modules = decoder_modules()
-    latent_statistics(modules["autoencoder"])
-    modules.to(device, memory_format=torch.channels_last)
+    autoencoder = ThumbnailAutoencoder()
+    latent_statistics(autoencoder)
+    modules = nn.ModuleDict({"autoencoder": channels_last(autoencoder, device)})
     run = Run(modules, work / "decoder.pt", minutes, rate=1.5e-3, decay=0.998)
     stream = scenes(seed=10_000 + run.step)
     corner = random.Random(run.step)
@@ -154,10 +164,10 @@ def train_decoder(work: Path, minutes: float, device: torch.device, batch: int =
     def loss_of_step(step: int) -> Tensor:
         x = torch.stack([cropped() for _ in range(batch)]).to(device)
         with torch.no_grad():
-            z = modules["autoencoder"].encode(x)
+            z = autoencoder.encode(x)
         z = z + torch.rand(batch, 1, 1, 1, device=device) * 0.12 * torch.randn_like(z)
         with _autocast(device):
-            y = modules["autoencoder"].decode(z.contiguous(memory_format=torch.channels_last))
+            y = autoencoder.decode(z.contiguous(memory_format=torch.channels_last))
         y = y.float()
         edges = F.l1_loss(y.diff(dim=-1), x.diff(dim=-1)) + F.l1_loss(y.diff(dim=-2), x.diff(dim=-2))
         return F.l1_loss(y, x) + 2 * F.mse_loss(y, x) + 0.5 * edges
@@ -168,20 +178,27 @@ def train_decoder(work: Path, minutes: float, device: torch.device, batch: int =
 # U-Net and text encoder
 
 
+def build_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(**unet_config())
+
+
+def build_text(vocabulary_size: int) -> CLIPTextModel:
+    return CLIPTextModel(CLIPTextConfig(**text_config(vocabulary_size)))
+
+
 def unet_modules() -> nn.ModuleDict:
-    size = len(CLIPTokenizer.from_pretrained(TOKENIZER))
-    unet = UNet2DConditionModel(**unet_config())
-    return nn.ModuleDict({"unet": unet, "text": CLIPTextModel(CLIPTextConfig(**text_config(size)))})
+    tokens = len(CLIPTokenizer.from_pretrained(TOKENIZER))
+    return nn.ModuleDict({"unet": build_unet(), "text": build_text(tokens)})
 
 
 def train_unet(work: Path, minutes: float, device: torch.device, batch: int = 32) -> None:
-    """Noise prediction with min-SNR weighting (Hang et al. 2023, gamma 5), timesteps stratified over the batch."""
+    """Noise prediction, min-SNR weighting (Hang et al. 2023, gamma 5), stratified timesteps."""
     tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER)
     autoencoder = ThumbnailAutoencoder()
     latent_statistics(autoencoder)
-    modules = unet_modules()
-    modules["unet"].set_attn_processor(AttnProcessor())  # faster than the fused one for training on a CPU
-    modules.to(device, memory_format=torch.channels_last).train()
+    unet, text = build_unet(), build_text(len(tokenizer))
+    unet.set_attn_processor(AttnProcessor())  # faster than the fused one for training on a CPU
+    modules = nn.ModuleDict({"unet": channels_last(unet, device), "text": text}).to(device).train()
     run = Run(modules, work / "unet.pt", minutes, rate=1.5e-3, decay=0.995)
     stream = scenes(seed=20_000 + run.step)
     schedule = alphas_cumprod().to(device)
@@ -194,10 +211,12 @@ def train_unet(work: Path, minutes: float, device: torch.device, batch: int = 32
         t = ((torch.randperm(batch) + torch.rand(batch)) * (TRAIN_STEPS / batch)).long().to(device)
         signal = schedule[t].view(-1, 1, 1, 1)
         noise = torch.randn_like(z)
-        noisy = (signal.sqrt() * z + (1 - signal).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        noisy = (signal.sqrt() * z + (1 - signal).sqrt() * noise).contiguous(
+            memory_format=torch.channels_last
+        )
         with _autocast(device):
-            context = modules["text"](ids.to(device)).last_hidden_state
-            predicted = modules["unet"](noisy, t, context).sample
+            context = text(ids.to(device)).last_hidden_state
+            predicted = unet(noisy, t, context).sample
         snr = schedule[t] / (1 - schedule[t])
         weight = snr.clamp(max=MIN_SNR) / snr
         return (weight * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
@@ -205,7 +224,13 @@ def train_unet(work: Path, minutes: float, device: torch.device, batch: int = 32
     run.train(loss_of_step, "unet")
 
 
-def _autocast(device: torch.device) -> AbstractContextManager[None]:
+def channels_last(module: Module, device: torch.device) -> Module:
+    """The module on the device, its convolutions in the memory layout that is fastest for them."""
+    module.to(device)
+    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16)
 
 
@@ -225,11 +250,19 @@ def pack(work: Path, target: Path = WEIGHTS) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=["all", "vocabulary", "decoder", "unet", "pack"])
-    parser.add_argument("--work", type=Path, default=Path("demo/checkpoints"), help="folder of the checkpoints")
-    parser.add_argument("--decoder-minutes", type=float, default=20, help="time budget of the decoder, all sittings")
-    parser.add_argument("--unet-minutes", type=float, default=240, help="time budget of the U-Net, all sittings")
+    parser.add_argument(
+        "--work", type=Path, default=Path("demo/checkpoints"), help="folder of the checkpoints"
+    )
+    parser.add_argument(
+        "--decoder-minutes", type=float, default=20, help="time budget of the decoder, all sittings"
+    )
+    parser.add_argument(
+        "--unet-minutes", type=float, default=240, help="time budget of the U-Net, all sittings"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
     device = torch.device(chosen.device)

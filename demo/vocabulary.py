@@ -1,7 +1,7 @@
 """The demo model's BPE vocabulary, in CLIPTokenizer's own file format (vocab.json, merges.txt).
 
-Every byte is in the alphabet, so any text can be tokenised. Words of the captions become one token each, but for
-those in `SPLIT`, which keep their parts, so that the pack meets words of several tokens.
+Every byte is in the alphabet, so any text can be tokenised. Words of the captions become one token each, but
+for those in `SPLIT`, which keep their parts, so that the pack meets words of several tokens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from .scenes import BACKGROUNDS, COLORS, KINDS, SIZES
@@ -42,7 +43,7 @@ def learn_merges(pieces: Iterable[tuple[str, ...]]) -> list[tuple[str, str]]:
     live = [list(p) for p in pieces]
     merges: list[tuple[str, str]] = []
     while True:
-        pairs = Counter((a, b) for symbols in live for a, b in zip(symbols, symbols[1:], strict=False))
+        pairs = Counter((a, b) for symbols in live for a, b in pairwise(symbols))
         if not pairs:
             return merges
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))

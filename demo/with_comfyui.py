@@ -41,7 +41,11 @@ def draw_pair(server: Server, pair: DemoPair, steps: int, cfg: float) -> Drawn:
 def workflow(pair: DemoPair, steps: int, cfg: float, controlled: bool = True) -> dict[str, Any]:
     """The example workflow with the pair's prompts, seed and windows."""
     graph: dict[str, Any] = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    windows = {"cross_end": pair.cross_end, "self_end": pair.self_end} if controlled else {"cross_end": 0, "self_end": 0}
+    windows = (
+        {"cross_end": pair.cross_end, "self_end": pair.self_end}
+        if controlled
+        else {"cross_end": 0, "self_end": 0}
+    )
     changes = {
         "P2PPromptPair": {"source": pair.source, "edit": pair.edit},
         "P2PWordSwap": windows,
@@ -56,5 +60,7 @@ def _run(server: Server, graph: dict[str, Any]) -> tuple[Image.Image, Image.Imag
     """Source and edit, from the nodes of these titles."""
     drawn = server.draw(graph)
     titles = {node["_meta"]["title"]: name for name, node in graph.items()}
-    source, edit = (Image.open(io.BytesIO(drawn[titles[title]][0])).convert("RGB") for title in ("Source", "Edit"))
+    source, edit = (
+        Image.open(io.BytesIO(drawn[titles[title]][0])).convert("RGB") for title in ("Source", "Edit")
+    )
     return source, edit
