@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DemoPair:
+    """Two prompts and the seed of their common noise; the windows end at these parts of the sampling."""
+
     name: str
     title: str
     source: str
@@ -17,41 +19,23 @@ class DemoPair:
 
 
 PAIRS = (
+    DemoPair("object", "object swap", "an orange circle in the sky", "an orange house in the sky", 6),
     DemoPair(
-        "object",
-        "object swap",
+        "object_of_two",
+        "object swap, one of two",
         "a red circle and a blue star on grass",
         "a red house and a blue star on grass",
-        1,
+        6,
     ),
+    DemoPair("color", "colour swap", "a red house in the sky", "a blue house in the sky", 5),
+    DemoPair("color_star", "colour swap", "a yellow star at night", "a pink star at night", 3),
+    DemoPair("background", "background swap", "a blue fish on sand", "a blue fish on snow", 5),
     DemoPair(
-        "object_small",
-        "object swap",
-        "a yellow star and a pink heart on snow",
-        "a yellow star and a pink fish on snow",
-        2,
-    ),
-    DemoPair("color", "colour swap", "a red house in the sky", "a blue house in the sky", 1),
-    DemoPair(
-        "color_two",
-        "colour swap",
-        "a purple flower and a white ring on sand",
-        "an orange flower and a white ring on sand",
-        3,
-    ),
-    DemoPair(
-        "background",
-        "background swap",
-        "a yellow flower and a red heart on grass",
-        "a yellow flower and a red heart on snow",
-        1,
-    ),
-    DemoPair(
-        "background_words",
+        "words",
         "another number of words",
-        "a green tree and a white moon at night",
-        "a green tree and a white moon on a brick wall",
+        "a green tree in the sky",
+        "a green tree on a brick wall",
         1,
     ),
-    DemoPair("phrase", "another number of words", "a blue fish on sand", "a blue sailing boat on sand", 1),
+    DemoPair("water", "another number of words", "a yellow star in the sky", "a yellow star in water", 5),
 )
