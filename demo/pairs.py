@@ -25,7 +25,7 @@ PAIRS = (
         "object swap, one of two",
         "a red circle and a blue star on grass",
         "a red house and a blue star on grass",
-        6,
+        28,
     ),
     DemoPair("color", "colour swap", "a red house in the sky", "a blue house in the sky", 5),
     DemoPair("color_star", "colour swap", "a yellow star at night", "a pink star at night", 3),
