@@ -35,7 +35,10 @@ Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 
 def with_edit(model: Any, prompts: PromptSet, edit: TokenEdit) -> Any:
     """A clone of MODEL whose plan has one more edit. Raises P2PError when it cannot be edited."""
-    cross_attention_layers(model)
+    if not any(layer in edit.layers for layer in cross_attention_layers(model)):
+        raise P2PError(
+            "layers that this MODEL has", repr(edit.layers.text), "Use 'all', or other block numbers."
+        )
     plan = model.model_options["transformer_options"].get(PLAN) or EditPlan(prompts)
     return with_plan(model, plan.then(prompts, edit))
 

@@ -227,3 +227,8 @@ def test_a_batch_that_does_not_divide(graph: Graph, host: Host, refused: Refused
     images, latent = torch.zeros(rows, 8, 8, 3), {"samples": torch.zeros(rows, 3, 8, 8)}
     refused("Split Pair", f"{rows} rows", mend, host.run, node, prompts=prompts, images=images)
     refused("Split Pair", f"{rows} rows", mend, host.run, node, prompts=prompts, latent=latent)
+
+
+def test_layers_that_the_model_lacks(graph: Graph, refused: Refused):
+    prompts, _ = graph.pair(SOURCE, EDIT)
+    refused("Word Swap", "'input 90-99'", "Use 'all'", graph.swapped, prompts, layers="input 90-99")

@@ -70,11 +70,6 @@ def test_a_word_with_a_closed_window_is_drawn_by_its_own_attention(graph: Graph)
     assert differ(edit, swapped) and differ(edit, graph.plain(EDIT)[1::2])
 
 
-def test_a_layer_filter_that_meets_no_layer_is_no_edit(graph: Graph):
-    _, edit = halves(graph, {**OPEN, "layers": "input 90-99"})
-    assert torch.equal(edit, graph.plain(EDIT)[1::2])
-
-
 # How the host samples
 
 
