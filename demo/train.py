@@ -2,11 +2,15 @@
 
 Scenes are drawn endlessly, so nothing is downloaded and no picture is seen twice. Each part resumes from its
 checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. A GPU is used if present.
+`--start-from` begins a training at packed weights. `--workers 2` trains the U-Net with two processes that step the
+same weights in shared memory without waiting for each other (Hogwild, Recht et al. 2011): on a machine whose cores
+do other things too, none waits for the slowest.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +21,9 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import start_processes
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -64,8 +69,15 @@ class Run:
     """A resumable run on a time budget: AdamW, warm-up, linear decay over the last 40 %, moving average."""
 
     def __init__(
-        self, modules: nn.ModuleDict, checkpoint: Path, minutes: float, rate: float, decay: float
+        self,
+        modules: nn.ModuleDict,
+        checkpoint: Path,
+        minutes: float,
+        rate: float,
+        decay: float,
+        leads: bool = True,
     ) -> None:
+        """leads: whether this process shows its progress and writes the checkpoint."""
         self.modules, self.checkpoint, self.minutes, self.rate, self.decay = (
             modules,
             checkpoint,
@@ -73,6 +85,7 @@ class Run:
             rate,
             decay,
         )
+        self.leads = leads
         self.parameters = list(modules.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=1e-2)
@@ -84,7 +97,8 @@ class Run:
             self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
 
     def train(self, loss_of_step: Callable[[int], Tensor], name: str) -> None:
-        bar = tqdm(total=self.minutes, initial=self.seconds / 60, desc=name, unit="min", bar_format=_BAR)
+        bar = tqdm(total=self.minutes, initial=self.seconds / 60, desc=name, unit="min", bar_format=_BAR,
+                   disable=not self.leads)
         saved = time.time()
         started = saved - self.seconds
         smooth = 0.0
@@ -114,6 +128,8 @@ class Run:
         return loss.item()
 
     def save(self) -> None:
+        if not self.leads:
+            return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "modules": self.modules.state_dict(),
@@ -191,16 +207,42 @@ def unet_modules() -> nn.ModuleDict:
     return nn.ModuleDict({"unet": build_unet(), "text": build_text(tokens)})
 
 
-def train_unet(work: Path, minutes: float, device: torch.device, batch: int = 32) -> None:
+def train_unet(
+    work: Path, minutes: float, device: torch.device, start: Path | None = None, workers: int = 1
+) -> None:
+    """All workers step the same weights; the first one keeps their moving average."""
+    modules = unet_modules()
+    if start:
+        modules.load_state_dict(packed_part(start, ("unet.", "text.")))
+    channels_last(modules, device).train().share_memory()
+    if workers == 1:
+        train_unet_worker(0, modules, work, minutes, device, 1)
+    else:
+        start_processes(
+            train_unet_worker, (modules, work, minutes, device, workers), nprocs=workers, start_method="spawn"
+        )
+
+
+def train_unet_worker(
+    worker: int,
+    modules: nn.ModuleDict,
+    work: Path,
+    minutes: float,
+    device: torch.device,
+    workers: int,
+    batch: int = 32,
+) -> None:
     """Noise prediction, min-SNR weighting (Hang et al. 2023, gamma 5), stratified timesteps."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER)
     autoencoder = ThumbnailAutoencoder()
     latent_statistics(autoencoder)
-    unet, text = build_unet(), build_text(len(tokenizer))
+    unet, text = modules["unet"], modules["text"]
+    assert isinstance(unet, UNet2DConditionModel)
     unet.set_attn_processor(AttnProcessor())  # faster than the fused one for training on a CPU
-    modules = nn.ModuleDict({"unet": channels_last(unet, device), "text": text}).to(device).train()
-    run = Run(modules, work / "unet.pt", minutes, rate=1.5e-3, decay=0.995)
-    stream = scenes(seed=20_000 + run.step)
+    run = Run(modules, work / "unet.pt", minutes, rate=1e-3, decay=0.998, leads=worker == 0)
+    stream = scenes(seed=20_000 + 10_000_000 * worker + run.step)
+    torch.manual_seed(run.step * workers + worker)
     schedule = alphas_cumprod().to(device)
 
     def loss_of_step(step: int) -> Tensor:
@@ -222,6 +264,11 @@ def train_unet(work: Path, minutes: float, device: torch.device, batch: int = 32
         return (weight * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
 
     run.train(loss_of_step, "unet")
+
+
+def packed_part(weights: Path, prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors of a packed file whose names begin with one of these, in float32."""
+    return {name: value.float() for name, value in load_file(weights).items() if name.startswith(prefixes)}
 
 
 def channels_last(module: Module, device: torch.device) -> Module:
@@ -263,6 +310,8 @@ def main() -> None:
     parser.add_argument(
         "--unet-minutes", type=float, default=240, help="time budget of the U-Net, all sittings"
     )
+    parser.add_argument("--start-from", type=Path, help="packed weights that a new training of the U-Net begins at")
+    parser.add_argument("--workers", type=int, default=1, help="processes that train the U-Net")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
     device = torch.device(chosen.device)
@@ -271,7 +320,7 @@ def main() -> None:
     if chosen.part in ("all", "decoder"):
         train_decoder(chosen.work, chosen.decoder_minutes, device)
     if chosen.part in ("all", "unet"):
-        train_unet(chosen.work, chosen.unet_minutes, device)
+        train_unet(chosen.work, chosen.unet_minutes, device, chosen.start_from, chosen.workers)
     if chosen.part in ("all", "pack"):
         pack(chosen.work)
 
