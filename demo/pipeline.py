@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from p2p_core.attention import RowEdit, edit_cross, edit_self, edited_rows
+from p2p_core.attention import PairedRow, paired_rows
 from p2p_core.errors import P2PError
 from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan
 from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.run import Run
 
 from .decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
 from .model import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
@@ -73,23 +74,28 @@ class DemoPipeline:
         Row r holds prompt r mod P of sample r div P; all rows of a sample start from its noise.
         """
         samples = noise.shape[0]
+        run = None if plan is None else Run(plan, samples, _size(noise), unet_layers(self.unet))
         context = torch.cat([self.encode([negative]).expand(samples * len(texts), -1, -1)])
         context = torch.cat([context, self.encode(texts).repeat(samples, 1, 1)])
         timesteps, sigmas = schedule(steps)
         x = noise.repeat_interleave(len(texts), dim=0) * (1 + sigmas[0] ** 2).sqrt()
         for i, t in enumerate(timesteps):
-            self._control(plan, 1 - int(t) / (TRAIN_STEPS - 1))
+            progress = 1 - int(t) / (TRAIN_STEPS - 1)
+            self._control(run, progress, _size(noise))
+            x = x if run is None else run.blend(x, progress)
             scaled = x / (sigmas[i] ** 2 + 1).sqrt()
             without, with_text = self.unet(torch.cat([scaled, scaled]), t, context).sample.chunk(2)
-            x = x + (sigmas[i + 1] - sigmas[i]) * (without + cfg * (with_text - without))
+            clean = x - sigmas[i] * (without + cfg * (with_text - without))
+            clean = clean if run is None else run.blend(clean, progress)
+            x = x + (sigmas[i + 1] - sigmas[i]) * (x - clean) / sigmas[i]
             on_step(i + 1, steps)
-        self._control(None, 1.0)
-        return x
+        self._control(None, 1.0, _size(noise))
+        return x if run is None else run.finish(x)
 
-    def _control(self, plan: EditPlan | None, progress: float) -> None:
+    def _control(self, run: Run | None, progress: float, latent: tuple[int, int]) -> None:
         """Set the attention processors for one model call."""
         processors = {
-            name: PairProcessor(diffusers_layer(name, unet_config()["layers_per_block"]), plan, progress)
+            name: PairProcessor(diffusers_layer(name), run, progress, latent)
             for name in self.unet.attn_processors
         }
         self.unet.set_attn_processor(processors)
@@ -101,10 +107,11 @@ class DemoPipeline:
 
 
 class PairProcessor:
-    """A diffusers attention processor that applies a plan to batches of [unconditional, paired] halves."""
+    """A diffusers attention processor that runs a plan on batches of [unconditional, paired] halves."""
 
-    def __init__(self, layer: Layer, plan: EditPlan | None, progress: float) -> None:
-        self.layer, self.plan, self.progress = layer, plan, progress
+    def __init__(self, layer: Layer, run: Run | None, progress: float, latent: tuple[int, int]) -> None:
+        self.layer, self.run, self.progress = layer, run, progress
+        self.size = -(-latent[0] // layer.scale), -(-latent[1] // layer.scale)
 
     def __call__(
         self,
@@ -121,33 +128,40 @@ class PairProcessor:
             q, k, v = (rearrange(t, "b n (h c) -> b h n c", h=attn.heads) for t in (q, k, v))
             return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n c -> b n (h c)")
 
-        if self.plan is None:
+        if self.run is None:
             out = attend(q, k, v)
-        elif encoder_hidden_states is None:
-            active = self.plan.self_attention(self.layer, self.progress)
-            out = edit_self(q, k, v, self._edits(q) if active else [], attend)
         else:
-            out = edit_cross(q, k, v, self._edits(q), attend)
+            edit = self.run.own if encoder_hidden_states is None else self.run.cross
+            rows = self._rows(self.run, len(q))
+            out = edit(self.layer, self.progress, self.size, q, k, v, attn.heads, rows, attend)
         return attn.to_out[1](attn.to_out[0](out))
 
-    def _edits(self, q: Tensor) -> list[RowEdit]:
-        assert self.plan is not None
-        rows = edited_rows(q.shape[0], (False, True), len(self.plan.prompts.prompts))
-        return [
-            RowEdit(row, source, self.plan.mixing(p, self.layer, self.progress)) for row, source, p in rows
-        ]
+    def _rows(self, run: Run, batch: int) -> list[PairedRow]:
+        return paired_rows(batch, (False, True), run.prompts)
 
 
-def diffusers_layer(name: str, layers_per_block: int) -> Layer:
+def diffusers_layer(name: str) -> Layer:
     """The layer that diffusers calls `name`, by the names of the original U-Net, which ComfyUI uses."""
+    config = unet_config()
+    layers, levels = config["layers_per_block"], len(config["block_out_channels"])
     parts = name.split(".")
     index = int(parts[parts.index("transformer_blocks") + 1])
     if parts[0] == "mid_block":
-        return Layer("middle", 0, index)
+        return Layer("middle", 0, index, 2 ** (levels - 1))
     block, attention = int(parts[1]), int(parts[3])
     if parts[0] == "down_blocks":
-        return Layer("input", 1 + (layers_per_block + 1) * block + attention, index)
-    return Layer("output", (layers_per_block + 1) * block + attention, index)
+        return Layer("input", 1 + (layers + 1) * block + attention, index, 2**block)
+    return Layer("output", (layers + 1) * block + attention, index, 2 ** (levels - 1 - block))
+
+
+def unet_layers(unet: Any) -> tuple[Layer, ...]:
+    """The layers that attend to text."""
+    names = [name for name in unet.attn_processors if ".attn2." in name]
+    return tuple(diffusers_layer(name) for name in names)
+
+
+def _size(latents: Tensor) -> tuple[int, int]:
+    return latents.shape[-2], latents.shape[-1]
 
 
 def schedule(steps: int) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .prompts import Prompt, Word
 
 Span = tuple[int, int]
+Entry = tuple[int, int, float]
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Alignment:
     """Where the attention on each source token goes.
 
     mapper: sparse [T_s, T_e], entries (source column, edit column, share), sorted, each pair of columns once;
-    the shares of a source column sum to 1.
+    the shares of a source column sum to 1, or to 0 where other words, with attention of their own, replace it.
     alpha: [T_e], 1 where the edit's token takes the source's attention, 0 where it keeps its own.
     """
 
@@ -33,8 +34,16 @@ class Change:
     kept: bool
 
     @property
+    def added(self) -> bool:
+        return self.source[0] == self.source[1]
+
+    @property
+    def removed(self) -> bool:
+        return self.edit[0] == self.edit[1]
+
+    @property
     def one_sided(self) -> bool:
-        return self.source[0] == self.source[1] or self.edit[0] == self.edit[1]
+        return self.added or self.removed
 
 
 def align_swap(source: Prompt, edit: Prompt) -> Alignment:
@@ -44,16 +53,51 @@ def align_swap(source: Prompt, edit: Prompt) -> Alignment:
     maps onto a changed phrase; a phrase without counterpart is widened by the kept word beside it, so that
     no attention is lost. All alpha are 1. Both prompts have words.
     """
-    entries: list[tuple[int, int, float]] = []
+    entries = _specials(source, edit)
     for change in swap_changes(source, edit):
+        entries += _swapped(source.words[slice(*change.source)], edit.words[slice(*change.edit)])
+    return _alignment(source, edit, entries)
+
+
+def align_refine(source: Prompt, edit: Prompt) -> Alignment:
+    """Refinement: global alignment of the tokens, match 1, mismatch −1, gap 0, as in the paper's code.
+
+    With these scores the best alignment is a longest common subsequence. Tokens that both prompts have take the
+    source's attention, the edit's other tokens keep their own. A token that is removed gives its attention to the
+    start of its chunk, which says nothing; one in whose place the edit has other tokens gives it to none.
+    """
+    left, right = _tokens(source), _tokens(edit)
+    entries, added = _specials(source, edit), set[int]()
+    for change in _differences([text for text, _ in left], [text for text, _ in right]):
+        columns = [[c for _, c in side] for side in (left[slice(*change.source)], right[slice(*change.edit)])]
+        if change.kept:
+            entries.append((columns[0][0], columns[1][0], 1.0))
+        elif change.removed:
+            entries += _to_start(columns[0], source, edit)
+        added.update([] if change.kept else columns[1])
+    return _alignment(source, edit, entries, added)
+
+
+def align_edit(source: Prompt, edit: Prompt) -> Alignment:
+    """Both: words in the place of others take over their attention, added words keep their own, as in refinement.
+
+    Removed words give their attention to the start of their chunk.
+    """
+    entries, added = _specials(source, edit), set[int]()
+    for change in edit_changes(source, edit):
         left, right = source.words[slice(*change.source)], edit.words[slice(*change.edit)]
-        if len(left) == len(right):
-            for a, b in zip(left, right, strict=True):
-                entries += _share(a.columns, b.columns)
+        if change.added:
+            added.update(_columns(right))
+        elif change.removed:
+            entries += _to_start(_columns(left), source, edit)
         else:
-            entries += _spread(_columns(left), _columns(right))
-    entries += _specials(source, edit)
-    return Alignment(tuple(sorted(entries)), (1.0,) * edit.columns, source.columns)
+            entries += _swapped(left, right)
+    return _alignment(source, edit, entries, added)
+
+
+def edit_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
+    """What is kept, swapped, added and removed, in words and in order; it covers all words of both prompts."""
+    return tuple(_differences([w.text for w in source.words], [w.text for w in edit.words]))
 
 
 def swap_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
@@ -128,28 +172,59 @@ def _join(a: Change, b: Change) -> Change:
 # Columns
 
 
+def _alignment(
+    source: Prompt, edit: Prompt, entries: Sequence[Entry], added: Collection[int] = ()
+) -> Alignment:
+    alpha = tuple(float(column not in added) for column in range(edit.columns))
+    summed: dict[Span, float] = {}
+    for s, e, share in entries:
+        summed[s, e] = summed.get((s, e), 0.0) + share
+    return Alignment(tuple(sorted((*pair, share) for pair, share in summed.items())), alpha, source.columns)
+
+
+def _tokens(prompt: Prompt) -> list[tuple[str, int]]:
+    """Text and column of every token of the words, word ends marked."""
+    return [
+        (text + "\0" * (column == word.columns[-1]), column)
+        for word in prompt.words
+        for text, column in zip(word.tokens, word.columns, strict=True)
+    ]
+
+
+def _swapped(left: Sequence[Word], right: Sequence[Word]) -> list[Entry]:
+    """Equally many words one to one, otherwise phrase to phrase."""
+    if len(left) != len(right):
+        return _spread(_columns(left), _columns(right))
+    return [entry for a, b in zip(left, right, strict=True) for entry in _share(a.columns, b.columns)]
+
+
+def _to_start(columns: Sequence[int], source: Prompt, edit: Prompt) -> list[Entry]:
+    last = edit.columns // edit.chunk - 1
+    return [(column, edit.chunk * min(column // source.chunk, last), 1.0) for column in columns]
+
+
 def _columns(words: Sequence[Word]) -> tuple[int, ...]:
     return tuple(column for word in words for column in word.columns)
 
 
-def _share(source: Sequence[int], edit: Sequence[int]) -> list[tuple[int, int, float]]:
+def _share(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
     """Equal numbers of tokens one to one, otherwise evenly (the paper's rule for words of several tokens)."""
     if len(source) == len(edit):
         return [(s, e, 1.0) for s, e in zip(source, edit, strict=True)]
     return _spread(source, edit)
 
 
-def _spread(source: Sequence[int], edit: Sequence[int]) -> list[tuple[int, int, float]]:
+def _spread(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
     return [(s, e, 1.0 / len(edit)) for s in source for e in edit]
 
 
-def _specials(source: Prompt, edit: Prompt) -> list[tuple[int, int, float]]:
+def _specials(source: Prompt, edit: Prompt) -> list[Entry]:
     """Start to start, end to end, padding to padding in order, chunk by chunk.
 
     Where the source has more padding than the edit, what is left over is spread over the edit's end and
     padding; chunks that the edit does not have go to its last one.
     """
-    entries: list[tuple[int, int, float]] = []
+    entries: list[Entry] = []
     tails = _tails(edit)
     for chunk, left in enumerate(_tails(source)):
         here = min(chunk, len(tails) - 1)

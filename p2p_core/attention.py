@@ -63,11 +63,25 @@ class RowEdit:
     mixing: Mixing | None = None
 
 
-def edited_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[tuple[int, int, int]]:
-    """(row, its source row, edit prompt 1..E) of every edited row of a batch.
+@dataclass(frozen=True)
+class PairedRow:
+    """A batch row that holds a prompt of a sample, 0 its source; `source`: the batch row of its source.
+
+    mixing: how its cross-attention is made of columns, None for its own map.
+    """
+
+    row: int
+    source: int
+    sample: int
+    prompt: int
+    mixing: Mixing | None = None
+
+
+def paired_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[PairedRow]:
+    """Every row of the paired parts of a batch, sources too.
 
     The batch is a sequence of equal parts, one for each entry of `paired` (conditional and unconditional
-    halves); in a paired part row r holds prompt r mod P of sample r div P. Other parts have no edited row.
+    halves); in a paired part row r holds prompt r mod P of sample r div P.
     """
     rows, rest = divmod(batch, len(paired))
     if rest or rows % prompts:
@@ -76,10 +90,15 @@ def edited_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[tuple[
             f"a batch of {batch}",
             "Another node splits the batch; take it out, or put Prompt-to-Prompt after it.",
         )
-    sources = [
-        part * rows + r for part, is_pair in enumerate(paired) if is_pair for r in range(0, rows, prompts)
+    starts = [part * rows for part, is_pair in enumerate(paired) if is_pair]
+    return [
+        PairedRow(a + r, a + r - r % prompts, r // prompts, r % prompts) for a in starts for r in range(rows)
     ]
-    return [(source + p, source, p) for source in sources for p in range(1, prompts)]
+
+
+def edited_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[tuple[int, int, int]]:
+    """(row, its source row, edit prompt 1..E) of every edited row of a batch."""
+    return [(r.row, r.source, r.prompt) for r in paired_rows(batch, paired, prompts) if r.prompt]
 
 
 def edit_cross(

@@ -9,17 +9,25 @@ from typing import Literal
 
 import torch
 
-from .align import Alignment, align_swap, swap_changes
+from .align import Alignment, align_edit, align_refine, align_swap
 from .attention import Mixing
+from .blend import Blend
 from .errors import P2PError
 from .layers import Layer, LayerFilter
 from .prompts import Prompt, PromptSet
 from .schedule import Window, WordWindow
+from .store import Record
+from .weights import Weights, WordWeight
+from .wording import in_words
 
-Method = Literal["swap"]
+Method = Literal["swap", "refine", "edit"]
 _CROSS, _SELF = Window(0.0, 0.8), Window(0.0, 0.4)  # the paper's code
 _ALL = LayerFilter()
-_ALIGNERS: dict[str, Callable[[Prompt, Prompt], Alignment]] = {"swap": align_swap}
+_ALIGNERS: dict[str, Callable[[Prompt, Prompt], Alignment]] = {
+    "swap": align_swap,
+    "refine": align_refine,
+    "edit": align_edit,
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,8 @@ class TokenEdit:
     """One node's edit: how tokens are aligned, when and where the source's attention is used.
 
     cross: window of cross-attention; words: windows of single words of the edit prompts in its place.
-    self_attention: window in which the edit uses the source's self-attention.
+    self_attention: window in which the edit uses the source's self-attention, in layers of at most
+    self_tokens image tokens (0: in layers of any size).
     """
 
     method: Method = "swap"
@@ -35,50 +44,119 @@ class TokenEdit:
     self_attention: Window = _SELF
     words: tuple[WordWindow, ...] = ()
     layers: LayerFilter = _ALL
+    self_tokens: int = 0
+
+    def uses_self_attention(self, layer: Layer, progress: float, tokens: int) -> bool:
+        small = not self.self_tokens or tokens <= self.self_tokens
+        return small and layer in self.layers and self.self_attention.active(progress)
+
+
+@dataclass(frozen=True)
+class Reweight:
+    """Attention on words of the edit prompts is multiplied by their weights, inside the cross window.
+
+    On a MODEL without a token edit, words of both prompts take the source's attention in these windows, as in the
+    paper's re-weighting; with one, that edit's windows say what does.
+    """
+
+    weights: Weights
+    cross: Window = _CROSS
+    self_attention: Window = _SELF
+    layers: LayerFilter = _ALL
+
+    @property
+    def alone(self) -> TokenEdit:
+        return TokenEdit("refine", self.cross, self.self_attention, layers=self.layers)
+
+
+Step = TokenEdit | Reweight | Blend | Record
 
 
 @dataclass(frozen=True)
 class EditPlan:
-    """The prompts of a run and its token edits in the order of the nodes; where both act, the later wins."""
+    """The prompts of a run and what its nodes do, in their order.
+
+    Where two token edits act on a column, the later wins; weights multiply; local blends follow each other.
+    """
 
     prompts: PromptSet
     edits: tuple[TokenEdit, ...] = ()
+    reweights: tuple[Reweight, ...] = ()
+    blends: tuple[Blend, ...] = ()
+    records: tuple[Record, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.edits or self.blends or self.reweights:
+            self.prompts.with_edits()
         for edit in self.edits:
-            for entry in edit.words:
-                if not any(prompt.has(entry.word) for prompt in self.prompts.edits):
-                    self.prompts.edits[0].find(entry.word)  # raises, with the prompt's words
+            self.prompts.require((entry.word for entry in edit.words), self.prompts.edits)
+        for reweight in self.reweights:
+            reweight.weights.require_words(self.prompts)
 
-    def then(self, prompts: PromptSet, edit: TokenEdit) -> EditPlan:
-        """The plan with one more edit. Raises P2PError when `prompts` are not those of the plan."""
-        require_same(self.prompts, prompts)
-        return replace(self, edits=(*self.edits, edit))
+    def then(self, prompts: PromptSet, step: Step) -> EditPlan:
+        """The plan with one more step. Raises P2PError when `prompts` are not those of the plan.
 
-    def self_attention(self, layer: Layer, progress: float) -> bool:
-        """Whether edit rows use the source's queries and keys in this self-attention layer now."""
-        return any(layer in e.layers and e.self_attention.active(progress) for e in self.edits)
+        Weights for a source prompt without edit prompts make rows of their own: the source again, for every block.
+        """
+        plan = self
+        if isinstance(step, Reweight) and not self.prompts.edits:
+            plan = replace(self, prompts=self.prompts.copies(len(step.weights.blocks)))
+        require_same(self.prompts, prompts, plan.prompts)
+        if isinstance(step, TokenEdit):
+            return replace(plan, edits=(*plan.edits, step))
+        if isinstance(step, Reweight):
+            return replace(plan, reweights=(*plan.reweights, step))
+        if isinstance(step, Blend):
+            return replace(plan, blends=(*plan.blends, step))
+        return replace(plan, records=(*plan.records, step))
+
+    @property
+    def token_edits(self) -> tuple[TokenEdit, ...]:
+        """The token edits, or those that re-weighting alone stands for."""
+        return self.edits or tuple(reweight.alone for reweight in self.reweights)
+
+    def self_attention(self, layer: Layer, progress: float, tokens: int = 0) -> bool:
+        """Whether edit rows use the source's queries and keys in this layer of `tokens` image tokens now."""
+        return any(edit.uses_self_attention(layer, progress, tokens) for edit in self.token_edits)
 
     def mixing(self, row: int, layer: Layer, progress: float) -> Mixing | None:
         """Column mixing of edit prompt `row` (1..E) in this cross-attention layer now, None for no mixing.
 
         Edits are applied in order: with mapper M and alpha a,
-        W_s ← W_s·diag(1−a) + M·diag(a), w_e ← w_e·(1−a).
+        W_s ← W_s·diag(1−a) + M·diag(a), w_e ← w_e·(1−a);
+        then both are multiplied by the equalizer of the weights.
         """
-        active = tuple(e for e in self.edits if layer in e.layers)
+        active = tuple(e for e in self.token_edits if layer in e.layers)
         states = tuple(_alpha_state(e, progress) for e in active)
-        if not any(any(state) for state in states):
+        weights = tuple(
+            weight
+            for r in self.reweights
+            if layer in r.layers and r.cross.active(progress)
+            for weight in r.weights.of_row(row)
+        )
+        if not weights and not any(any(state) for state in states):
             return None
-        return _mixing(self.prompts, active, states, row)
+        return _mixing(self.prompts, active, states, weights, row)
 
     def describe(self) -> str:
         """What the plan will do, in words, one line an edit prompt."""
-        return "\n".join(_describe(self.prompts.source, edit) for edit in self.prompts.edits)
+        return "\n".join(self._describe(row) for row in range(1, len(self.prompts.prompts)))
+
+    def _describe(self, row: int) -> str:
+        edit = self.prompts.prompts[row]
+        parts = [in_words(e.method, self.prompts.source, edit) for e in self.edits[-1:]]
+        weights = [w for r in self.reweights for w in r.weights.of_row(row) if edit.has(w.word)]
+        parts += ["weights: " + ", ".join(f"{w.word} × {w.weight:g}" for w in weights)] * bool(weights)
+        return " · ".join(parts) or "the edit prompt alone"
 
 
-def require_same(plan: PromptSet, given: PromptSet) -> None:
-    """Raise P2PError unless both are the same prompt pair."""
-    if plan != given:
+def require_same(plan: PromptSet, given: PromptSet, copied: PromptSet | None = None) -> None:
+    """Raise P2PError unless both are the same prompts.
+
+    A source prompt without edits is the same as its copies, which re-weighting made of it.
+    """
+    copies = not given.edits and set(plan.prompts) == {given.source}
+    if plan != given and given != copied and not copies:
         same_text = "the same text from another CLIP" if plan.texts == given.texts else ""
         raise P2PError(
             f"the prompts of the earlier node in the chain, {' → '.join(map(repr, plan.texts))}",
@@ -92,9 +170,13 @@ def _alpha_state(edit: TokenEdit, progress: float) -> tuple[bool, ...]:
     return edit.cross.active(progress), *(w.window.active(progress) for w in edit.words)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _mixing(
-    prompts: PromptSet, edits: tuple[TokenEdit, ...], states: tuple[tuple[bool, ...], ...], row: int
+    prompts: PromptSet,
+    edits: tuple[TokenEdit, ...],
+    states: tuple[tuple[bool, ...], ...],
+    weights: tuple[WordWeight, ...],
+    row: int,
 ) -> Mixing | None:
     source, target = prompts.source, prompts.prompts[row]
     with torch.inference_mode(False):  # what is cached outlives the mode of the run that asked first
@@ -105,7 +187,10 @@ def _mixing(
             alpha = torch.tensor(alignment.alpha) * _open_columns(edit, state, target)
             from_source = from_source * (1 - alpha) + _matrix(alignment) * alpha
             own = own * (1 - alpha)
-    return Mixing(from_source, own) if bool((own != 1).any()) else None
+        equalizer = _equalizer(weights, target)
+        from_source, own = from_source * equalizer, own * equalizer
+        unchanged = bool((own == 1).all()) and not bool(from_source.any())
+    return None if unchanged else Mixing(from_source, own)
 
 
 def _matrix(alignment: Alignment) -> torch.Tensor:
@@ -125,12 +210,10 @@ def _open_columns(edit: TokenEdit, state: tuple[bool, ...], target: Prompt) -> t
     return columns
 
 
-def _describe(source: Prompt, edit: Prompt) -> str:
-    changes = swap_changes(source, edit)
-    changed = [f"{_words(source, c.source)} → {_words(edit, c.edit)}" for c in changes if not c.kept]
-    kept = sum(c.edit[1] - c.edit[0] for c in changes if c.kept)
-    return f"swap: {', '.join(changed) or 'nothing'} · kept: {kept} word{'s' * (kept != 1)}"
-
-
-def _words(prompt: Prompt, span: tuple[int, int]) -> str:
-    return " ".join(word.text for word in prompt.words[slice(*span)])
+def _equalizer(weights: tuple[WordWeight, ...], target: Prompt) -> torch.Tensor:
+    """[T_e], the product of the weights of each column's words."""
+    equalizer = torch.ones(target.columns)
+    for entry in weights:
+        if target.has(entry.word):
+            equalizer[list(target.find(entry.word))] *= entry.weight
+    return equalizer

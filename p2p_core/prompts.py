@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from .errors import P2PError
+from .fields import blocks
 
 Kind = Literal["text", "special", "embedding"]
 
@@ -31,11 +32,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class Word:
-    """A word, a punctuation mark or an embedding, with the columns of its tokens."""
+    """A word, a punctuation mark or an embedding, with the columns and texts of its tokens."""
 
     text: str
     columns: tuple[int, ...]
     weight: float = 1.0
+    tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,16 +115,12 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The source prompt and E edit prompts; P = 1 + E rows a sample."""
+    """The source prompt and E edit prompts, E may be 0; P = 1 + E rows a sample."""
 
     source: Prompt
     edits: tuple[Prompt, ...]
 
     def __post_init__(self) -> None:
-        if not self.edits:
-            raise P2PError(
-                "at least one edit prompt", "none", "Write the changed prompt into the edit field."
-            )
         for name, prompt in zip(["a source", *["an edit"] * len(self.edits)], self.prompts, strict=True):
             if not prompt.words:
                 raise P2PError(
@@ -137,10 +135,29 @@ class PromptSet:
     def texts(self) -> tuple[str, ...]:
         return tuple(p.text for p in self.prompts)
 
+    def with_edits(self) -> PromptSet:
+        """The same prompts. Raises P2PError when there is no edit prompt."""
+        if not self.edits:
+            raise P2PError(
+                "at least one edit prompt", "none", "Write the changed prompt into Prompt Pair's edit field."
+            )
+        return self
+
+    def copies(self, count: int) -> PromptSet:
+        """The prompts, or `count` times the source prompt as edits where there is no edit prompt."""
+        return self if self.edits else PromptSet(self.source, (self.source,) * count)
+
+    def require(self, words: Iterable[str], prompts: Sequence[Prompt] | None = None) -> None:
+        """Raises P2PError for a word that none of these prompts has, by default any of them all."""
+        among = self.prompts if prompts is None else prompts
+        for word in words:
+            if not any(prompt.has(word) for prompt in among):
+                among[0].find(word)  # raises, with the prompt's words
+
 
 def split_edits(text: str) -> tuple[str, ...]:
-    """Edit prompts from one text field: several are separated by a line of three dashes."""
-    return tuple(part.strip() for part in re.split(r"(?m)^[ \t]*---[ \t\r]*$", text))
+    """Edit prompts from a text field, separated by a line of three dashes; none in a blank one."""
+    return blocks(text) if text.strip() else ()
 
 
 def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
@@ -166,7 +183,8 @@ def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
 def _word(pieces: Sequence[tuple[int, Piece]]) -> Word:
     first = pieces[0][1]
     text = first.text if first.kind == "embedding" else decode_bytes("".join(p.text for _, p in pieces))
-    return Word(normalise(text), tuple(column for column, _ in pieces), first.weight)
+    columns, tokens = tuple(column for column, _ in pieces), tuple(piece.text for _, piece in pieces)
+    return Word(normalise(text), columns, first.weight, tokens)
 
 
 # Text

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import P2PError
+from .fields import entries
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,7 @@ _ENTRY = re.compile(
 
 def parse_word_windows(text: str) -> tuple[WordWindow, ...]:
     """`lion: 0.4` (from 0 to 0.4) or `red car: 0.2-0.8`, one a line or separated by commas or semicolons."""
-    entries = [entry for entry in re.split(r"[\n,;]", text) if entry.strip()]
-    return tuple(_word_window(entry) for entry in entries)
+    return tuple(_word_window(entry) for entry in entries(text))
 
 
 def _word_window(entry: str) -> WordWindow:
@@ -60,10 +60,10 @@ def _word_window(entry: str) -> WordWindow:
             raise ValueError
         return WordWindow(match["word"], Window(float(match["start"] or 0), float(match["end"])))
     except P2PError as error:
-        raise P2PError(error.expected, repr(entry.strip()), error.mend) from None
+        raise P2PError(error.expected, repr(entry), error.mend) from None
     except ValueError:
         raise P2PError(
             "word windows such as 'lion: 0.4' or 'red car: 0.2-0.8'",
-            repr(entry.strip()),
+            repr(entry),
             "Write the word, a colon, and the end or start-end of its window, one word a line.",
         ) from None

@@ -190,7 +190,6 @@ def by_column(prompt: Prompt, columns: tuple[int, ...]) -> list[str]:
     [
         ("", ["a"], "a source prompt"),
         ("a", ["b", ""], "an edit prompt"),
-        ("a", [], "at least one edit prompt"),
     ],
 )
 def test_empty_prompts_are_refused(source: str, edits: list[str], trouble: str) -> None:
@@ -214,7 +213,8 @@ def test_rows_of_a_prompt_set() -> None:
         ("a dog,\nrunning\n---\na fox", ("a dog,\nrunning", "a fox")),
         ("a dog\n---\n", ("a dog", "")),
         ("a --- dog\n----\na fox", ("a --- dog\n----\na fox",)),
-        ("", ("",)),
+        ("", ()),
+        (" \n", ()),
     ],
 )
 def test_split_edits(text: str, edits: tuple[str, ...]) -> None:

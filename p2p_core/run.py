@@ -1,0 +1,109 @@
+"""One run of a plan: what each attention layer and each model call of a sampling has to do, for any host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from .attention import Attend, PairedRow, RowEdit, edit_cross, edit_self
+from .blend import blended, final_mask, word_mask
+from .errors import P2PError
+from .layers import Layer
+from .plan import EditPlan
+from .store import Record, Recorder
+
+Size = tuple[int, int]
+
+
+class Run:
+    """State of one sampling: the plan, the means of its maps, the masks of its local blends.
+
+    samples: B; latent: height and width of the latent. Layers and progress come with each call, as the host
+    knows them. Stores are emptied at the start and filled by `finish`.
+    """
+
+    def __init__(self, plan: EditPlan, samples: int, latent: Size, layers: Sequence[Layer]) -> None:
+        self.plan, self.samples, self.latent = plan, samples, latent
+        blends = [(blend, blend.record(plan.prompts, layers, latent)) for blend in plan.blends]
+        self._blends = [(blend, self._recorder(record)) for blend, record in blends]
+        self._records = [self._recorder(record) for record in plan.records]
+        self._masks: dict[int, Tensor] = {}
+        for recorder in self._recorders:
+            recorder.record.store.clear()
+
+    def _recorder(self, record: Record) -> Recorder:
+        return Recorder(record, self.plan.prompts, self.samples, self.latent)
+
+    @property
+    def prompts(self) -> int:
+        """P, the rows of a sample."""
+        return len(self.plan.prompts.prompts)
+
+    @property
+    def _recorders(self) -> list[Recorder]:
+        return [*(recorder for _, recorder in self._blends), *self._records]
+
+    def cross(
+        self, layer: Layer, progress: float, size: Size, q: Tensor, k: Tensor, v: Tensor, heads: int,
+        rows: Sequence[PairedRow], attend: Attend, attend_own: Attend | None = None,
+    ) -> Tensor:  # fmt: skip
+        """`edit_cross` of one call, its maps recorded. size: height and width of the layer, N = h·w."""
+        rows = [
+            replace(row, mixing=self.plan.mixing(row.prompt, layer, progress)) if row.prompt else row
+            for row in rows
+        ]
+        for recorder in self._recorders:
+            recorder.observe(layer, progress, size, q, k, heads, rows)
+        edits = [RowEdit(row.row, row.source, row.mixing) for row in rows if row.prompt]
+        return edit_cross(q, k, v, edits, attend, attend_own)
+
+    def own(
+        self, layer: Layer, progress: float, size: Size, q: Tensor, k: Tensor, v: Tensor, heads: int,
+        rows: Sequence[PairedRow], attend: Attend,
+    ) -> Tensor:  # fmt: skip
+        """`edit_self` of one call, its maps recorded."""
+        from_source = self.injects(layer, progress, q.shape[1])
+        for recorder in self._recorders:
+            recorder.observe_self(layer, progress, size, q, k, heads, rows, from_source)
+        edits = [RowEdit(row.row, row.source) for row in rows if row.prompt and from_source]
+        return edit_self(q, k, v, edits, attend)
+
+    def injects(self, layer: Layer, progress: float, tokens: int) -> bool:
+        """Whether edit rows use the source's self-attention in this call."""
+        return self.plan.self_attention(layer, progress, tokens)
+
+    def keeps_self(self, layer: Layer) -> bool:
+        """Whether a store wants the self-attention of this layer."""
+        return any(recorder.record.self_scale == layer.scale for recorder in self._recorders)
+
+    def blend(self, rows: Tensor, progress: float) -> Tensor:
+        """Rows [P·B, C, H, W] of latents or of predictions, each edit blended into its source (section 3.2)."""
+        for i, (blend, recorder) in enumerate(self._blends):
+            if progress <= blend.start:
+                continue
+            maps = recorder.mean() if blend.by_words else {}
+            if blend.by_words and not maps:
+                continue  # the first call has no maps yet
+            words = word_mask(blend, maps, self.prompts, self.latent) if maps else None
+            mask = final_mask(blend, words, self.prompts - 1, self.samples, self.latent)
+            self._masks[i] = mask.to(rows.device)
+            rows = blended(rows, self._masks[i], self.prompts)
+        return rows
+
+    def finish(self, rows: Tensor) -> Tensor:
+        """The final latents, blended once more, and the stores filled. Raises P2PError where a blend never acted."""
+        for i, (blend, _) in enumerate(self._blends):
+            if i not in self._masks:
+                raise P2PError(
+                    "a local blend that starts before the sampling ends",
+                    f"a start of {blend.start:g}",
+                    "Lower the start of Local Blend, or sample to the end.",
+                )
+            rows = blended(rows, self._masks[i].to(rows.device), self.prompts)
+        for i, (_, recorder) in enumerate(self._blends):
+            recorder.record.store.fill(recorder.recorded(self._masks[i]))
+        for recorder in self._records:
+            recorder.record.store.fill(recorder.recorded())
+        return rows

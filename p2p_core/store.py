@@ -1,0 +1,252 @@
+"""Attention maps of a run: running means of chosen words' columns, by layer (paper section 3, figure 4).
+
+Everything is float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from .attention import PairedRow
+from .column_maps import probabilities, word_maps
+from .errors import P2PError
+from .layers import Layer, LayerFilter
+from .prompts import PromptSet
+from .schedule import Window
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What is recorded as one map: for each prompt the columns it sums, none where the prompt has no such word."""
+
+    name: str
+    columns: tuple[tuple[int, ...], ...]
+
+
+def word_channel(word: str, prompts: PromptSet) -> Channel:
+    """A word or phrase in all prompts that have it. Raises P2PError when none has."""
+    prompts.require([word])
+    return Channel(word, tuple(p.find(word) if p.has(word) else () for p in prompts.prompts))
+
+
+def all_words(prompts: PromptSet) -> tuple[str, ...]:
+    """Every word of the prompts once, in order; the second of two equal words is written word[2]."""
+    names: dict[str, None] = {}
+    for prompt in prompts.prompts:
+        count: dict[str, int] = {}
+        for word in prompt.words:
+            count[word.text] = nth = count.get(word.text, 0) + 1
+            names[word.text if nth == 1 else f"{word.text}[{nth}]"] = None
+    return tuple(names)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a run writes into a store.
+
+    parts: the window in so many equal parts, each with a mean of its own.
+    self_scale: self-attention of layers this many times smaller than the latent is kept too; 0 for none.
+    """
+
+    channels: tuple[Channel, ...]
+    store: MapStore
+    layers: LayerFilter = LayerFilter()
+    window: Window = Window()
+    parts: int = 1
+    self_scale: int = 0
+
+    def part(self, progress: float) -> int | None:
+        """The part of the window that a model call at this progress belongs to."""
+        if not self.window.active(progress):
+            return None
+        share = (progress - self.window.start) / (self.window.end - self.window.start)
+        return min(int(share * self.parts), self.parts - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """The maps of one run, on the CPU.
+
+    maps: by layer [parts, P·B, n, h, w], n the channels; row r is of prompt r mod P of sample r div P; a part
+    in which no call fell is 0. self_maps: by layer [P·B, N, N], the mean of all calls in the window.
+    latent: height and width. blend: [E·B, H, W], the mask of a local blend for each edit, None without one.
+    """
+
+    prompts: PromptSet
+    channels: tuple[Channel, ...]
+    samples: int
+    latent: tuple[int, int]
+    maps: Mapping[Layer, Tensor]
+    self_maps: Mapping[Layer, Tensor]
+    self_sizes: Mapping[Layer, tuple[int, int]]
+    blend: Tensor | None = None
+
+    @property
+    def bytes(self) -> int:
+        return sum(t.nbytes for t in (*self.maps.values(), *self.self_maps.values()))
+
+
+class MapStore:
+    """Where a run leaves its maps for the nodes after it. One object in all copies of a MODEL."""
+
+    def __init__(self) -> None:
+        self._recorded: Recorded | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MapStore:
+        return self
+
+    def clear(self) -> None:
+        self._recorded = None
+
+    def fill(self, recorded: Recorded) -> None:
+        self._recorded = recorded
+
+    def read(self, latent: Tensor | None = None) -> Recorded:
+        """What the last run left. Raises P2PError where there is none, or one of another size than `latent`."""
+        recorded = self._recorded
+        mend = "Connect the LATENT of the sampler whose MODEL went through the store, and queue again."
+        if recorded is None:
+            raise P2PError("a store that a sampling has filled", "one that was never filled", mend)
+        rows = recorded.samples * len(recorded.prompts.prompts)
+        if latent is not None and (latent.shape[0], *latent.shape[-2:]) != (rows, *recorded.latent):
+            size = "{1} × {0}".format(*recorded.latent)
+            got = f"{latent.shape[0]} of {latent.shape[-1]} × {latent.shape[-2]}"
+            raise P2PError(f"the latent of the run that filled the store, {rows} of {size}", got, mend)
+        return recorded
+
+
+class Recorder:
+    """The running means of one run."""
+
+    def __init__(self, record: Record, prompts: PromptSet, samples: int, latent: tuple[int, int]) -> None:
+        self.record, self.prompts, self.samples, self.latent = record, prompts, samples, latent
+        self._rows = samples * len(prompts.prompts)
+        self._means: dict[tuple[Layer, int], _Mean] = {}
+        self._self: dict[Layer, _Mean] = {}
+        self._sizes: dict[Layer, tuple[int, int]] = {}
+        self._indicators = tuple(_indicator(record.channels, p, prompts) for p in range(len(prompts.prompts)))
+
+    def observe(
+        self,
+        layer: Layer,
+        progress: float,
+        size: tuple[int, int],
+        q: Tensor,
+        k: Tensor,
+        heads: int,
+        rows: Sequence[PairedRow],
+    ) -> None:
+        """One call of a cross-attention layer. q: [B, h·w, C]; k: [B, K, C], K a multiple of each T; size: h, w."""
+        part = self.record.part(progress)
+        if part is None or layer not in self.record.layers or not self.record.channels or not rows:
+            return
+        maps = word_maps(q, k, heads, rows, self._indicators)
+        if not bool(torch.isfinite(maps).all()):
+            raise P2PError(
+                "finite attention maps",
+                f"NaN or infinity in {layer.stage} {layer.number}",
+                "Run the model in a wider precision (--force-fp32), or use another attention backend.",
+            )
+        grid = rearrange(maps, "r (h w) n -> r n h w", h=size[0])
+        if (layer, part) not in self._means:
+            self._means[layer, part] = _Mean(self._rows, grid)
+        self._means[layer, part].add(grid, self._targets(rows))
+
+    def observe_self(
+        self,
+        layer: Layer,
+        progress: float,
+        size: tuple[int, int],
+        q: Tensor,
+        k: Tensor,
+        heads: int,
+        rows: Sequence[PairedRow],
+        from_source: bool,
+    ) -> None:
+        """One call of a self-attention layer. q, k: [B, h·w, C]. from_source: whether edit rows use the source's."""
+        if layer.scale != self.record.self_scale or self.record.part(progress) is None or not rows:
+            return
+        used = [row.source if from_source else row.row for row in rows]
+        maps = torch.stack([probabilities(q[row], k[row], heads) for row in used])
+        if layer not in self._self:
+            self._self[layer], self._sizes[layer] = _Mean(self._rows, maps), size
+        self._self[layer].add(maps, self._targets(rows))
+
+    def _targets(self, rows: Sequence[PairedRow]) -> list[int]:
+        return [row.sample * len(self.prompts.prompts) + row.prompt for row in rows]
+
+    def mean(self) -> Mapping[Layer, Tensor]:
+        """So far: by layer [P·B, n, h, w], the mean over the calls of all parts."""
+        by_layer: dict[Layer, list[_Mean]] = {}
+        for (layer, _), mean in self._means.items():
+            by_layer.setdefault(layer, []).append(mean)
+        return {layer: _joined(means) for layer, means in by_layer.items()}
+
+    def recorded(self, blend: Tensor | None = None) -> Recorded:
+        """What goes into the store, on the CPU."""
+        maps: dict[Layer, Tensor] = {}
+        for layer in dict.fromkeys(layer for layer, _ in self._means):
+            means = [self._means.get((layer, part)) for part in range(self.record.parts)]
+            empty = torch.zeros_like(next(m.value for m in means if m is not None))
+            maps[layer] = torch.stack([empty if m is None else m.value for m in means]).cpu()
+        return Recorded(
+            self.prompts,
+            self.record.channels,
+            self.samples,
+            self.latent,
+            MappingProxyType(maps),
+            MappingProxyType({layer: mean.value.cpu() for layer, mean in self._self.items()}),
+            MappingProxyType(self._sizes),
+            None if blend is None else blend.cpu(),
+        )
+
+
+class _Mean:
+    """A running mean by row, of what is added for some of the rows."""
+
+    def __init__(self, rows: int, like: Tensor) -> None:
+        """like: [R, ...], what will be added."""
+        self.value, self.count = like.new_zeros(rows, *like.shape[1:]), like.new_zeros(rows)
+
+    def add(self, maps: Tensor, rows: Sequence[int]) -> None:
+        """maps: [R, ...] for these rows of the result, each row any number of times."""
+        if self.value.shape[1:] != maps.shape[1:]:
+            raise P2PError(
+                "attention maps of one size in a layer",
+                f"{list(maps.shape[1:])} after {list(self.value.shape[1:])}",
+                "Take out what samples parts of the picture on their own (areas, tiles).",
+            )
+        index = torch.tensor(rows, device=maps.device)
+        new = torch.bincount(index, minlength=len(self.value)).to(maps.dtype)
+        total = torch.zeros_like(self.value).index_add(0, index, maps)
+        self.count = self.count + new
+        self.value += (total - _like(new, total) * self.value) / _like(self.count.clamp(min=1), total)
+
+
+def _joined(means: Sequence[_Mean]) -> Tensor:
+    """The mean of several, each as often as it was added to."""
+    counts = torch.stack([mean.count for mean in means])
+    shares = counts / counts.sum(0).clamp(min=1)
+    return torch.stack(
+        [mean.value * _like(s, mean.value) for mean, s in zip(means, shares, strict=True)]
+    ).sum(0)
+
+
+def _like(weight: Tensor, value: Tensor) -> Tensor:
+    """[R] → [R, 1, ...], to multiply with value [R, ...]."""
+    return weight.view(-1, *[1] * (value.ndim - 1))
+
+
+def _indicator(channels: Sequence[Channel], prompt: int, prompts: PromptSet) -> Tensor:
+    """[T, n], 1 where a column of the prompt belongs to the channel."""
+    indicator = torch.zeros(prompts.prompts[prompt].columns, len(channels))
+    for n, channel in enumerate(channels):
+        indicator[list(channel.columns[prompt]), n] = 1
+    return indicator
