@@ -7,9 +7,33 @@ WEB_DIRECTORY = "./web"
 
 class PromptToPrompt(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        from .nodes import demo_model, pair_conditioning, prompt_pair, split_pair, word_swap
+        from .nodes import (
+            attention_store,
+            blend_mask,
+            demo_model,
+            local_blend,
+            pair_conditioning,
+            prompt_edit,
+            prompt_pair,
+            refine,
+            reweight,
+            split_pair,
+            word_swap,
+        )
 
-        files = (prompt_pair, pair_conditioning, word_swap, split_pair, demo_model)
+        files = (
+            prompt_pair,
+            pair_conditioning,
+            prompt_edit,
+            word_swap,
+            refine,
+            reweight,
+            local_blend,
+            blend_mask,
+            attention_store,
+            split_pair,
+            demo_model,
+        )
         return [node for file in files for node in file.NODES]
 
 

@@ -7,19 +7,20 @@ over whatever other packs have put there by then; when the run ends, they are go
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
-from comfy.ldm.modules.attention import BasicTransformerBlock, optimized_attention
+from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..p2p_core.attention import Attend, RowEdit, edit_cross, edit_self, edited_rows
+from ..p2p_core.attention import Attend, PairedRow, paired_rows
 from ..p2p_core.errors import P2PError, naming
 from ..p2p_core.layers import Layer
-from ..p2p_core.plan import EditPlan, TokenEdit
+from ..p2p_core.plan import EditPlan, Step
 from ..p2p_core.prompts import PromptSet
+from ..p2p_core.run import Run
+from ._layers import cross_attention_layers, require_layers
 from ._noise import paired_sampler
 from ._pairing import edited_sides, ids, keep_ids_apart, per_row, rows_of_pairs
 
@@ -33,14 +34,17 @@ Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 # On the MODEL
 
 
-def with_edit(model: Any, prompts: PromptSet, edit: TokenEdit) -> Any:
-    """A clone of MODEL whose plan has one more edit. Raises P2PError when it cannot be edited."""
-    if not any(layer in edit.layers for layer in cross_attention_layers(model)):
-        raise P2PError(
-            "layers that this MODEL has", repr(edit.layers.text), "Use 'all', or other block numbers."
-        )
-    plan = model.model_options["transformer_options"].get(PLAN) or EditPlan(prompts)
-    return with_plan(model, plan.then(prompts, edit))
+def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
+    """A clone of MODEL whose plan has one more step. Raises P2PError when it cannot be done on this MODEL."""
+    layers = cross_attention_layers(model)
+    if step.layers is not None:
+        require_layers(step.layers, layers)
+    return with_plan(model, plan_of(model, prompts).then(prompts, step))
+
+
+def plan_of(model: Any, prompts: PromptSet) -> EditPlan:
+    """The plan that is on MODEL, an empty one for these prompts where there is none."""
+    return model.model_options["transformer_options"].get(PLAN) or EditPlan(prompts)
 
 
 def with_plan(model: Any, plan: EditPlan) -> Any:
@@ -52,45 +56,18 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
     return clone
 
 
-def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
-    """The transformer blocks of a MODEL that attend to text, by the host's names. P2PError without any."""
-    unet = getattr(model.model, "diffusion_model", nn.Identity())
-    blocks = [(name, m) for name, m in unet.named_modules() if isinstance(m, BasicTransformerBlock)]
-    names = [name for name, block in blocks if block.attn2 is not None]
-    layers = tuple(layer for name in names if (layer := _layer(name)) is not None)
-    if not layers:
-        raise P2PError(
-            "a MODEL with cross-attention to text (SD1.x, SD2.x, SDXL)",
-            type(model.model).__name__,
-            "Load a Stable Diffusion checkpoint.",
-        )
-    return layers
-
-
-_BLOCK = re.compile(r"^(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)$")
-
-
-def _layer(name: str) -> Layer | None:
-    match = _BLOCK.match(name)
-    if match is None:
-        return None
-    number = 0 if match[1] == "middle" else int(match[2])  # the host calls every middle block 0
-    return Layer(match[1], number, int(match[3]))
-
-
 # One sampling
 
 
-class Run:
-    """State of one sampling: its plan, the ids of edited conditionings, the progress of the current call."""
+class Sampling:
+    """One sampling of the host: the run of its plan, what the host calls the edited conditionings."""
 
-    def __init__(self, plan: EditPlan, samples: int, edited: frozenset[Any], model_sampling: Any) -> None:
-        self.plan, self.samples, self.edited, self.model_sampling = plan, samples, edited, model_sampling
+    def __init__(
+        self, run: Run, layers: tuple[Layer, ...], edited: frozenset[Any], model_sampling: Any
+    ) -> None:
+        self.run, self.edited, self.model_sampling = run, edited, model_sampling
+        self.layers = {(layer.stage, layer.number, layer.index): layer for layer in layers}
         self._progress: tuple[Any, float] = (None, 0.0)
-
-    @property
-    def prompts(self) -> int:
-        return len(self.plan.prompts.prompts)
 
     def progress(self, sigmas: Tensor) -> float:
         """Timestep percent of a model call, by its sigma; all layers of a call are given the same tensor."""
@@ -100,16 +77,20 @@ class Run:
             self._progress = (sigmas, value)
         return value
 
-    def rows(self, batch: int, options: dict[str, Any]) -> list[tuple[int, int, int]]:
-        """`edited_rows` of one call of a layer; the host names the conditioning of each part of the batch."""
+    def layer(self, options: dict[str, Any]) -> Layer:
+        return self.layers[(*options["block"], options["block_index"])]
+
+    def rows(self, batch: int, options: dict[str, Any]) -> list[PairedRow]:
+        """`paired_rows` of one call of a layer; the host names the conditioning of each part of the batch."""
         edited = [name in self.edited for name in options["uuids"]]
-        if batch != len(edited) * self.samples * self.prompts:
+        samples, prompts = self.run.samples, self.run.prompts
+        if batch != len(edited) * samples * prompts:
             raise P2PError(
-                f"{self.prompts} rows for each of {self.samples} samples in {len(edited)} parts of the batch",
+                f"{prompts} rows for each of {samples} samples in {len(edited)} parts of the batch",
                 f"a batch of {batch}",
                 "Take out the node that cuts pictures or batches into pieces (HyperTile, context windows).",
             )
-        return edited_rows(batch, edited, self.prompts)
+        return paired_rows(batch, edited, prompts)
 
 
 def progress_of(model_sampling: Any, sigma: float) -> float:
@@ -138,9 +119,12 @@ def sample_pair(
             raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
         in_rows = rows_of_pairs(conds, plan.prompts, samples)
         sides, schedule = edited_sides(conds), guider.model_patcher.get_model_object("model_sampling")
-        run = Run(plan, samples, ids(conds, sides), schedule)
-        patched = _with_patches(options, run, cross_attention_layers(guider.model_patcher))
+        layers = cross_attention_layers(guider.model_patcher)
+        run = Run(plan, samples, (noise.shape[-2], noise.shape[-1]), layers)
+        sampling = Sampling(run, layers, ids(conds, sides), schedule)
+        patched = _with_patches(options, sampling)
         patched = _with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
+        patched = _with_wrapper(patched, WrappersMP.PREDICT_NOISE, _blending(sampling))
     noise, latent_image = (t.repeat_interleave(prompts, dim=0) for t in (noise, latent_image))
     if denoise_mask is not None:
         mask = denoise_mask if denoise_mask.ndim > 2 else denoise_mask[None]
@@ -150,15 +134,36 @@ def sample_pair(
     sampler = paired_sampler(sampler, prompts)
     guider.conds, guider.model_options = in_rows, patched
     try:
-        return executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
+        rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
     finally:
         guider.conds, guider.model_options = conds, options
+    with naming(SAMPLING):
+        return run.finish(rows)
+
+
+def _blending(sampling: Sampling) -> Callable[..., Tensor]:
+    """A PREDICT_NOISE wrapper: local blend of what goes into the model and of what it predicts.
+
+    The one place where an input is written: the sampler's next step has to start from the blended latent.
+    """
+
+    def wrapper(executor: Any, x: Tensor, timestep: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
+        progress = sampling.progress(timestep)
+        with naming(SAMPLING):
+            blended = sampling.run.blend(x, progress)
+        if blended is not x:
+            x.copy_(blended)
+        predicted = executor(x, timestep, *rest, **kwargs)
+        with naming(SAMPLING):
+            return sampling.run.blend(predicted, progress)
+
+    return wrapper
 
 
 # The options of one sampling
 
 
-def _with_patches(options: dict[str, Any], run: Run, layers: tuple[Layer, ...]) -> dict[str, Any]:
+def _with_patches(options: dict[str, Any], sampling: Sampling) -> dict[str, Any]:
     """Copies of the options with each attention patch over the one that stands in its place.
 
     A patch takes the key that the host would find: a block's own where another pack has put something there,
@@ -168,9 +173,8 @@ def _with_patches(options: dict[str, Any], run: Run, layers: tuple[Layer, ...]) 
     replace = {name: dict(patches) for name, patches in transformer.get("patches_replace", {}).items()}
     for name, make in (("attn1", _self_patch), ("attn2", _cross_patch)):
         patches = replace.setdefault(name, {})
-        keys = [(layer.stage, layer.number, layer.index) for layer in layers]
-        for key in dict.fromkeys(key if key in patches else key[:2] for key in keys):
-            patches[key] = make(run, patches.get(key))
+        for key in dict.fromkeys(key if key in patches else key[:2] for key in sampling.layers):
+            patches[key] = make(sampling, patches.get(key))
     return {**options, "transformer_options": {**transformer, "patches_replace": replace}}
 
 
@@ -182,32 +186,35 @@ def _with_wrapper(options: dict[str, Any], kind: str, wrapper: Callable[..., Any
     return {**options, "transformer_options": {**transformer, "wrappers": wrappers}}
 
 
-def _cross_patch(run: Run, previous: Patch | None) -> Patch:
+def _cross_patch(sampling: Sampling, previous: Patch | None) -> Patch:
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        layer, progress = _layer_of(extra_options), run.progress(extra_options["sigmas"])
+        progress, attend = sampling.progress(extra_options["sigmas"]), _attention(previous, extra_options)
         with naming(SAMPLING):
-            rows = run.rows(q.shape[0], extra_options)
-            edits = [RowEdit(row, source, run.plan.mixing(p, layer, progress)) for row, source, p in rows]
-            attend = _attention(previous, extra_options)
-            return edit_cross(q, k, v, edits, attend, _attention(None, extra_options))
+            layer, rows = sampling.layer(extra_options), sampling.rows(q.shape[0], extra_options)
+            size, heads = _size(extra_options), extra_options["n_heads"]
+            own = _attention(None, extra_options)
+            return sampling.run.cross(layer, progress, size, q, k, v, heads, rows, attend, own)
 
     return patch
 
 
-def _self_patch(run: Run, previous: Patch | None) -> Patch:
+def _self_patch(sampling: Sampling, previous: Patch | None) -> Patch:
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        active = run.plan.self_attention(_layer_of(extra_options), run.progress(extra_options["sigmas"]))
+        progress, attend = sampling.progress(extra_options["sigmas"]), _attention(previous, extra_options)
         with naming(SAMPLING):
-            rows = run.rows(q.shape[0], extra_options) if active else []
-        edits = [RowEdit(row, source) for row, source, _ in rows]
-        return edit_self(q, k, v, edits, _attention(previous, extra_options))
+            layer, run = sampling.layer(extra_options), sampling.run
+            if not (run.injects(layer, progress, q.shape[1]) or run.keeps_self(layer)):
+                return attend(q, k, v)
+            rows, heads = sampling.rows(q.shape[0], extra_options), extra_options["n_heads"]
+            return run.own(layer, progress, _size(extra_options), q, k, v, heads, rows, attend)
 
     return patch
 
 
-def _layer_of(extra_options: dict[str, Any]) -> Layer:
-    stage, number = extra_options["block"]
-    return Layer(stage, number, extra_options["block_index"])
+def _size(extra_options: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of the layer, from the host's [B, C, h, w]."""
+    height, width = extra_options["activations_shape"][-2:]
+    return height, width
 
 
 def _attention(previous: Patch | None, extra_options: dict[str, Any]) -> Attend:

@@ -17,9 +17,9 @@ NoiseSampler = Callable[[Any, Any], Tensor]
 
 
 def paired_sampler(sampler: Any, prompts: int) -> Any:
-    """The sampler with equal draws for the `prompts` rows of each sample; one of another make as it is."""
+    """The sampler with equal draws for the `prompts` rows of each sample; as it is for one, or of another make."""
     function = getattr(sampler, "sampler_function", None)
-    if function is None:
+    if function is None or prompts == 1:
         return sampler
     takes_noise = _takes_noise(function, getattr(sampler, "extra_options", {}))
     inpaints_on_noise = getattr(sampler, "inpaint_options", {}).get("random", False)

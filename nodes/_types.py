@@ -6,3 +6,15 @@ from comfy_api.latest import io
 
 CATEGORY = "Prompt-to-Prompt"
 Prompts = io.Custom("P2P_PROMPTS")
+Store = io.Custom("P2P_STORE")
+STORE_TOOLTIP = "From Attention Store or Local Blend, the same node that the sampler's MODEL went through."
+
+
+def bound(name: str, default: float, tooltip: str) -> io.Float.Input:
+    """A number from 0 to 1."""
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, round=0.001, tooltip=tooltip)
+
+
+def summary(told: str) -> dict[str, list[str]]:
+    """What the front end shows on the node (web/js/summary.js)."""
+    return {"p2p_summary": [told]}

@@ -21,8 +21,8 @@ class P2PPromptPair(io.ComfyNode):
             display_name="P2P Prompt Pair",
             category=CATEGORY,
             description="Encodes a source prompt and its edit side by side. Connect the conditioning to the "
-            "sampler's positive input and the prompts to Word Swap; one latent goes in, a source and an edit "
-            "come out.",
+            "sampler's positive input and the prompts to Prompt Edit; one latent goes in, a source and an "
+            "edit come out.",
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of the checkpoint."),
                 io.String.Input(
@@ -38,7 +38,8 @@ class P2PPromptPair(io.ComfyNode):
                     dynamic_prompts=True,
                     default="a red house and a blue star on grass",
                     tooltip="The same prompt with words changed. Several edits: put a line of three dashes "
-                    "between them. Equal to the source it changes nothing.",
+                    "between them. Equal to the source it changes nothing. Empty: the source prompt alone, "
+                    "for Reweight and Attention Store.",
                 ),
             ],
             outputs=[

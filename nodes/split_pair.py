@@ -40,6 +40,9 @@ class P2PSplitPair(io.ComfyNode):
     @classmethod
     def execute(cls, prompts: Any, images: Any = None, latent: Any = None) -> io.NodeOutput:
         count = len(prompts.prompts)
+        if count == 1:
+            mend = "Connect the prompts output of Reweight, or use the pictures as they are."
+            raise P2PError("prompts with an edit", "a source prompt alone", mend, "Split Pair")
         if images is None and latent is None:
             mend = "Connect VAE Decode or the sampler."
             raise P2PError("pictures or a latent", "neither", mend, "Split Pair")

@@ -42,7 +42,14 @@ def refused(graph: Graph, host: Host, error: type[Exception]) -> Iterator[Refuse
 @pytest.mark.parametrize("empty", ["", "   ", "\n"])
 def test_an_empty_prompt(graph: Graph, refused: Refused, empty: str):
     refused("Prompt Pair", repr(empty), "Write a source prompt.", graph.pair, empty, EDIT)
-    refused("Prompt Pair", "''", "Write an edit prompt.", graph.pair, SOURCE, empty)
+
+
+@pytest.mark.parametrize("title", ["Prompt Edit", "Word Swap", "Refine", "Local Blend"])
+def test_an_edit_without_an_edit_prompt(graph: Graph, host: Host, refused: Refused, title: str):
+    prompts, _ = graph.pair(SOURCE, " ")
+    node, mend = graph.node["P2P" + title.replace(" ", "")], "Write the changed prompt into Prompt Pair's edit"
+    words = {"source_words": "circle"} if title == "Local Blend" else {}
+    refused(title, "none", mend, host.run, node, model=host.model(), prompts=prompts, **words)
 
 
 def test_an_empty_prompt_among_several(graph: Graph, refused: Refused):

@@ -105,6 +105,7 @@ class Attention(nn.Module):
 
     def forward(self, h: Tensor, context: Tensor, options: dict[str, Any]) -> Tensor:
         x = h.flatten(2).transpose(1, 2)
+        options["activations_shape"] = list(h.shape)
         for i, block in enumerate(self.transformer_blocks):
             options["block_index"] = i
             x = block(x, context, options)

@@ -4,6 +4,7 @@
 class WrappersMP:
     OUTER_SAMPLE = "outer_sample"
     SAMPLER_SAMPLE = "sampler_sample"
+    PREDICT_NOISE = "predict_noise"
 
 
 class WrapperExecutor:

@@ -59,6 +59,10 @@ class CFGGuider:
         return run(self, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
 
     def __call__(self, x, timestep, model_options, seed=None):
+        run = inside_wrappers(WrappersMP.PREDICT_NOISE, self.predict_noise, self, self.model_options)
+        return run(x, timestep, model_options, seed)
+
+    def predict_noise(self, x, timestep, model_options, seed=None):
         conds = [self.conds["positive"], self.conds["negative"] if self.cfg != 1 else []]
         cond, uncond = calc_cond_batch(self.model_patcher.model, conds, x, timestep, model_options)
         return uncond + (cond - uncond) * self.cfg

@@ -25,8 +25,8 @@ class Schema:
 
 
 class NodeOutput:
-    def __init__(self, *args):
-        self.args = args
+    def __init__(self, *args, ui=None):
+        self.args, self.ui = args, ui
 
 
 class ComfyNode:
