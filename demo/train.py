@@ -2,9 +2,9 @@
 
 Scenes are drawn endlessly, so nothing is downloaded and no picture is seen twice. Each part resumes from its
 checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. A GPU is used if present.
-`--start-from` begins a training at packed weights. `--workers 2` trains the U-Net with two processes that step the
-same weights in shared memory without waiting for each other (Hogwild, Recht et al. 2011): on a machine whose cores
-do other things too, none waits for the slowest.
+`--start-from` begins a training at packed weights. `--workers 2` trains the U-Net with two processes that
+step the same weights in shared memory without waiting for each other (Hogwild, Recht et al. 2011): on a
+machine whose cores do other things too, none waits for the slowest.
 """
 
 from __future__ import annotations
@@ -97,8 +97,14 @@ class Run:
             self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
 
     def train(self, loss_of_step: Callable[[int], Tensor], name: str) -> None:
-        bar = tqdm(total=self.minutes, initial=self.seconds / 60, desc=name, unit="min", bar_format=_BAR,
-                   disable=not self.leads)
+        bar = tqdm(
+            total=self.minutes,
+            initial=self.seconds / 60,
+            desc=name,
+            unit="min",
+            bar_format=_BAR,
+            disable=not self.leads,
+        )
         saved = time.time()
         started = saved - self.seconds
         smooth = 0.0
@@ -310,7 +316,9 @@ def main() -> None:
     parser.add_argument(
         "--unet-minutes", type=float, default=240, help="time budget of the U-Net, all sittings"
     )
-    parser.add_argument("--start-from", type=Path, help="packed weights that a new training of the U-Net begins at")
+    parser.add_argument(
+        "--start-from", type=Path, help="packed weights that a new training of the U-Net begins at"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that train the U-Net")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()

@@ -16,7 +16,7 @@ class Alignment:
     """Where the attention on each source token goes.
 
     mapper: sparse [T_s, T_e], entries (source column, edit column, share), sorted, each pair of columns once;
-    the shares of a source column sum to 1, or to 0 where other words, with attention of their own, replace it.
+    the shares of a source column sum to 1, or to 0 where words with attention of their own replace it.
     alpha: [T_e], 1 where the edit's token takes the source's attention, 0 where it keeps its own.
     """
 
@@ -62,9 +62,10 @@ def align_swap(source: Prompt, edit: Prompt) -> Alignment:
 def align_refine(source: Prompt, edit: Prompt) -> Alignment:
     """Refinement: global alignment of the tokens, match 1, mismatch −1, gap 0, as in the paper's code.
 
-    With these scores the best alignment is a longest common subsequence. Tokens that both prompts have take the
-    source's attention, the edit's other tokens keep their own. A token that is removed gives its attention to the
-    start of its chunk, which says nothing; one in whose place the edit has other tokens gives it to none.
+    With these scores the best alignment is a longest common subsequence. Tokens that both prompts have take
+    the source's attention, the edit's other tokens keep their own. A token that is removed gives its
+    attention to the start of its chunk, which says nothing; one in whose place the edit has other tokens
+    gives it to none.
     """
     left, right = _tokens(source), _tokens(edit)
     entries, added = _specials(source, edit), set[int]()
@@ -79,9 +80,9 @@ def align_refine(source: Prompt, edit: Prompt) -> Alignment:
 
 
 def align_edit(source: Prompt, edit: Prompt) -> Alignment:
-    """Both: words in the place of others take over their attention, added words keep their own, as in refinement.
+    """Both: words in the place of others take over their attention, added words keep their own.
 
-    Removed words give their attention to the start of their chunk.
+    Removed words give their attention to the start of their chunk, as in refinement.
     """
     entries, added = _specials(source, edit), set[int]()
     for change in edit_changes(source, edit):
@@ -96,7 +97,7 @@ def align_edit(source: Prompt, edit: Prompt) -> Alignment:
 
 
 def edit_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
-    """What is kept, swapped, added and removed, in words and in order; it covers all words of both prompts."""
+    """What is kept, swapped, added and removed, in words and in order; covers all words of both prompts."""
     return tuple(_differences([w.text for w in source.words], [w.text for w in edit.words]))
 
 

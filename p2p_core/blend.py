@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,10 +27,10 @@ SHORTEST = 12  # cells: maps with a shorter side are too coarse for a mask
 class Blend:
     """One node's local blend.
 
-    source, edit, subtract: words; the mask is where the source's or the edit's map is above `threshold`, less where
-    a map of the subtracted words is above `subtract_threshold`. Maps are relative to their maximum.
-    start: progress from which the latent is blended. pool: 3×3 maximum pooling of the maps. soft: latent cells
-    over which the mask fades out. layers: where maps come from, None for the layers of `blend_scale`.
+    source, edit, subtract: words; the mask is where the source's or the edit's map is above `threshold`, less
+    where a map of the subtracted words is above `subtract_threshold`. Maps are relative to their maximum.
+    start: progress from which the latent is blended. pool: 3×3 maximum pooling of the maps. soft: latent
+    cells over which the mask fades out. layers: where maps come from, None for the layers of `blend_scale`.
     mask: a user's, [1, E or E·B, H, W], in place of the words' or intersected with it.
     """
 
@@ -102,9 +103,10 @@ def _columns(prompts: PromptSet, words: Sequence[Sequence[str]]) -> tuple[tuple[
 
 
 def blend_scale(layers: Sequence[Layer], latent: tuple[int, int]) -> int:
-    """How many times smaller than the latent the maps of a mask are: 4, as 16 × 16 at 512 pixels in the paper.
+    """How many times smaller than the latent a mask's maps are: 4, as 16 × 16 at 512 pixels in the paper.
 
-    Less where their shorter side would have fewer than 12 cells, and what comes next in a model without such layers.
+    Less where their shorter side would have fewer than 12 cells, and what comes next in a model without such
+    layers.
     """
     scales = sorted({layer.scale for layer in layers}, reverse=True)
     fitting = [s for s in scales if s <= 4 and min(latent) / s >= SHORTEST]
@@ -115,7 +117,7 @@ def blend_scale(layers: Sequence[Layer], latent: tuple[int, int]) -> int:
 
 
 def word_mask(blend: Blend, maps: Mapping[Layer, Tensor], prompts: int, size: tuple[int, int]) -> Tensor:
-    """The mask of each edit from the means so far. maps: by layer [P·B, 2, h, w] → [E·B, H, W], 0 or 1."""
+    """Each edit's mask from the means so far, by layer [P·B, 2, h, w] → [E·B, H, W]."""
     mean = mean_map(list(maps.values()))
     added = _above(mean[:, 0], blend.threshold, size, pool=blend.pool)
     subtracted = _above(mean[:, 1], blend.subtract_threshold, size, pool=False)
@@ -131,17 +133,17 @@ def mean_map(maps: Sequence[Tensor]) -> Tensor:
 
 
 def _above(maps: Tensor, threshold: float, size: tuple[int, int], pool: bool) -> Tensor:
-    """[R, h, w] → [R, H, W]: where the map, relative to its maximum, is above the threshold. A map of 0 is nowhere."""
+    """Where a map, in parts of its maximum, is above the threshold. [R, h, w] → [R, H, W]."""
     pooled = F.max_pool2d(maps[:, None], 3, stride=1, padding=1) if pool else maps[:, None]
     large = F.interpolate(pooled, size, mode="nearest")[:, 0]
-    most = large.amax((1, 2), keepdim=True)
+    most = large.amax((1, 2), keepdim=True)  # a map of 0 is above nothing
     return (large / most.where(most > 0, torch.ones_like(most))).gt(threshold) & (most > 0)
 
 
 def _or_source(masks: Tensor, prompts: int) -> Tensor:
     """[P·B, H, W] → [E·B, H, W]: the union of each edit's mask with its source's."""
-    by_sample = masks.unflatten(0, (-1, prompts))
-    return (by_sample[:, :1] | by_sample[:, 1:]).flatten(0, 1)
+    by_sample = rearrange(masks, "(b p) h w -> b p h w", p=prompts)
+    return rearrange(by_sample[:, :1] | by_sample[:, 1:], "b e h w -> (b e) h w")
 
 
 def final_mask(blend: Blend, words: Tensor | None, edits: int, samples: int, size: tuple[int, int]) -> Tensor:
@@ -196,8 +198,8 @@ def blended(rows: Tensor, mask: Tensor, prompts: int) -> Tensor:
 
     Where m is 0 the edit is the source to the last bit, where it is 1 it is itself.
     """
-    x = rows.unflatten(0, (-1, prompts))
-    weight = mask.to(rows).unflatten(0, (-1, prompts - 1))
-    weight = weight.view(*weight.shape[:2], *[1] * (x.ndim - 4), *weight.shape[2:])
-    edits = torch.lerp(x[:, :1].expand_as(x[:, 1:]), x[:, 1:], weight.expand_as(x[:, 1:]))
-    return torch.cat([x[:, :1], edits], dim=1).flatten(0, 1)
+    x = rearrange(rows, "(b p) ... -> b p ...", p=prompts)
+    weight = rearrange(mask.to(rows), "(b e) h w -> b e h w", e=prompts - 1)
+    weight = weight.view(*weight.shape[:2], *[1] * (x.ndim - 4), *weight.shape[2:])  # [B, E, 1, ..., H, W]
+    edits = torch.lerp(x[:, :1], x[:, 1:], weight)
+    return rearrange(torch.cat([x[:, :1], edits], dim=1), "b p ... -> (b p) ...")

@@ -1,7 +1,7 @@
 """Attention maps of chosen columns, in value space (docs/adr/0012).
 
-A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N×K matrix
-of cross-attention is built here either. Everything is float32.
+A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N×K
+matrix of cross-attention is built here either. Everything is float32.
 """
 
 from __future__ import annotations

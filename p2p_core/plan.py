@@ -55,8 +55,8 @@ class TokenEdit:
 class Reweight:
     """Attention on words of the edit prompts is multiplied by their weights, inside the cross window.
 
-    On a MODEL without a token edit, words of both prompts take the source's attention in these windows, as in the
-    paper's re-weighting; with one, that edit's windows say what does.
+    On a MODEL without a token edit, words of both prompts take the source's attention in these windows, as in
+    the paper's re-weighting; with one, that edit's windows say what does.
     """
 
     weights: Weights
@@ -96,7 +96,7 @@ class EditPlan:
     def then(self, prompts: PromptSet, step: Step) -> EditPlan:
         """The plan with one more step. Raises P2PError when `prompts` are not those of the plan.
 
-        Weights for a source prompt without edit prompts make rows of their own: the source again, for every block.
+        Weights for a source prompt without edit prompts make rows of their own: the source, once a block.
         """
         plan = self
         if isinstance(step, Reweight) and not self.prompts.edits:

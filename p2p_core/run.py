@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -79,11 +79,11 @@ class Run:
         return any(recorder.record.self_scale == layer.scale for recorder in self._recorders)
 
     def blend(self, rows: Tensor, progress: float) -> Tensor:
-        """Rows [P·B, C, H, W] of latents or of predictions, each edit blended into its source (section 3.2)."""
+        """Latents or predictions, rows [P·B, C, H, W], each edit blended into its source (section 3.2)."""
         for i, (blend, recorder) in enumerate(self._blends):
             if progress <= blend.start:
                 continue
-            maps = recorder.mean() if blend.by_words else {}
+            maps: Mapping[Layer, Tensor] = recorder.mean() if blend.by_words else {}
             if blend.by_words and not maps:
                 continue  # the first call has no maps yet
             words = word_mask(blend, maps, self.prompts, self.latent) if maps else None
@@ -93,7 +93,7 @@ class Run:
         return rows
 
     def finish(self, rows: Tensor) -> Tensor:
-        """The final latents, blended once more, and the stores filled. Raises P2PError where a blend never acted."""
+        """Blend the final latents once more, fill the stores. Raises P2PError where a blend never acted."""
         for i, (blend, _) in enumerate(self._blends):
             if i not in self._masks:
                 raise P2PError(

@@ -21,10 +21,12 @@ from .layers import Layer, LayerFilter
 from .prompts import PromptSet
 from .schedule import Window
 
+_ALL, _WHOLE = LayerFilter(), Window()
+
 
 @dataclass(frozen=True)
 class Channel:
-    """What is recorded as one map: for each prompt the columns it sums, none where the prompt has no such word."""
+    """What is recorded as one map: for each prompt the columns it sums, none where it has no such word."""
 
     name: str
     columns: tuple[tuple[int, ...], ...]
@@ -57,8 +59,8 @@ class Record:
 
     channels: tuple[Channel, ...]
     store: MapStore
-    layers: LayerFilter = LayerFilter()
-    window: Window = Window()
+    layers: LayerFilter = _ALL
+    window: Window = _WHOLE
     parts: int = 1
     self_scale: int = 0
 
@@ -109,7 +111,7 @@ class MapStore:
         self._recorded = recorded
 
     def read(self, latent: Tensor | None = None) -> Recorded:
-        """What the last run left. Raises P2PError where there is none, or one of another size than `latent`."""
+        """What the last run left. Raises P2PError where there is none, or one of another size."""
         recorded = self._recorded
         mend = "Connect the LATENT of the sampler whose MODEL went through the store, and queue again."
         if recorded is None:
@@ -143,7 +145,7 @@ class Recorder:
         heads: int,
         rows: Sequence[PairedRow],
     ) -> None:
-        """One call of a cross-attention layer. q: [B, h·w, C]; k: [B, K, C], K a multiple of each T; size: h, w."""
+        """A call of cross-attention. q: [B, h·w, C]; k: [B, K, C], K a multiple of each T; size: h, w."""
         part = self.record.part(progress)
         if part is None or layer not in self.record.layers or not self.record.channels or not rows:
             return
@@ -170,7 +172,7 @@ class Recorder:
         rows: Sequence[PairedRow],
         from_source: bool,
     ) -> None:
-        """One call of a self-attention layer. q, k: [B, h·w, C]. from_source: whether edit rows use the source's."""
+        """A call of self-attention. q, k: [B, h·w, C]; from_source: whether edit rows use the source's."""
         if layer.scale != self.record.self_scale or self.record.part(progress) is None or not rows:
             return
         used = [row.source if from_source else row.row for row in rows]
