@@ -125,7 +125,7 @@ def word_mask(blend: Blend, maps: Mapping[Layer, Tensor], prompts: int, size: tu
 
 
 def mean_map(maps: Sequence[Tensor]) -> Tensor:
-    """The mean over layers, those of other sizes brought to the largest one. [R, n, h, w] each → [R, n, H, W]."""
+    """The mean over layers, all brought to the largest size. [R, n, h, w] each → [R, n, H, W]."""
     size = max((m.shape[-2:] for m in maps), key=lambda s: s[0] * s[1])
     return torch.stack(
         [F.interpolate(m, size, mode="bilinear") if m.shape[-2:] != size else m for m in maps]
