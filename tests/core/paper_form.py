@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -124,3 +125,29 @@ def published_mapper(source: Prompt, edit: Prompt) -> list[list[float]]:
     for column in range(e, e + CHUNK - max(s, e)):
         mapper[column][column] = 1.0
     return mapper
+
+
+def published_refinement(source: Sequence[str], edit: Sequence[str]) -> tuple[list[int], list[float]]:
+    """The published refinement of two token lists with start and end: for each of 77 edit columns the source
+    column whose attention it takes (-1: none) and alpha.
+
+    Needleman-Wunsch with match 1, mismatch -1 and gap 0; where several ways are best, the edit's token is new
+    before the source's is gone before the two are paired. Padding takes the column of its own number.
+    """
+    score = [[0] * (len(edit) + 1) for _ in range(len(source) + 1)]
+    for i, a in enumerate(source, start=1):
+        for j, b in enumerate(edit, start=1):
+            paired = score[i - 1][j - 1] + (1 if a == b else -1)
+            score[i][j] = max(score[i][j - 1], score[i - 1][j], paired)
+    mapper = [-1] * len(edit)
+    i, j = len(source), len(edit)
+    while j:
+        if not i or score[i][j] == score[i][j - 1]:
+            j -= 1
+        elif score[i][j] == score[i - 1][j]:
+            i -= 1
+        else:
+            i, j = i - 1, j - 1
+            mapper[j] = i
+    mapper += range(len(edit), CHUNK)
+    return mapper, [float(column != -1) for column in mapper]
