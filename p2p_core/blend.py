@@ -73,7 +73,7 @@ class Blend:
         return bool(self.source or self.edit) and not (self.mask is not None and self.mask_mode == "replace")
 
     def record(self, prompts: PromptSet, layers: Sequence[Layer], latent: tuple[int, int]) -> Record:
-        """The maps that the mask needs. Raises P2PError for words that their prompts do not have."""
+        """The maps that the mask needs. Raises P2PError where no layer is one of the chosen."""
         chosen = self.layers or LayerFilter(f"1/{blend_scale(layers, latent)}")
         if self.by_words and not any(layer in chosen for layer in layers):
             raise P2PError("layers that this MODEL has", repr(chosen.text), "Use 'auto', or other layers.")
@@ -83,7 +83,7 @@ class Blend:
     def require_words(self, prompts: PromptSet) -> None:
         """Raises P2PError for words that their prompts do not have."""
         prompts.require(self.source, [prompts.source])
-        prompts.require(self.edit, prompts.edits)
+        prompts.require(self.edit, prompts.edits or [prompts.source])  # re-weighting copies the source
         prompts.require(self.subtract)
 
     def _added(self, prompts: PromptSet) -> Channel:

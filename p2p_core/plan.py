@@ -92,6 +92,8 @@ class EditPlan:
             self.prompts.require((entry.word for entry in edit.words), self.prompts.edits)
         for reweight in self.reweights:
             reweight.weights.require_words(self.prompts)
+        for blend in self.blends:
+            blend.require_words(self.prompts)
 
     def then(self, prompts: PromptSet, step: Step) -> EditPlan:
         """The plan with one more step. Raises P2PError when `prompts` are not those of the plan.

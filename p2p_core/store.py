@@ -6,7 +6,7 @@ Everything is float32.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ from .layers import Layer, LayerFilter
 from .prompts import PromptSet
 from .schedule import Window
 
+SELF_TOKENS = 4096  # a self-attention map of more is larger than 64 MiB
 _ALL, _WHOLE = LayerFilter(), Window()
 
 
@@ -30,6 +31,10 @@ class Channel:
 
     name: str
     columns: tuple[tuple[int, ...], ...]
+
+    def over(self, prompts: int) -> Channel:
+        """The same for so many prompts: those of a source prompt alone hold for its copies (re-weighting)."""
+        return replace(self, columns=self.columns * prompts) if len(self.columns) == 1 else self
 
 
 def word_channel(word: str, prompts: PromptSet) -> Channel:
@@ -128,12 +133,14 @@ class Recorder:
     """The running means of one run."""
 
     def __init__(self, record: Record, prompts: PromptSet, samples: int, latent: tuple[int, int]) -> None:
-        self.record, self.prompts, self.samples, self.latent = record, prompts, samples, latent
-        self._rows = samples * len(prompts.prompts)
+        count = len(prompts.prompts)
+        self.record = replace(record, channels=tuple(c.over(count) for c in record.channels))
+        self.prompts, self.samples, self.latent = prompts, samples, latent
+        self._rows = samples * count
         self._means: dict[tuple[Layer, int], _Mean] = {}
         self._self: dict[Layer, _Mean] = {}
         self._sizes: dict[Layer, tuple[int, int]] = {}
-        self._indicators = tuple(_indicator(record.channels, p, prompts) for p in range(len(prompts.prompts)))
+        self._indicators = tuple(_indicator(self.record.channels, p, prompts) for p in range(count))
 
     def observe(
         self,
@@ -149,13 +156,7 @@ class Recorder:
         part = self.record.part(progress)
         if part is None or layer not in self.record.layers or not self.record.channels or not rows:
             return
-        maps = word_maps(q, k, heads, rows, self._indicators)
-        if not bool(torch.isfinite(maps).all()):
-            raise P2PError(
-                "finite attention maps",
-                f"NaN or infinity in {layer.stage} {layer.number}",
-                "Run the model in a wider precision (--force-fp32), or use another attention backend.",
-            )
+        maps = _finite(word_maps(q, k, heads, rows, self._indicators), layer)
         grid = rearrange(maps, "r (h w) n -> r n h w", h=size[0])
         if (layer, part) not in self._means:
             self._means[layer, part] = _Mean(self._rows, grid)
@@ -175,8 +176,14 @@ class Recorder:
         """A call of self-attention. q, k: [B, h·w, C]; from_source: whether edit rows use the source's."""
         if layer.scale != self.record.self_scale or self.record.part(progress) is None or not rows:
             return
+        if q.shape[1] > SELF_TOKENS:
+            raise P2PError(
+                f"self-attention of at most {SELF_TOKENS} image tokens",
+                f"{size[1]} × {size[0]} in {layer.stage} {layer.number}",
+                "Keep the self-attention of a smaller part of the latent's side.",
+            )
         used = [row.source if from_source else row.row for row in rows]
-        maps = torch.stack([probabilities(q[row], k[row], heads) for row in used])
+        maps = _finite(torch.stack([probabilities(q[row], k[row], heads) for row in used]), layer)
         if layer not in self._self:
             self._self[layer], self._sizes[layer] = _Mean(self._rows, maps), size
         self._self[layer].add(maps, self._targets(rows))
@@ -230,6 +237,16 @@ class _Mean:
         total = torch.zeros_like(self.value).index_add(0, index, maps)
         self.count = self.count + new
         self.value += (total - _like(new, total) * self.value) / _like(self.count.clamp(min=1), total)
+
+
+def _finite(maps: Tensor, layer: Layer) -> Tensor:
+    if not bool(torch.isfinite(maps).all()):
+        raise P2PError(
+            "finite attention maps",
+            f"NaN or infinity in {layer.stage} {layer.number}",
+            "Run the model in a wider precision (--force-fp32), or use another attention backend.",
+        )
+    return maps
 
 
 def _joined(means: Sequence[_Mean]) -> Tensor:
