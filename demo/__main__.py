@@ -1,4 +1,4 @@
-"""Draw picture pairs with the bundled model: source, edit by the prompt alone, edit with Prompt-to-Prompt."""
+"""Draw every kind of edit with the bundled model: source, edit by the prompt alone, edit with Prompt-to-Prompt."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STEPS, CFG = 24, 5.0
 
 @dataclass(frozen=True)
 class Drawn:
-    """The three pictures of a pair, from the same noise."""
+    """The pictures of a pair, from the same noise; alone: the first edit's prompt without control."""
 
     source: Image.Image
     alone: Image.Image
-    edit: Image.Image
+    edits: tuple[Image.Image, ...]
 
 
 Artist = Callable[[DemoPair], Drawn]
@@ -43,7 +43,7 @@ def main() -> int:
     except P2PError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    print(f"{len(written)} picture pairs, drawn with {chosen.host}, are in {chosen.out.resolve()}")
+    print(f"{len(written)} pictures of edits, drawn with {chosen.host}, are in {chosen.out.resolve()}")
     return 0
 
 
@@ -52,7 +52,7 @@ def draw_all(artist: Artist, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     sheets: list[Image.Image] = []
     written: list[Path] = []
-    for pair in tqdm(PAIRS, desc="picture pairs", unit="pair"):
+    for pair in tqdm(PAIRS, desc="edits", unit="edit"):
         drawn = artist(pair)
         sheets.append(labelled(pair, drawn))
         written.append(out / f"{pair.name}.png")
@@ -63,11 +63,12 @@ def draw_all(artist: Artist, out: Path) -> list[Path]:
 
 def labelled(pair: DemoPair, drawn: Drawn) -> Image.Image:
     """One picture of a pair: what was asked, and what came."""
-    tiles = [
-        Tile(drawn.source, "source", pair.source),
-        Tile(drawn.alone, "edit, prompt alone", pair.edit),
-        Tile(drawn.edit, "edit with Prompt-to-Prompt", pair.edit),
-    ]
+    what = "edit with Prompt-to-Prompt"
+    what += f", {pair.weights}" * bool(pair.weights) + " and Local Blend" * bool(pair.blend)
+    tiles = [Tile(drawn.source, "source", pair.source)]
+    if len(pair.edits) == 1:
+        tiles.append(Tile(drawn.alone, "edit, prompt alone", pair.edits[0]))
+    tiles += [Tile(edit, what, text) for edit, text in zip(drawn.edits, pair.edits, strict=True)]
     return row(tiles, pair.title)
 
 

@@ -1,4 +1,4 @@
-"""The picture pairs of `make demo`: what is swapped, the two prompts, the seed."""
+"""The edits of `make demo`: what is changed, the prompts, the seed."""
 
 from __future__ import annotations
 
@@ -7,35 +7,65 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DemoPair:
-    """Two prompts and the seed of their common noise; the windows end at these parts of the sampling."""
+    """A source prompt, its edits, and the seed of their common noise; the windows end at these progresses.
+
+    weights: as in Reweight, for the first edit. blend: words of the source and of the edit for Local Blend.
+    """
 
     name: str
     title: str
     source: str
-    edit: str
+    edits: tuple[str, ...]
     seed: int
     cross_end: float = 0.8
     self_end: float = 0.4
+    weights: str = ""
+    blend: tuple[str, str] | None = None
 
 
 PAIRS = (
-    DemoPair("object", "object swap", "an orange circle in the sky", "an orange house in the sky", 6),
+    DemoPair("object", "object swap", "an orange circle in the sky", ("an orange house in the sky",), 6),
     DemoPair(
         "object_of_two",
         "object swap, one of two",
         "a red circle and a blue star on grass",
-        "a red house and a blue star on grass",
+        ("a red house and a blue star on grass",),
         28,
     ),
-    DemoPair("color", "colour swap", "a red house in the sky", "a blue house in the sky", 5),
-    DemoPair("color_star", "colour swap", "a yellow star at night", "a pink star at night", 3),
-    DemoPair("background", "background swap", "a blue fish on sand", "a blue fish on snow", 5),
+    DemoPair("color", "colour swap", "a red house in the sky", ("a blue house in the sky",), 5),
+    DemoPair("background", "background swap", "a blue fish on sand", ("a blue fish on snow",), 5),
     DemoPair(
         "words",
         "another number of words",
         "a green tree in the sky",
-        "a green tree on a brick wall",
+        ("a green tree on a brick wall",),
         1,
     ),
-    DemoPair("water", "another number of words", "a yellow star in the sky", "a yellow star in water", 5),
+    DemoPair("refine", "added word", "a house on sand", ("a purple house on sand",), 5),
+    DemoPair(
+        "removal", "removed words", "a red house and a yellow star at night", ("a red house at night",), 5
+    ),
+    DemoPair(
+        "reweight",
+        "re-weighted word",
+        "a red house and a green tree on snow",
+        ("a red house and a green tree on snow",),
+        5,
+        weights="tree: 3",
+    ),
+    DemoPair(
+        "local_blend",
+        "local blend",
+        "a red circle and a blue star on grass",
+        ("a red house and a blue star on grass",),
+        28,
+        blend=("circle", "house"),
+    ),
+    DemoPair(
+        "several",
+        "several edits of one picture",
+        "a red house in the sky",
+        ("a blue house in the sky", "a red fish in the sky", "a red house at night"),
+        5,
+    ),
 )

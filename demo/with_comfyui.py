@@ -1,4 +1,4 @@
-"""The demo's pictures through a real ComfyUI server, by the example workflow of word swap."""
+"""The demo's pictures through a real ComfyUI server, by the example workflow of Prompt Edit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -17,8 +18,9 @@ from .__main__ import Drawn
 from .hosts import find_comfy
 from .pairs import DemoPair
 from .server import PACK, Server, comfy_server
+from .workflows import defaults
 
-WORKFLOW = PACK / "examples_workflows" / "api" / "p2p_word_swap.json"
+WORKFLOW = PACK / "examples_workflows" / "api" / "p2p_prompt_edit.json"
 
 
 @contextmanager
@@ -32,35 +34,46 @@ def artist(steps: int, cfg: float) -> Iterator[Callable[[DemoPair], Drawn]]:
 
 
 def draw_pair(server: Server, pair: DemoPair, steps: int, cfg: float) -> Drawn:
-    """The workflow as it is, and once more with empty windows for the prompt alone."""
-    source, edit = _run(server, workflow(pair, steps, cfg))
-    _, alone = _run(server, workflow(pair, steps, cfg, controlled=False))
-    return Drawn(source, alone, edit)
+    """The workflow with the pair's edits, and once more with the first edit and empty windows."""
+    source, *edits = _run(server, workflow(pair, steps, cfg))
+    _, alone = _run(server, workflow(replace(pair, edits=pair.edits[:1]), steps, cfg, controlled=False))
+    return Drawn(source, alone, tuple(edits))
 
 
 def workflow(pair: DemoPair, steps: int, cfg: float, controlled: bool = True) -> dict[str, Any]:
-    """The example workflow with the pair's prompts, seed and windows."""
+    """The example workflow with the pair's prompts, seed and windows, and what follows Prompt Edit on MODEL."""
     graph: dict[str, Any] = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    windows = (
-        {"cross_end": pair.cross_end, "self_end": pair.self_end}
-        if controlled
-        else {"cross_end": 0, "self_end": 0}
-    )
+    numbers = {node["class_type"]: number for number, node in graph.items()}
+    ends = {"cross_end": pair.cross_end, "self_end": pair.self_end}
     changes = {
-        "P2PPromptPair": {"source": pair.source, "edit": pair.edit},
-        "P2PWordSwap": windows,
+        "P2PPromptPair": {"source": pair.source, "edit": "\n---\n".join(pair.edits)},
+        "P2PPromptEdit": ends if controlled else dict.fromkeys(ends, 0),
         "KSampler": {"seed": pair.seed, "steps": steps, "cfg": cfg, "scheduler": "simple"},
     }
     for node in graph.values():
         node["inputs"] |= changes.get(node["class_type"], {})
+    model, prompts = [numbers["P2PPromptEdit"], 0], [numbers["P2PPromptPair"], 0]
+    for kind, inputs in _more_nodes(pair).items() if controlled else ():
+        graph[kind] = {"class_type": kind, "inputs": {"model": model, "prompts": prompts, **inputs}}
+        model = [kind, 0]
+    graph[numbers["KSampler"]]["inputs"]["model"] = model
     return graph
 
 
-def _run(server: Server, graph: dict[str, Any]) -> tuple[Image.Image, Image.Image]:
-    """Source and edit, from the nodes of these titles."""
+def _more_nodes(pair: DemoPair) -> dict[str, dict[str, Any]]:
+    """Reweight and Local Blend, where the pair has them, with their widgets."""
+    nodes: dict[str, dict[str, Any]] = {}
+    if pair.weights:
+        nodes["P2PReweight"] = {**defaults("P2PReweight"), "weights": pair.weights}
+    if pair.blend:
+        words = dict(zip(("source_words", "edit_words"), pair.blend, strict=True))
+        nodes["P2PLocalBlend"] = {**defaults("P2PLocalBlend"), **words}
+    return nodes
+
+
+def _run(server: Server, graph: dict[str, Any]) -> list[Image.Image]:
+    """Source and edits, from the nodes of these titles."""
     drawn = server.draw(graph)
-    titles = {node["_meta"]["title"]: name for name, node in graph.items()}
-    source, edit = (
-        Image.open(io.BytesIO(drawn[titles[title]][0])).convert("RGB") for title in ("Source", "Edit")
-    )
-    return source, edit
+    titles = {node["_meta"]["title"]: name for name, node in graph.items() if "_meta" in node}
+    files = [*drawn[titles["Source"]], *drawn[titles["Edit"]]]
+    return [Image.open(io.BytesIO(file)).convert("RGB") for file in files]

@@ -32,7 +32,7 @@ class P2PLocalBlend(io.ComfyNode):
                     "usually what the edit changes."),
                 io.String.Input("edit_words", multiline=True, default="",
                     tooltip="Words of the edit prompts whose place may change, as above."),
-                io.String.Input("subtract_words", multiline=True, default="", optional=True,
+                io.String.Input("subtract_words", multiline=True, default="",
                     tooltip="Words of any prompt whose place is kept, even where the others reach."),
                 bound("threshold", 0.3, "Where the words' map is above this part of its maximum, 0 to 1, the "
                       "picture may change. Higher makes a smaller mask."),
@@ -61,9 +61,9 @@ class P2PLocalBlend(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, prompts: Any, source_words: str, edit_words: str, threshold: float,
-        subtract_threshold: float, start: float, pooling: bool, soft_edge: int, layers: str,
-        mask_mode: Any, subtract_words: str = "", mask: Any = None,
+        cls, model: Any, prompts: Any, source_words: str, edit_words: str, subtract_words: str,
+        threshold: float, subtract_threshold: float, start: float, pooling: bool, soft_edge: int,
+        layers: str, mask_mode: Any, mask: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Local Blend"):
             words = entries(source_words), entries(edit_words), entries(subtract_words)
