@@ -8,9 +8,9 @@ from p2p_core.errors import P2PError
 from p2p_core.layers import Layer, LayerFilter
 
 LAYERS = [
-    *[Layer("input", number, index) for number in (1, 4, 8) for index in (0, 1)],
-    Layer("middle", 0),
-    *[Layer("output", number) for number in (0, 3, 11)],
+    *[Layer("input", number, index, scale) for number, scale in [(1, 1), (4, 2), (8, 4)] for index in (0, 1)],
+    Layer("middle", 0, 0, 8),
+    *[Layer("output", number, 0, scale) for number, scale in [(0, 8), (3, 4), (11, 1)]],
 ]
 
 
@@ -28,10 +28,15 @@ LAYERS = [
         ("input 4-8, middle, output 3", "input 4 8, middle 0, output 3"),
         ("Input 1;\nOUTPUT 11,\n", "input 1, output 11"),
         ("input 1-4, input 4-8", "input 1 4 8"),
+        ("1/4", "input 8, output 3"),
+        ("1/1; 1/2", "input 1 4, output 11"),
+        ("middle, 1/2, output 11", "input 4, middle 0, output 11"),
+        ("1/3", ""),
     ],
 )
 def test_a_filter_holds_the_layers_it_names(text: str, names: str) -> None:
-    expected = {(stage, int(n)) for stage, *numbers in map(str.split, names.split(", ")) for n in numbers}
+    stages = map(str.split, filter(None, names.split(", ")))
+    expected = {(stage, int(n)) for stage, *numbers in stages for n in numbers}
     chosen = LayerFilter(text)
     assert {(layer.stage, layer.number) for layer in LAYERS if layer in chosen} == expected
     assert all((layer in chosen) == ((layer.stage, layer.number) in expected) for layer in LAYERS)
@@ -50,6 +55,13 @@ def test_a_filter_holds_the_layers_it_names(text: str, names: str) -> None:
         ("input4", "input4"),
         ("all, middle", "all"),
         ("middle, input 8-4", "input 8-4"),
+        ("1/0", "1/0"),
+        ("1/4, 1/-2", "1/-2"),
+        ("1/2.5", "1/2.5"),
+        ("2/4", "2/4"),
+        ("1/4-8", "1/4-8"),
+        ("1/ 4", "1/ 4"),
+        ("input 1/4", "input 1/4"),
     ],
 )
 def test_what_is_no_filter_is_shown(text: str, shown: str) -> None:

@@ -15,9 +15,10 @@ from p2p_core.align import Alignment, align_swap
 from p2p_core.attention import Mixing
 from p2p_core.errors import P2PError
 from p2p_core.layers import Layer, LayerFilter
-from p2p_core.plan import EditPlan, TokenEdit, require_same
+from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit, require_same
 from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.schedule import Window, WordWindow
+from p2p_core.weights import parse_weights
 
 MIDDLE, OUTPUT = Layer("middle", 0), Layer("output", 3)
 PROMPTS = PromptSet(made_of("a cat on grass"), (made_of("a dog on grass"), made_of("a red*2 dog on a hill")))
@@ -94,6 +95,18 @@ def test_layers_outside_the_filter_are_left_alone() -> None:
     plan = plan_of(TokenEdit(layers=LayerFilter("middle")))
     assert plan.mixing(1, MIDDLE, 0) is not None and plan.self_attention(MIDDLE, 0)
     assert plan.mixing(1, OUTPUT, 0) is None and not plan.self_attention(OUTPUT, 0)
+
+
+@pytest.mark.parametrize(
+    ("cap", "injected"), [(0, [True] * 3), (256, [True, False, False]), (1024, [True, True, False])]
+)
+def test_a_cap_keeps_self_attention_of_larger_layers_the_edits_own(cap: int, injected: list[bool]) -> None:
+    plan = plan_of(TokenEdit(self_tokens=cap))
+    assert [plan.self_attention(MIDDLE, 0, tokens) for tokens in (16**2, 32**2, 64**2)] == injected
+    assert not plan.self_attention(MIDDLE, 0.4, 1)
+    assert plan.mixing(1, MIDDLE, 0) is not None
+    other = TokenEdit(self_attention=Window(0, 0.1))
+    assert plan_of(TokenEdit(self_tokens=cap), other).self_attention(MIDDLE, 0, 64**2)
 
 
 def test_edits_of_a_chain_act_together() -> None:
@@ -197,3 +210,33 @@ def test_the_same_text_from_another_tokenizer_is_refused_and_said() -> None:
 def test_describe(source: str, edit: str, line: str) -> None:
     prompts = PromptSet(made_of(source), (made_of(edit), made_of(edit)))
     assert plan_of(TokenEdit(), prompts=prompts).describe() == f"{line}\n{line}"
+
+
+FLUFFY = "a photo of a cat on the grass", "a photo of a fluffy dog on the grass at night"
+
+
+@pytest.mark.parametrize(
+    ("method", "source", "edit", "line"),
+    [
+        ("edit", *FLUFFY, "swap: cat → fluffy dog · added: at night · kept: 7 words"),
+        ("edit", *FLUFFY[::-1], "swap: fluffy dog → cat · removed: at night · kept: 7 words"),
+        ("edit", "a cat", "a red*2 cat , asleep", "added: red, , asleep · kept: 2 words"),
+        ("edit", "old cat here", "cat there", "swap: here → there · removed: old · kept: 1 word"),
+        ("edit", "a cat", "a cat", "nothing to change · kept: 2 words"),
+        ("edit", "cat", "dog", "swap: cat → dog · kept: 0 words"),
+        ("refine", *FLUFFY, "added: fluffy dog, at night · removed: cat · kept: 7 words"),
+        ("refine", "a big cat here", "a cat there", "added: there · removed: big, here · kept: 2 words"),
+        ("refine", "a cat", "a cat", "nothing to change · kept: 2 words"),
+    ],
+)
+def test_describe_other_methods(method: Method, source: str, edit: str, line: str) -> None:
+    prompts = PromptSet(made_of(source), (made_of(edit),))
+    assert plan_of(TokenEdit(method), prompts=prompts).describe() == line
+
+
+def test_describe_without_edits_and_with_weights() -> None:
+    assert plan_of().describe() == "the edit prompt alone\nthe edit prompt alone"
+    prompts = PromptSet(made_of("a cat"), (made_of("a dog"),))
+    plan = EditPlan(prompts, (TokenEdit(),), (Reweight(parse_weights("dog: 0.5, a: -2")),))
+    assert plan.describe() == "swap: cat → dog · kept: 1 word · weights: dog × 0.5, a × -2"
+    assert EditPlan(PromptSet(prompts.source, ())).describe() == ""
