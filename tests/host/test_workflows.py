@@ -1,0 +1,83 @@
+"""Every example workflow on a real ComfyUI server: it runs as it is saved, and shows what it is about."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.server import Server
+
+pytest_plugins = ("server_fixtures",)
+pytestmark = [pytest.mark.real_host, pytest.mark.server]
+
+API = Path(__file__).resolve().parents[2] / "examples_workflows" / "api"
+PAIRS = ("p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2p_local_blend")
+SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}
+CELL = 8  # pixels a latent cell stands for
+FAR = 3  # cells around one that its neighbours show in when they are decoded
+
+
+def shown(server: Server, name: str) -> dict[str, list[np.ndarray]]:
+    """The pictures [H, W, 3] of the preview nodes by their titles."""
+    workflow: dict[str, Any] = json.loads((API / f"{name}.json").read_text("utf-8"))
+    drawn = server.draw(workflow)
+    return {
+        workflow[node]["_meta"]["title"]: [
+            np.array(Image.open(io.BytesIO(file)).convert("RGB")).astype(int) for file in files
+        ]
+        for node, files in drawn.items()
+        if files
+    }
+
+
+def test_every_workflow_is_run_here() -> None:
+    names = {*PAIRS, *SEVERAL, "p2p_attention_maps"}
+    assert names == {file.stem for file in API.glob("*.json")}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pair_is_of_two_pictures_that_differ_in_part(server: Server, name: str) -> None:
+    pictures = shown(server, name)
+    (source,), (edit,) = pictures["Source"], pictures["Edit"]
+    changed = np.abs(source - edit).max(axis=2) > 24
+    assert source.shape == edit.shape == (256, 256, 3)
+    assert 0.005 < changed.mean() < 0.6
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_every_edit_has_a_picture_of_its_own(server: Server, name: str) -> None:
+    pictures = [picture for each in shown(server, name).values() for picture in each]
+    assert len(pictures) == SEVERAL[name] + (name == "p2p_several_edits")
+    for i, one in enumerate(pictures):
+        assert all(np.abs(one - other).max() > 24 for other in pictures[:i])
+
+
+def test_away_from_its_mask_a_local_blend_changes_nothing(server: Server) -> None:
+    pictures = shown(server, "p2p_local_blend")
+    (source,), (edit,), (mask,) = (pictures[title] for title in ("Source", "Edit", "Mask"))
+    reach = np.array(mask[..., 0] > 0)
+    assert 0.01 < reach.mean() < 0.9
+    wide = np.kron(grown(reach[::CELL, ::CELL]), np.ones((CELL, CELL))) > 0
+    inside, outside = (np.abs(source - edit)[where].mean() for where in (reach, ~wide))
+    assert outside < 0.5 < 4 < inside
+
+
+def grown(cells: np.ndarray) -> np.ndarray:
+    """The mask and the cells whose pixels the decoder makes from it too."""
+    padded = np.pad(cells, FAR)
+    height, width = cells.shape
+    shifts = [(y, x) for y in range(2 * FAR + 1) for x in range(2 * FAR + 1)]
+    return np.any([padded[y : y + height, x : x + width] for y, x in shifts], axis=0)
+
+
+def test_attention_maps_are_drawn(server: Server) -> None:
+    pictures = shown(server, "p2p_attention_maps")
+    assert len(pictures["Over the picture"]) == 3 and len(pictures["Maps"]) == 1
+    assert all(picture.shape == (256, 256, 3) for picture in pictures["Over the picture"])
+    assert all(picture.std() > 5 for each in pictures.values() for picture in each)
