@@ -1,21 +1,36 @@
-"""The files the front end reads, checked without it: workflows, their API twins, thumbnails, help pages."""
+"""The files the front end reads, checked without it: workflows, their API twins, thumbnails, help pages, scripts."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit
+from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.weights import parse_weights
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "examples_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
-IDS = sorted(re.findall(r'node_id="(\w+)"', "".join(f.read_text("utf-8") for f in ROOT.glob("nodes/*.py"))))
-CORE = {"CLIPTextEncode", "EmptyLatentImage", "KSampler", "VAEDecode", "PreviewImage"}
+SCHEMAS = json.loads((ROOT / "tests" / "host" / "schemas.json").read_text("utf-8"))  # what the host suite found
+IDS = sorted(SCHEMAS)
+CORE = {"CLIPTextEncode", "EmptyLatentImage", "KSampler", "MaskToImage", "PreviewImage", "VAEDecode"}
 NOTES = {"MarkdownNote", "Note"}
+PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
+SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
+METHODS: dict[str, Method] = {
+    "P2PPromptEdit": "edit",
+    "P2PRefine": "refine",
+    "P2PReweight": "edit",
+    "P2PWordSwap": "swap",
+}
 
 
 def read(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -86,10 +101,77 @@ def test_the_folder_has_the_name_that_comfyui_scans() -> None:
     assert NAMES and sorted(file.stem for file in WORKFLOWS.glob("api/*.json")) == NAMES
 
 
+def test_every_node_has_a_help_page_and_every_help_page_a_node() -> None:
+    sources = "".join(file.read_text("utf-8") for file in ROOT.glob("nodes/*.py"))
+    assert sorted(re.findall(r"(?m)^class (P2P\w+)", sources)) == IDS == sorted(PAGES)
+
+
 @pytest.mark.parametrize("node", IDS)
-def test_every_node_has_a_help_page_that_names_its_inputs(node: str) -> None:
-    page = (ROOT / "web" / "docs" / f"{node}.md").read_text("utf-8")
-    source = next(text for f in ROOT.glob("nodes/*.py") if f'"{node}"' in (text := f.read_text("utf-8")))
-    inputs = re.findall(r'(?:\.Input\(|_bound\()\s*"(\w+)"', source)
+def test_a_help_page_names_all_inputs_and_outputs(node: str) -> None:
+    page, schema = PAGES[node], SCHEMAS[node]
+    names = [each[0] for each in schema["inputs"] + schema["outputs"]]
     assert page.startswith("# P2P ")
-    assert [name for name in inputs if not re.search(rf"\b{name}\b", page)] == []
+    assert [name for name in names if not re.search(rf"\b{name}\b", page)] == []
+
+
+@pytest.mark.parametrize("node", IDS)
+def test_a_help_page_gives_the_defaults(node: str) -> None:
+    """Beside the name, `**cross_end** (0.8)`; the example prompts of a text field are not repeated."""
+    defaults = {name: written(rest[0]) for name, _, _, *rest in SCHEMAS[node]["inputs"] if rest}
+    wrong = [
+        f"{name} ({default})"
+        for name, default in defaults.items()
+        if " " not in default and not re.search(rf"\*\*{name}\*\*\s\({re.escape(default)}[;)]", PAGES[node])
+    ]
+    assert wrong == []
+
+
+def written(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, int | float) else default or "empty"
+
+
+EXAMPLE = r" +source +(.+)\n +edit +(.+)\n(?: +weights +(.+)\n)? +shown +(.+)\n"
+EXAMPLES = [(node, *found) for node in METHODS for found in re.findall(EXAMPLE, PAGES[node])]
+
+
+@pytest.mark.parametrize(("node", "source", "edit", "weights", "shown"), EXAMPLES)
+def test_an_example_of_a_help_page_is_what_the_node_says(
+    node: str, source: str, edit: str, weights: str, shown: str
+) -> None:
+    prompts = PromptSet(prompt_of(source), (prompt_of(edit),))
+    plan = EditPlan(prompts).then(prompts, TokenEdit(METHODS[node]))
+    if weights:
+        plan = plan.then(prompts, Reweight(parse_weights(weights)))
+    assert plan.describe() == shown
+
+
+def test_every_edit_node_has_an_example() -> None:
+    assert {node for node, *_ in EXAMPLES} == set(METHODS)
+
+
+def prompt_of(text: str) -> Prompt:
+    """A prompt whose words are a token each."""
+    special, words = Piece("", "special"), [Piece(word) for word in text.split()]
+    return build_prompt(text, [special, *words, *[special] * (76 - len(words))])
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_parses(script: Path, tmp_path: Path) -> None:
+    module = tmp_path / f"{script.stem}.mjs"  # node says nothing of mistakes in a module that is named .js
+    module.write_bytes(script.read_bytes())
+    checked = subprocess.run(["node", "--check", module], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_makes_neither_markup_nor_code_of_text(script: Path) -> None:
+    text = script.read_text("utf-8")
+    assert re.findall(r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function)\b", text) == []
+
+
+def test_scripts_name_nodes_of_the_pack() -> None:
+    named = {name for file in SCRIPTS for name in re.findall(r'"(P2P\w+)"', file.read_text("utf-8"))}
+    assert named and named <= set(IDS)
