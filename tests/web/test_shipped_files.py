@@ -1,4 +1,4 @@
-"""The files the front end reads, checked without it: workflows, their API twins, thumbnails, help pages, scripts."""
+"""The files that people and the front end read: workflows, API twins, thumbnails, help, scripts, the README."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from demo.pairs import PAIRS
 from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit
 from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.weights import parse_weights
@@ -19,12 +20,13 @@ from p2p_core.weights import parse_weights
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "examples_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
-SCHEMAS = json.loads((ROOT / "tests" / "host" / "schemas.json").read_text("utf-8"))  # what the host suite found
+SCHEMAS = json.loads((ROOT / "tests" / "host" / "schemas.json").read_text("utf-8"))  # held by the host suite
 IDS = sorted(SCHEMAS)
 CORE = {"CLIPTextEncode", "EmptyLatentImage", "KSampler", "MaskToImage", "PreviewImage", "VAEDecode"}
 NOTES = {"MarkdownNote", "Note"}
 PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
+README = (ROOT / "README.md").read_text("utf-8")
 METHODS: dict[str, Method] = {
     "P2PPromptEdit": "edit",
     "P2PRefine": "refine",
@@ -169,9 +171,32 @@ def test_a_script_parses(script: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
 def test_a_script_makes_neither_markup_nor_code_of_text(script: Path) -> None:
     text = script.read_text("utf-8")
-    assert re.findall(r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function)\b", text) == []
+    assert (
+        re.findall(r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function)\b", text)
+        == []
+    )
 
 
 def test_scripts_name_nodes_of_the_pack() -> None:
     named = {name for file in SCRIPTS for name in re.findall(r'"(P2P\w+)"', file.read_text("utf-8"))}
     assert named and named <= set(IDS)
+
+
+def test_what_the_readme_points_at_is_there() -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", README)
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["all", *(pair.name for pair in PAIRS), "attention_maps"])
+def test_the_readme_shows_a_picture_and_says_in_words_what_is_on_it(name: str) -> None:
+    assert re.search(rf"!\[\w[^\]]{{15,}}\]\(docs/pictures/{name}\.png\)", README)
+
+
+def test_the_readme_names_the_workflows_that_there_are() -> None:
+    assert {name for name in re.findall(r"\bp2p_[a-z_]*[a-z]\b", README) if name != "p2p_core"} == set(NAMES)
+
+
+@pytest.mark.parametrize("node", IDS)
+def test_the_readme_names_every_node(node: str) -> None:
+    title = PAGES[node].splitlines()[0].removeprefix("# ")
+    assert f"**{title}**" in README
