@@ -29,6 +29,8 @@ class Run:
         blends = [(blend, blend.record(plan.prompts, layers, latent)) for blend in plan.blends]
         self._blends = [(blend, self._recorder(record)) for blend, record in blends]
         self._records = [self._recorder(record) for record in plan.records]
+        for record in plan.records:
+            record.require_self(layers)
         self._masks: dict[int, Tensor] = {}
         for recorder in self._recorders:
             recorder.record.store.clear()
@@ -76,7 +78,7 @@ class Run:
 
     def keeps_self(self, layer: Layer) -> bool:
         """Whether a store wants the self-attention of this layer."""
-        return any(recorder.record.self_scale == layer.scale for recorder in self._recorders)
+        return any(recorder.record.keeps_self(layer) for recorder in self._recorders)
 
     def blend(self, rows: Tensor, progress: float) -> Tensor:
         """Latents or predictions, rows [P·B, C, H, W], each edit blended into its source (section 3.2)."""

@@ -59,7 +59,8 @@ class Record:
     """What a run writes into a store.
 
     parts: the window in so many equal parts, each with a mean of its own.
-    self_scale: self-attention of layers this many times smaller than the latent is kept too; 0 for none.
+    self_scale: of the layers that are this many times smaller than the latent, self-attention is kept too,
+    which takes 4·N² bytes a row and layer; 0 for none.
     """
 
     channels: tuple[Channel, ...]
@@ -68,6 +69,21 @@ class Record:
     window: Window = _WHOLE
     parts: int = 1
     self_scale: int = 0
+
+    def keeps_self(self, layer: Layer) -> bool:
+        return layer.scale == self.self_scale and layer in self.layers
+
+    def require_self(self, layers: Sequence[Layer]) -> None:
+        """Raises P2PError where self-attention is wanted and no layer of the MODEL has it."""
+        if self.self_scale and not any(map(self.keeps_self, layers)):
+            scales = ", ".join(
+                f"1/{scale}" for scale in sorted({x.scale for x in layers if x in self.layers})
+            )
+            raise P2PError(
+                "self-attention of a resolution that the chosen layers of this MODEL have",
+                f"1/{self.self_scale}",
+                f"Choose one of {scales or 'none'}, or other layers.",
+            )
 
     def part(self, progress: float) -> int | None:
         """The part of the window that a model call at this progress belongs to."""
@@ -174,7 +190,7 @@ class Recorder:
         from_source: bool,
     ) -> None:
         """A call of self-attention. q, k: [B, h·w, C]; from_source: whether edit rows use the source's."""
-        if layer.scale != self.record.self_scale or self.record.part(progress) is None or not rows:
+        if not self.record.keeps_self(layer) or self.record.part(progress) is None or not rows:
             return
         if q.shape[1] > SELF_TOKENS:
             raise P2PError(

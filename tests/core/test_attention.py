@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
-from einops import rearrange
+from attending import Shapes, attention
 from hypothesis import given
 from paper_form import KINDS, Case, batch, cases, maps, random_mixing, weighted
 from prompts_of import made_of, tries
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from p2p_core.attention import Attend, Mixing, RowEdit, edit_cross, edit_self, edited_rows
 from p2p_core.errors import P2PError
@@ -20,16 +16,6 @@ from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan, TokenEdit
 from p2p_core.prompts import PromptSet
 from p2p_core.schedule import Window, WordWindow
-
-
-def attention(heads: int) -> Attend:
-    """A host's attention: heads merged in the last dimension, no map built."""
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = (rearrange(t, "b n (h c) -> b h n c", h=heads) for t in (q, k, v))
-        return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n c -> b n (h c)")
-
-    return attend
 
 
 def close(result: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
@@ -157,21 +143,6 @@ def test_injected_self_attention_is_the_sources_map_on_the_edits_values(case: Ca
 
 
 # No map is built
-
-
-class Shapes(TorchDispatchMode):
-    """Records the last two dimensions of what every operation gives out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[Sequence[int]] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(tensor, Tensor):
-                self.seen.add(tuple(tensor.shape[-2:]))
-        return result
 
 
 def mapping_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
