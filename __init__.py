@@ -8,6 +8,7 @@ WEB_DIRECTORY = "./web"
 class PromptToPrompt(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .nodes import (
+            attention_maps,
             attention_store,
             blend_mask,
             demo_model,
@@ -17,6 +18,7 @@ class PromptToPrompt(ComfyExtension):
             prompt_pair,
             refine,
             reweight,
+            self_attention_components,
             split_pair,
             word_swap,
         )
@@ -31,6 +33,8 @@ class PromptToPrompt(ComfyExtension):
             local_blend,
             blend_mask,
             attention_store,
+            attention_maps,
+            self_attention_components,
             split_pair,
             demo_model,
         )

@@ -18,23 +18,25 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from p2p_core.errors import P2PError
+from p2p_core.fields import blocks
 
 from .hosts import find_comfy
 from .server import PACK, Server, ServerError, comfy_server
+from .workflow_list import WEIGHED
 
 WORKFLOWS = PACK / "examples_workflows"
 SIZE = (640, 360)
-MARGIN, SIDE = 12, 302  # 640 = 3 margins and 2 sides
+MARGIN, TEXT, BADGE = 12, 34, 18
 PAPER, INK = (24, 24, 27), (240, 240, 240)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture of a workflow: the title of the node that shows it, and the prompt it was drawn from."""
+    """One picture of a workflow: the title of the node that shows it, and the text below it."""
 
     picture: Image.Image
     title: str
-    prompt: str
+    text: str
 
 
 def main(names: Sequence[str]) -> int:
@@ -55,34 +57,65 @@ def main(names: Sequence[str]) -> int:
 
 
 def shown_by(server: Server, workflow: Mapping[str, Any]) -> list[Shown]:
-    """The first picture of every node that shows some, in the order of the nodes."""
-    prompts: dict[str, Any] = {}
-    for node in workflow.values():
-        if node["class_type"] == "P2PPromptPair":
-            prompts = node["inputs"]
+    """The pictures of the nodes that show some, in the order of the nodes, and what was asked for each."""
+    texts = asked(workflow)
     drawn = server.draw(workflow)
     titles = {name: str(node["_meta"]["title"]) for name, node in workflow.items() if drawn.get(name)}
-    return [
-        Shown(Image.open(io.BytesIO(drawn[name][0])).convert("RGB"), title, prompts.get(title.lower(), ""))
-        for name, title in titles.items()
-    ]
+    shown: list[Shown] = []
+    for name, title in titles.items():
+        below = texts.get(title, [])
+        for i, file in enumerate(drawn[name]):
+            picture = Image.open(io.BytesIO(file)).convert("RGB")
+            shown.append(Shown(picture, "" if i else title, below[i] if i < len(below) else ""))
+    return shown
+
+
+def asked(workflow: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The texts below the pictures by the title of the node that shows them: prompts, or weights."""
+    inputs = {node["class_type"]: node["inputs"] for node in workflow.values()}
+    pair = inputs.get("P2PPromptPair", {"source": "", "edit": ""})
+    weights = inputs.get("P2PReweight", {"weights": ""})["weights"]
+    plain = [pair["source"], *blocks(weights)] if weights else [pair["source"]]
+    edits = list(blocks(pair["edit"]))
+    return {"Source": [pair["source"]], "Edit": edits, "Edits": edits, "Picture": plain, WEIGHED: plain}
 
 
 def thumbnail(shown: Sequence[Shown]) -> Image.Image:
-    """The first two pictures side by side, 16:9: titles on them, prompts below."""
+    """Up to four pictures, 16:9: two beside each other large, more of them in a grid or a row that fits."""
+    shown = shown[:4]
     canvas = Image.new("RGB", SIZE, PAPER)
-    pen = ImageDraw.Draw(canvas)
-    badge, body = ImageFont.load_default(18), ImageFont.load_default(17)
-    for i, each in enumerate(shown[:2]):
-        left = MARGIN + i * (SIDE + MARGIN)
-        canvas.paste(each.picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, MARGIN))
-        at = left + 8, MARGIN + 4
-        _, _, x1, y1 = pen.textbbox(at, each.title, badge)
-        pen.rectangle((left, MARGIN, x1 + 8, y1 + 6), PAPER)
-        pen.text(at, each.title, INK, badge)
-        lines = textwrap.wrap(each.prompt, 38, max_lines=2, placeholder=" …")
-        pen.multiline_text((left, MARGIN + SIDE + 2), "\n".join(lines), INK, body, spacing=2)
+    across = len(shown) if len(shown) < 3 else 4 if len(shown) == 4 else 3
+    width = (SIZE[0] - MARGIN * (across + 1)) // across
+    side = min(width, SIZE[1] - 2 * MARGIN - TEXT)
+    top = (SIZE[1] - side - TEXT) // 2
+    for i, each in enumerate(shown):
+        left = MARGIN + i * (width + MARGIN) + (width - side) // 2
+        _paste(canvas, each, left, top, side)
     return canvas
+
+
+def _paste(canvas: Image.Image, each: Shown, left: int, top: int, side: int) -> None:
+    """The picture in a square, the title on it, two lines of text below."""
+    pen = ImageDraw.Draw(canvas)
+    small = side < 250
+    badge, body = ImageFont.load_default(BADGE - 4 * small), ImageFont.load_default(17 - 3 * small)
+    picture = each.picture.copy()
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    if picture.width < side and picture.height < side:
+        scale = side / max(picture.size)
+        picture = picture.resize(
+            (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS
+        )
+    canvas.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+    if each.title:
+        at = left + 6, top + 3
+        _, _, x1, y1 = pen.textbbox(at, each.title, badge)
+        pen.rectangle((left, top, x1 + 6, y1 + 5), PAPER)
+        pen.text(at, each.title, INK, badge)
+    lines = textwrap.wrap(
+        each.text.replace("\n", ", "), max(12, round(side / (8 - small))), max_lines=2, placeholder=" …"
+    )
+    pen.multiline_text((left, top + side + 3), "\n".join(lines), INK, body, spacing=2)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Workflow:
 
 MODEL, PAIR, NEGATIVE, LATENT, SAMPLER, DECODE, SPLIT, SOURCE, EDIT = 1, 2, 4, 5, 6, 7, 8, 9, 10
 EDIT_NODE, SECOND_NODE = 3, 14
+WEIGHED = "Plain, then each weight"
 COLUMNS = {0: "Model", 1: "Prompts and size", 2: "Edit", 3: "Sample", 4: "Pictures"}
 MORE_COLUMNS = {**COLUMNS, 5: "What it looked at"}
 
@@ -85,7 +86,9 @@ def _frame(source: str, edit: str, seed: int, edits: Sequence[Node], start: str)
         Node(MODEL, "P2PDemoModel", 0, (280, 100)),
         _note(11, 0, "Start here", f"{start}\n{KNOWS}", (280, 600)),
         Node(PAIR, "P2PPromptPair", 1, (320, 300), {"clip": From(MODEL, 1), "source": source, "edit": edit}),
-        Node(NEGATIVE, "CLIPTextEncode", 1, (320, 110), {"clip": From(MODEL, 1), "text": ""}, "Negative prompt"),
+        Node(
+            NEGATIVE, "CLIPTextEncode", 1, (320, 110), {"clip": From(MODEL, 1), "text": ""}, "Negative prompt"
+        ),
         Node(LATENT, "EmptyLatentImage", 1, (320, 140), size),
         *chained,
         Node(SAMPLER, "KSampler", 3, (290, 300), sampling),
@@ -187,7 +190,7 @@ WORKFLOWS = (
                 "then once for every block of weights in *P2P Reweight*, from the same noise. 1 changes nothing, 0 "
                 "takes a word out.\n",
             ),
-            Node(EDIT, "PreviewImage", 4, (420, 520), {"images": From(DECODE)}, "Plain, then each weight"),
+            Node(EDIT, "PreviewImage", 4, (420, 520), {"images": From(DECODE)}, WEIGHED),
             _note(12, 4, "Your own checkpoint", CHECKPOINT, (420, 260)),
         ),
     ),

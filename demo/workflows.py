@@ -66,7 +66,9 @@ def sockets_of(kind: str) -> Sockets:
     if kind in STOCK:
         return STOCK[kind]
     schema = _schemas()[kind]
-    inputs = [(name, type_, need == "optional", type_ in WIDGETS) for name, type_, need, *_ in schema["inputs"]]
+    inputs = [
+        (name, type_, need == "optional", type_ in WIDGETS) for name, type_, need, *_ in schema["inputs"]
+    ]
     inputs.sort(key=lambda each: each[3])  # the front end puts sockets before widgets
     defaults = {name: rest[0] for name, _, _, *rest in schema["inputs"] if rest}
     outputs = tuple((name, type_) for name, type_ in schema["outputs"])
@@ -123,7 +125,9 @@ def ui(workflow: Workflow) -> dict[str, Any]:
         "last_link_id": len(links),
         "nodes": [_ui_node(node, links, places, order) for order, node in enumerate(workflow.nodes)],
         "links": links,
-        "groups": [_group(i, name, c, workflow, places) for i, (c, name) in enumerate(workflow.columns.items(), 1)],
+        "groups": [
+            _group(i, name, c, workflow, places) for i, (c, name) in enumerate(workflow.columns.items(), 1)
+        ],
         "config": {},
         "extra": {"ds": {"scale": 0.75, "offset": [60, 120]}},
         "version": 0.4,
@@ -142,13 +146,23 @@ def _links(workflow: Workflow) -> list[list[Any]]:
     return links
 
 
-def _ui_node(node: Node, links: Sequence[list[Any]], places: Mapping[int, list[int]], order: int) -> dict[str, Any]:
+def _ui_node(
+    node: Node, links: Sequence[list[Any]], places: Mapping[int, list[int]], order: int
+) -> dict[str, Any]:
     sockets = sockets_of(node.kind)
     inputs: list[dict[str, Any]] = []
     for slot, (name, kind, optional, widget) in enumerate(sockets.inputs):
         link = next((link[0] for link in links if link[3:5] == [node.id, slot]), None)
         shape = {"shape": 7} if optional else {}
-        inputs.append({"name": name, "type": kind, **shape, **({"widget": {"name": name}} if widget else {}), "link": link})
+        inputs.append(
+            {
+                "name": name,
+                "type": kind,
+                **shape,
+                **({"widget": {"name": name}} if widget else {}),
+                "link": link,
+            }
+        )
     outputs: list[dict[str, Any]] = []
     for slot, (name, kind) in enumerate(sockets.outputs):
         leaving = [link[0] for link in links if link[1:3] == [node.id, slot]]
@@ -196,7 +210,9 @@ def _places(workflow: Workflow) -> dict[int, list[int]]:
     return places
 
 
-def _group(number: int, name: str, column: int, workflow: Workflow, places: Mapping[int, list[int]]) -> dict[str, Any]:
+def _group(
+    number: int, name: str, column: int, workflow: Workflow, places: Mapping[int, list[int]]
+) -> dict[str, Any]:
     lowest = max(place[1] + place[3] for place in places.values())
     left, _, width, _ = next(places[node.id] for node in workflow.nodes if node.column == column)
     color = "#b58b2a" if name == "Edit" else "#3f789e"
@@ -204,10 +220,16 @@ def _group(number: int, name: str, column: int, workflow: Workflow, places: Mapp
     return {"id": number, "title": name, "bounding": bounding, "color": color, "font_size": 24, "flags": {}}
 
 
+def _flat_lists(text: str) -> str:
+    """Lists of numbers and words, and objects of one or two, on one line: as a person would write them."""
+    text = re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda m: "[" + re.sub(r"\s*\n\s*", " ", m[1]) + "]", text)
+    return re.sub(r"\{\s+([^\[\]{}]+?)\s+\}", lambda m: "{" + re.sub(r"\s*\n\s*", " ", m[1]) + "}", text)
+
+
 def main() -> None:
     for workflow in WORKFLOWS:
         for folder, graph in ((FOLDER, ui(workflow)), (FOLDER / "api", api(workflow))):
-            text = json.dumps(graph, indent=1, ensure_ascii=False) + "\n"
+            text = _flat_lists(json.dumps(graph, indent=1, ensure_ascii=False)) + "\n"
             (folder / f"{workflow.name}.json").write_text(text, encoding="utf-8")
     print(f"{len(WORKFLOWS)} workflows are in {FOLDER}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..p2p_core.layers import LayerFilter
+
 CATEGORY = "Prompt-to-Prompt"
 Prompts = io.Custom("P2P_PROMPTS")
 Store = io.Custom("P2P_STORE")
@@ -18,3 +20,8 @@ def bound(name: str, default: float, tooltip: str) -> io.Float.Input:
 def summary(told: str) -> dict[str, list[str]]:
     """What the front end shows on the node (web/js/summary.js)."""
     return {"p2p_summary": [told]}
+
+
+def layer_choice(text: str) -> LayerFilter | None:
+    """Layers as a widget has them, None for `auto`."""
+    return None if text.strip().lower() == "auto" else LayerFilter(text)

@@ -40,7 +40,9 @@ class P2PBlendMask(io.ComfyNode):
         with naming("Blend Mask"):
             mask = store.read(latent["samples"]).blend
             if mask is None:
-                raise P2PError("a store of Local Blend", "one of Attention Store", "Connect Local Blend's store.")
+                raise P2PError(
+                    "a store of Local Blend", "one of Attention Store", "Connect Local Blend's store."
+                )
             return io.NodeOutput(F.interpolate(mask[:, None], scale_factor=CELL, mode="nearest")[:, 0])
 
 

@@ -9,10 +9,9 @@ from comfy_api.latest import io
 from ..p2p_core.blend import Blend
 from ..p2p_core.errors import naming
 from ..p2p_core.fields import entries
-from ..p2p_core.layers import LayerFilter
 from ..p2p_core.store import MapStore
 from ._host import with_step
-from ._types import CATEGORY, Prompts, Store, bound
+from ._types import CATEGORY, Prompts, Store, bound, layer_choice
 
 
 class P2PLocalBlend(io.ComfyNode):
@@ -67,10 +66,8 @@ class P2PLocalBlend(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Local Blend"):
             words = entries(source_words), entries(edit_words), entries(subtract_words)
-            chosen = None if layers.strip().lower() == "auto" else LayerFilter(layers)
-            blend = Blend(
-                *words, MapStore(), threshold, subtract_threshold, start, pooling, soft_edge, chosen, mask, mask_mode
-            )
+            limits, form = (threshold, subtract_threshold, start), (pooling, soft_edge)
+            blend = Blend(*words, MapStore(), *limits, *form, layer_choice(layers), mask, mask_mode)
             blend.require_words(prompts)
             return io.NodeOutput(with_step(model, prompts, blend), blend.store)
 
