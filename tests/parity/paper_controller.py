@@ -344,7 +344,9 @@ class LiteralProcessor:
             rearrange(t, "b n (h c) -> (b h) n c", h=attn.heads)
             for t in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
-        maps = torch.softmax((q @ k.mT).float() * q.shape[-1] ** -0.5, dim=-1)
+        maps = torch.softmax(
+            q @ k.mT * q.shape[-1] ** -0.5, dim=-1, dtype=torch.promote_types(q.dtype, torch.float32)
+        )
         out = self.controller(maps, encoder_hidden_states is not None).to(v.dtype) @ v
         return attn.to_out[1](attn.to_out[0](rearrange(out, "(b h) n c -> b n (h c)", h=attn.heads)))
 
