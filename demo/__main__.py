@@ -1,4 +1,4 @@
-"""Draw every kind of edit with the bundled model: source, edit by the prompt alone, edit with Prompt-to-Prompt."""
+"""Draw every kind of edit with the bundled model: source, prompt alone, edit with Prompt-to-Prompt."""
 
 from __future__ import annotations
 

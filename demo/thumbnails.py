@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from p2p_core.errors import P2PError
 from p2p_core.fields import blocks
@@ -99,22 +99,15 @@ def _paste(canvas: Image.Image, each: Shown, left: int, top: int, side: int) -> 
     pen = ImageDraw.Draw(canvas)
     small = side < 250
     badge, body = ImageFont.load_default(BADGE - 4 * small), ImageFont.load_default(17 - 3 * small)
-    picture = each.picture.copy()
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    if picture.width < side and picture.height < side:
-        scale = side / max(picture.size)
-        picture = picture.resize(
-            (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS
-        )
+    picture = ImageOps.contain(each.picture, (side, side), Image.Resampling.LANCZOS)
     canvas.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
     if each.title:
         at = left + 6, top + 3
         _, _, x1, y1 = pen.textbbox(at, each.title, badge)
         pen.rectangle((left, top, x1 + 6, y1 + 5), PAPER)
         pen.text(at, each.title, INK, badge)
-    lines = textwrap.wrap(
-        each.text.replace("\n", ", "), max(12, round(side / (8 - small))), max_lines=2, placeholder=" …"
-    )
+    letters = max(12, round(side / (8 - small)))
+    lines = textwrap.wrap(each.text.replace("\n", ", "), letters, max_lines=2, placeholder=" …")
     pen.multiline_text((left, top + side + 3), "\n".join(lines), INK, body, spacing=2)
 
 

@@ -41,7 +41,7 @@ def draw_pair(server: Server, pair: DemoPair, steps: int, cfg: float) -> Drawn:
 
 
 def workflow(pair: DemoPair, steps: int, cfg: float, controlled: bool = True) -> dict[str, Any]:
-    """The example workflow with the pair's prompts, seed and windows, and what follows Prompt Edit on MODEL."""
+    """The example workflow with the pair's prompts, seed and windows, and the nodes after Prompt Edit."""
     graph: dict[str, Any] = json.loads(WORKFLOW.read_text(encoding="utf-8"))
     numbers = {node["class_type"]: number for number, node in graph.items()}
     ends = {"cross_end": pair.cross_end, "self_end": pair.self_end}

@@ -1,7 +1,8 @@
 """The example workflows: `python -m demo.workflows` writes examples_workflows/*.json and their API twins.
 
-A workflow is a list of nodes with their inputs, each a value or the output of another node; where they stand follows
-from their column. What a node's sockets are comes from tests/host/schemas.json and, for ComfyUI's own, from STOCK.
+A workflow is a list of nodes with their inputs, each a value or the output of another node; where they stand
+follows from their column. What a node's sockets are comes from tests/host/schemas.json and, for ComfyUI's own,
+from STOCK.
 """
 
 from __future__ import annotations
@@ -62,13 +63,11 @@ def _schemas() -> dict[str, Any]:
     return json.loads(SCHEMAS.read_text("utf-8"))
 
 
-def sockets_of(kind: str) -> Sockets:
-    if kind in STOCK:
-        return STOCK[kind]
-    schema = _schemas()[kind]
-    inputs = [
-        (name, type_, need == "optional", type_ in WIDGETS) for name, type_, need, *_ in schema["inputs"]
-    ]
+def sockets_of(node: str) -> Sockets:
+    if node in STOCK:
+        return STOCK[node]
+    schema = _schemas()[node]
+    inputs = [(name, kind, need == "optional", kind in WIDGETS) for name, kind, need, *_ in schema["inputs"]]
     inputs.sort(key=lambda each: each[3])  # the front end puts sockets before widgets
     defaults = {name: rest[0] for name, _, _, *rest in schema["inputs"] if rest}
     outputs = tuple((name, type_) for name, type_ in schema["outputs"])
@@ -100,7 +99,7 @@ def _inputs(node: Node) -> dict[str, Any]:
     sockets = sockets_of(node.kind)
     known = {name for name, *_ in sockets.inputs}
     assert set(node.inputs) <= known, f"{node.kind}: {set(node.inputs) - known}"
-    values = {**{name: value for name, value in sockets.defaults.items()}, **node.inputs}
+    values = {**sockets.defaults, **node.inputs}
     ordered = {name: values[name] for name, *_ in sockets.inputs if name in values}
     return {n: [str(v.node), v.output] if isinstance(v, From) else v for n, v in ordered.items()}
 
@@ -125,9 +124,7 @@ def ui(workflow: Workflow) -> dict[str, Any]:
         "last_link_id": len(links),
         "nodes": [_ui_node(node, links, places, order) for order, node in enumerate(workflow.nodes)],
         "links": links,
-        "groups": [
-            _group(i, name, c, workflow, places) for i, (c, name) in enumerate(workflow.columns.items(), 1)
-        ],
+        "groups": [_group(column, workflow, places) for column in workflow.columns],
         "config": {},
         "extra": {"ds": {"scale": 0.75, "offset": [60, 120]}},
         "version": 0.4,
@@ -210,14 +207,14 @@ def _places(workflow: Workflow) -> dict[int, list[int]]:
     return places
 
 
-def _group(
-    number: int, name: str, column: int, workflow: Workflow, places: Mapping[int, list[int]]
-) -> dict[str, Any]:
+def _group(column: int, workflow: Workflow, places: Mapping[int, list[int]]) -> dict[str, Any]:
+    name = workflow.columns[column]
     lowest = max(place[1] + place[3] for place in places.values())
     left, _, width, _ = next(places[node.id] for node in workflow.nodes if node.column == column)
     color = "#b58b2a" if name == "Edit" else "#3f789e"
     bounding = [left - 20, TOP - 70, width + 40, lowest - TOP + 90]
-    return {"id": number, "title": name, "bounding": bounding, "color": color, "font_size": 24, "flags": {}}
+    shown = {"title": name, "bounding": bounding, "color": color, "font_size": 24}
+    return {"id": column + 1, **shown, "flags": {}}
 
 
 def _flat_lists(text: str) -> str:

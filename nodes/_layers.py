@@ -41,7 +41,7 @@ def _layer(name: str, scales: Mapping[tuple[str, int], int]) -> Layer | None:
 
 
 def _scales(unet: nn.Module) -> dict[tuple[str, int], int]:
-    """How many times smaller than the latent each block attends: downsampling comes before, upsampling after."""
+    """How many times smaller than the latent each block is: downsampling comes before, upsampling after."""
     scales: dict[tuple[str, int], int] = {}
     scale = 1
     for number, block in enumerate(getattr(unet, "input_blocks", ())):

@@ -17,7 +17,7 @@ NoiseSampler = Callable[[Any, Any], Tensor]
 
 
 def paired_sampler(sampler: Any, prompts: int) -> Any:
-    """The sampler with equal draws for the `prompts` rows of each sample; as it is for one, or of another make."""
+    """The sampler with equal draws for the rows of each sample; as it is for one row, or of another make."""
     function = getattr(sampler, "sampler_function", None)
     if function is None or prompts == 1:
         return sampler

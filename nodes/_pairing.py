@@ -184,7 +184,6 @@ def _in_rows(entry: Entry, samples: int, prompts: int) -> Entry:
 
 def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:
     copies = found.rows == 1 and len(set(prompts.prompts)) == 1  # one prompt, which the host repeats
-    known = found.texts is not None and edited
     others = (
         known and set(found.texts or ()) != set(prompts.texts)
         if copies

@@ -25,15 +25,15 @@ class P2PAttentionMaps(io.ComfyNode):
             node_id="P2PAttentionMaps",
             display_name="P2P Attention Maps",
             category=CATEGORY,
-            description="Draws the attention maps that Attention Store kept: a labelled sheet over words, steps, "
-            "resolutions or layers, each map over the picture, and a mask of where the words look.",
+            description="Draws the attention maps that Attention Store kept: a labelled sheet over words, "
+            "steps, resolutions or layers, each map over the picture, and a mask of where the words look.",
             inputs=[
                 Store.Input("store", tooltip=STORE_TOOLTIP),
                 io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
                 io.String.Input("words", multiline=True, default="",
                     tooltip="Words to show, one a line or with commas, of those that were kept. Empty: all."),
                 io.Combo.Input("view", options=["words", "steps", "resolutions", "layers"], default="words",
-                    tooltip="What stands side by side on the sheet. Steps need step groups in Attention Store."),
+                    tooltip="What stands side by side on the sheet. Steps need step groups in the store."),
                 io.String.Input("layers", default="auto",
                     tooltip="Layers to average: 'auto' (a quarter of the latent's side, finer for small "
                     "pictures; all of them where resolutions or layers are compared), 'all', or blocks and "

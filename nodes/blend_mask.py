@@ -20,8 +20,8 @@ class P2PBlendMask(io.ComfyNode):
             node_id="P2PBlendMask",
             display_name="P2P Blend Mask",
             category=CATEGORY,
-            description="The mask of Local Blend as it was at the end of the sampling: 1 where the edit could "
-            "change the picture.",
+            description="The mask of Local Blend as it was at the end of the sampling: 1 where the edit "
+            "could change the picture.",
             inputs=[
                 Store.Input("store", tooltip="From Local Blend."),
                 io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),

@@ -22,8 +22,8 @@ class P2PReweight(io.ComfyNode):
             node_id="P2PReweight",
             display_name="P2P Reweight",
             category=CATEGORY,
-            description="Multiplies the attention on words: more of the snow, less of the smile. After Prompt "
-            "Edit, Word Swap or Refine it weighs the words of their edits. On its own it weighs the source "
+            description="Multiplies the attention on words: more of the snow, less of the smile. After "
+            "Prompt Edit, Word Swap or Refine it weighs the words of their edits. On its own it weighs the source "
             "prompt: leave Prompt Pair's edit empty, and a plain and a weighted picture come out.",
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are not touched."),
@@ -39,7 +39,7 @@ class P2PReweight(io.ComfyNode):
                 bound("self_start", 0.0, "Start of the self-attention window, 0 to 1. Used only where no "
                       "edit node is on the MODEL, which would have its own."),
                 bound("self_end", 0.4, "End of the self-attention window, 0 to 1. Higher keeps more of the "
-                      "source's outlines; equal to the start switches it off. Used only on its own, as above."),
+                      "source's outlines; equal to the start switches it off. Used only on its own."),
                 io.String.Input("layers", default="all", optional=True,
                     tooltip="Layers to act on: 'all', or blocks and resolutions such as 'middle, 1/4'."),
             ],

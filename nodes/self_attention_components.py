@@ -20,8 +20,8 @@ class P2PSelfAttentionComponents(io.ComfyNode):
             node_id="P2PSelfAttentionComponents",
             display_name="P2P Self-Attention Components",
             category=CATEGORY,
-            description="Draws the leading components (singular vectors) of the self-attention that Attention "
-            "Store kept: parts of the picture that look at each other have the same shade.",
+            description="Draws the leading components (singular vectors) of the self-attention that "
+            "Attention Store kept: parts of the picture that look at each other have the same shade.",
             inputs=[
                 Store.Input("store", tooltip=STORE_TOOLTIP),
                 io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
@@ -30,7 +30,8 @@ class P2PSelfAttentionComponents(io.ComfyNode):
                     tooltip="Layers to average, of those that were kept: 'all', or blocks such as 'middle'."),
             ],
             outputs=[
-                io.Image.Output(display_name="sheet", tooltip="The labelled components, one picture a sample."),
+                io.Image.Output(display_name="sheet",
+                    tooltip="The labelled components, one picture a sample."),
             ],
         )  # fmt: skip
 
