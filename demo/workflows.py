@@ -1,8 +1,8 @@
 """The example workflows: `python -m demo.workflows` writes examples_workflows/*.json and their API twins.
 
-A workflow is a list of nodes with their inputs, each a value or the output of another node; where they stand
-follows from their column. What a node's sockets are comes from tests/host/schemas.json and, for ComfyUI's own,
-from STOCK.
+A workflow is a list of nodes with their inputs, each a value or the output of another node; where they
+stand follows from their column. What a node's sockets are comes from tests/host/schemas.json and, for
+ComfyUI's own, from STOCK.
 """
 
 from __future__ import annotations

@@ -184,11 +184,8 @@ def _in_rows(entry: Entry, samples: int, prompts: int) -> Entry:
 
 def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:
     copies = found.rows == 1 and len(set(prompts.prompts)) == 1  # one prompt, which the host repeats
-    others = (
-        known and set(found.texts or ()) != set(prompts.texts)
-        if copies
-        else known and found.texts != prompts.texts
-    )
+    wanted = prompts.texts[:1] if copies else prompts.texts
+    others = edited and found.texts is not None and found.texts != wanted
     if others or (found.rows != len(prompts.prompts) and not copies):
         raise P2PError(
             f"a CONDITIONING of the prompts of the MODEL, {' → '.join(map(repr, prompts.texts))}",
