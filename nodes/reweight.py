@@ -23,8 +23,8 @@ class P2PReweight(io.ComfyNode):
             display_name="P2P Reweight",
             category=CATEGORY,
             description="Multiplies the attention on words: more of the snow, less of the smile. After "
-            "Prompt Edit, Word Swap or Refine it weighs the words of their edits. On its own it weighs the source "
-            "prompt: leave Prompt Pair's edit empty, and a plain and a weighted picture come out.",
+            "Prompt Edit, Word Swap or Refine it weighs the words of their edits. On its own it weighs the "
+            "source prompt: leave Prompt Pair's edit empty, and a plain and a weighted picture come out.",
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are not touched."),
                 Prompts.Input("prompts", tooltip="From Prompt Pair."),
