@@ -1,4 +1,4 @@
-"""The files that people and the front end read: workflows, API twins, thumbnails, help, scripts, the README."""
+"""The files that people and the front end read: workflows, API twins, thumbnails, help, scripts, README."""
 
 from __future__ import annotations
 
