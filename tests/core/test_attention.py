@@ -18,7 +18,8 @@ from p2p_core.prompts import PromptSet
 from p2p_core.schedule import Window, WordWindow
 
 
-def close(result: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+def close(result: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
+    """float32 sums over keys repeated a thousand times are that near to float64."""
     torch.testing.assert_close(result.double(), expected, atol=tolerance, rtol=tolerance)
 
 

@@ -62,7 +62,7 @@ def test_maps_are_the_papers_maps_summed_over_the_columns_of_each_word(
     rows, indicators = rows_of(case), random_indicators(case.columns, channels, seed)
     expected = torch.stack([paper_map(case, row) @ indicators[row.row].double() for row in rows])
     result = word_maps(case.q, case.k, case.heads, rows, indicators)
-    torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result.double(), expected, atol=1e-4, rtol=1e-4)  # sums over up to 2520 keys
 
 
 def test_maps_of_half_precision_are_computed_in_float32() -> None:
@@ -192,8 +192,8 @@ def test_rows_that_are_not_in_every_call_have_the_mean_of_theirs() -> None:
     watch.observe(OUTPUT, 0, SIZE, *calls[0], 2, [])
     recorded = watch.recorded().maps
     assert set(recorded) == {MIDDLE}
-    for row, columns, seen in [(0, (1,), (0, 1)), (1, (1, 4), (0, 2))]:
-        mean = torch.stack([expected_map(*calls[i], row, columns, SIZE) for i in seen]).mean(0)
+    for row, columns, seen in [(0, (1,), calls[:2]), (1, (1, 4), calls[::2])]:
+        mean = torch.stack([expected_map(q, k, row, columns, SIZE) for q, k in seen]).mean(0)
         torch.testing.assert_close(recorded[MIDDLE][0, row, 0], mean)
 
 
