@@ -1,0 +1,58 @@
+"""Stores for tests: maps that are given, and maps that a Recorder took of attention to chosen columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from prompts_of import made_of
+from torch import Tensor
+from torch.nn import functional as F
+
+from p2p_core.attention import paired_rows
+from p2p_core.layers import Layer
+from p2p_core.prompts import PromptSet
+from p2p_core.store import MapStore, Record, Recorded, Recorder, all_words, word_channel
+
+LARGE, SMALL = Layer("input", 1, scale=1), Layer("middle", 0, scale=2)
+
+
+def prompts_of(source: str, *edits: str) -> PromptSet:
+    return PromptSet(made_of(source), tuple(made_of(edit) for edit in edits))
+
+
+def stored(
+    prompts: PromptSet,
+    maps: Mapping[Layer, Tensor],
+    latent: tuple[int, int],
+    words: Sequence[str] = (),
+    self_maps: Mapping[Layer, tuple[Tensor, tuple[int, int]]] | None = None,
+) -> Recorded:
+    """A store of these maps [parts, P·B, n, h, w], and of self-attention with its height and width."""
+    own = self_maps or {}
+    rows = next(iter([*(m.shape[1] for m in maps.values()), *(len(m) for m, _ in own.values())]))
+    return Recorded(
+        prompts,
+        tuple(word_channel(word, prompts) for word in words or all_words(prompts)),
+        rows // len(prompts.prompts),
+        latent,
+        maps,
+        {layer: m for layer, (m, _) in own.items()},
+        {layer: size for layer, (_, size) in own.items()},
+    )
+
+
+def looking_at(
+    prompts: PromptSet, columns: Tensor, layer: Layer, progress: Sequence[float], parts: int = 1
+) -> Recorded:
+    """What a Recorder keeps when each cell attends to one column only. columns: [P·B, h, w]."""
+    words = tuple(word_channel(word, prompts) for word in all_words(prompts))
+    samples, size = len(columns) // len(prompts.prompts), (columns.shape[1], columns.shape[2])
+    recorder = Recorder(Record(words, MapStore(), parts=parts), prompts, samples, size)
+    width = prompts.source.columns
+    q = 1000 * F.one_hot(columns.flatten(1), width).float()  # [P·B, h·w, T]
+    k = torch.eye(width).expand(len(columns), -1, -1)
+    rows = paired_rows(len(columns), (True,), len(prompts.prompts))
+    for moment in progress:
+        recorder.observe(layer, moment, size, q, k, 1, rows)
+    return recorder.recorded()
