@@ -7,10 +7,10 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-host check fix bench
+.PHONY: help demo test test-core test-host check fix bench bench-quality
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed here; give one with PYTHON=/path/to/python3")'
@@ -46,3 +46,6 @@ fix: $(READY) ## mend what lint and format can mend
 
 bench: $(READY) ## speed and memory against a plain batch, on the first ComfyUI that is found
 	$(PY) tests/run_hosts.py --script benchmarks/overhead.py $(ARGS)
+
+bench-quality: $(READY) ## edit quality with known truth, into docs/; ARGS="--curve windows" for the curve
+	$(PY) -m benchmarks.edit_quality $(ARGS)
