@@ -136,8 +136,8 @@ def _above(maps: Tensor, threshold: float, size: tuple[int, int], pool: bool) ->
     """Where a map, in parts of its maximum, is above the threshold. [R, h, w] → [R, H, W]."""
     pooled = F.max_pool2d(maps[:, None], 3, stride=1, padding=1) if pool else maps[:, None]
     large = F.interpolate(pooled, size, mode="nearest")[:, 0]
-    most = large.amax((1, 2), keepdim=True)  # a map of 0 is above nothing
-    return (large / most.where(most > 0, torch.ones_like(most))).gt(threshold) & (most > 0)
+    most = large.amax((1, 2), keepdim=True)
+    return (large / torch.where(most > 0, most, 1.0)).gt(threshold)  # a map of 0 is above nothing
 
 
 def _or_source(masks: Tensor, prompts: int) -> Tensor:
