@@ -9,7 +9,7 @@ from ..p2p_core.layers import LayerFilter
 CATEGORY = "Prompt-to-Prompt"
 Prompts = io.Custom("P2P_PROMPTS")
 Store = io.Custom("P2P_STORE")
-STORE_TOOLTIP = "From Attention Store or Local Blend, the same node that the sampler's MODEL went through."
+STORE_TOOLTIP = "From Attention Store, the one that the sampler's MODEL went through."
 
 
 def bound(name: str, default: float, tooltip: str) -> io.Float.Input:

@@ -67,6 +67,7 @@ class P2PLocalBlend(io.ComfyNode):
         with naming("Local Blend"):
             words = entries(source_words), entries(edit_words), entries(subtract_words)
             limits, form = (threshold, subtract_threshold, start), (pooling, soft_edge)
+            mask = None if mask is None else mask.reshape(-1, *mask.shape[-2:])  # some nodes make [H, W]
             blend = Blend(*words, MapStore(), *limits, *form, layer_choice(layers), mask, mask_mode)
             blend.require_words(prompts)
             return io.NodeOutput(with_step(model, prompts, blend), blend.store)

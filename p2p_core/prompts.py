@@ -139,7 +139,9 @@ class PromptSet:
         """The same prompts. Raises P2PError when there is no edit prompt."""
         if not self.edits:
             raise P2PError(
-                "at least one edit prompt", "none", "Write the changed prompt into Prompt Pair's edit field."
+                "at least one edit prompt",
+                "none",
+                "Write the changed prompt into Prompt Pair's edit field, or put Reweight first.",
             )
         return self
 

@@ -228,8 +228,9 @@ def test_a_blend_starts_after_its_start_and_when_there_are_maps() -> None:
 def test_a_users_mask_needs_no_maps() -> None:
     mask = torch.zeros(1, *LATENT)
     mask[0, 1:, 2:] = 1
-    run, rows = run_of(blend(mask=mask)), latents(run_of())
-    assert torch.equal(run.blend(rows, 0.21), blended(rows, mask.expand(2, -1, -1), 3))
+    run = run_of(blend(mask=mask), samples=2)
+    rows = latents(run)
+    assert torch.equal(run.blend(rows, 0.21), blended(rows, mask.expand(4, -1, -1), 3))
 
 
 def test_blends_follow_each_other() -> None:

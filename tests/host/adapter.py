@@ -20,10 +20,14 @@ class Host(ABC):
 
     def run(self, node: Any, **inputs: Any) -> tuple[Any, ...]:
         """The outputs of a node; inputs that are not given have their default."""
+        return tuple(self.result(node, **inputs).args)
+
+    def result(self, node: Any, **inputs: Any) -> Any:
+        """What a node returns: outputs in `args`, what the front end shows in `ui`."""
         sockets = node.GET_SCHEMA().inputs
         defaults = {s.id: s.default for s in sockets if getattr(s, "default", None) is not None}
         with torch.inference_mode():
-            return tuple(self._execute(node, {**defaults, **inputs}).args)
+            return self._execute(node, {**defaults, **inputs})
 
     @abstractmethod
     def _execute(self, node: Any, inputs: dict[str, Any]) -> Any: ...

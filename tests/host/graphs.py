@@ -32,8 +32,12 @@ class Graph:
 
     def swapped(self, prompts: Any, model: Any = None, **widgets: Any) -> Any:
         """Word Swap: a patched MODEL."""
+        return self.on("WordSwap", prompts, model, **widgets)[0]
+
+    def on(self, name: str, prompts: Any, model: Any = None, **widgets: Any) -> tuple[Any, ...]:
+        """A node of the pack on a MODEL, by its id without P2P: its outputs, the patched MODEL first."""
         model = model or self.host.model()
-        return self.host.run(self.node["P2PWordSwap"], model=model, prompts=prompts, **widgets)[0]
+        return self.host.run(self.node[f"P2P{name}"], model=model, prompts=prompts, **widgets)
 
     def sample(self, model: Any, positive: Conditioning, **options: Any) -> Tensor:
         negative = options.pop("negative", None) or self.host.encode(NEGATIVE)

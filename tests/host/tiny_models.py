@@ -64,36 +64,41 @@ class Schedule:
 
 
 class TinyUNet(nn.Module):
-    """Three transformer blocks under the names they have in a U-Net of Stable Diffusion."""
+    """Three transformer blocks at two resolutions, by the names they have in a U-Net of Stable Diffusion."""
 
     def __init__(self, text: bool = True) -> None:
         super().__init__()
         attention = Attention if text else nn.Identity
-        self.input_blocks = nn.ModuleList([nn.Conv2d(CHANNELS, WIDTH, 3, padding=1), Stage(attention())])
+        first = nn.Conv2d(CHANNELS, WIDTH, 3, padding=1)
+        self.input_blocks = nn.ModuleList([first, Stage(attention()), Downsample(2)])
         self.middle_block = Stage(attention())
-        self.output_blocks = nn.ModuleList([Stage(attention())])
+        self.output_blocks = nn.ModuleList([Stage(attention(), Upsample(scale_factor=2))])
         self.out = nn.Conv2d(WIDTH, CHANNELS, 3, padding=1)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, options: dict[str, Any]) -> Tensor:
         h = self.input_blocks[0](x) + t[:, None, None, None]
-        stages = (
-            (("input", 1), self.input_blocks[1]),
-            (("middle", 0), self.middle_block),
-            (("output", 0), self.output_blocks[0]),
-        )
-        for block, stage in stages:
-            options["block"] = block
-            h = stage(h, context, options)
-        return self.out(h)
+        options["block"] = ("input", 1)
+        skipped = self.input_blocks[1](h, context, options)
+        options["block"] = ("middle", 0)
+        h = self.middle_block(self.input_blocks[2](skipped), context, options)
+        options["block"] = ("output", 0)
+        return self.out(skipped + self.output_blocks[0](h, context, options))
+
+
+class Downsample(nn.AvgPool2d): ...
+
+
+class Upsample(nn.Upsample): ...
 
 
 class Stage(nn.ModuleList):
-    def __init__(self, attention: nn.Module) -> None:
-        super().__init__([nn.Sequential(nn.SiLU(), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)), attention])
+    def __init__(self, attention: nn.Module, *last: nn.Module) -> None:
+        super().__init__([nn.Sequential(nn.SiLU(), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)), attention, *last])
 
     def forward(self, h: Tensor, context: Tensor, options: dict[str, Any]) -> Tensor:
         h = h + self[0](h)
-        return self[1](h, context, options) if isinstance(self[1], Attention) else h
+        h = self[1](h, context, options) if isinstance(self[1], Attention) else h
+        return self[2](h) if len(self) > 2 else h
 
 
 class Attention(nn.Module):

@@ -16,10 +16,12 @@ class KSamplerX0Inpaint:
         self.inner_model, self.noise, self.latent_image = model, noise, latent_image
 
     def __call__(self, x, sigma, denoise_mask, model_options, seed=None):
-        mask = 1.0 if denoise_mask is None else denoise_mask
-        x = x * mask + (self.latent_image + self.noise * sigma[:, None, None, None]) * (1 - mask)
+        if denoise_mask is None:
+            return self.inner_model(x, sigma, model_options=model_options, seed=seed)
+        kept = 1 - denoise_mask
+        x = x * denoise_mask + (self.latent_image + self.noise * sigma[:, None, None, None]) * kept
         out = self.inner_model(x, sigma, model_options=model_options, seed=seed)
-        return out * mask + self.latent_image * (1 - mask)
+        return out * denoise_mask + self.latent_image * kept
 
 
 class KSAMPLER:
