@@ -226,11 +226,10 @@ def test_a_blend_starts_after_its_start_and_when_there_are_maps() -> None:
 
 
 def test_a_users_mask_needs_no_maps() -> None:
-    mask = torch.zeros(1, *LATENT)
-    mask[0, 1:, 2:] = 1
-    run = run_of(blend(mask=mask), samples=2)
+    masks = torch.rand(4, *LATENT, generator=torch.Generator().manual_seed(0))  # of two edits of two samples
+    run = run_of(blend(mask=masks), samples=2)
     rows = latents(run)
-    assert torch.equal(run.blend(rows, 0.21), blended(rows, mask.expand(4, -1, -1), 3))
+    assert torch.equal(run.blend(rows, 0.21), blended(rows, masks, 3))
 
 
 def test_blends_follow_each_other() -> None:
