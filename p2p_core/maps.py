@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from .blend import blend_scale, mean_map
 from .errors import P2PError
 from .layers import STAGES, Layer, LayerFilter
-from .prompts import parse_query
 from .store import Recorded, word_channel
 
 _ALL = LayerFilter()
@@ -73,19 +72,18 @@ def places(recorded: Recorded, words: Sequence[str]) -> list[int]:
 
 
 def _place(recorded: Recorded, word: str) -> int:
-    """The channel of this name, or of the same columns, as `cat[1]` has where there is one cat."""
+    """The channel of the same columns, as `cat` and `cat[1]` have where there is one cat, or of this name."""
     channels = recorded.channels
     there = any(prompt.has(word) for prompt in recorded.prompts.prompts)
     columns = word_channel(word, recorded.prompts).columns if there else None
-    named = [n for n, channel in enumerate(channels) if parse_query(channel.name) == parse_query(word)]
-    same = [n for n, channel in enumerate(channels) if channel.columns == columns]
-    if not (named or same):
-        raise P2PError(
-            "a word whose map is in the store",
-            f"{word!r}" + ("" if there else ", which no prompt has"),
-            f"Recorded are: {', '.join(c.name for c in channels) or 'none'}. Attention Store chooses them.",
-        )
-    return (named or same)[0]
+    for n, channel in enumerate(channels):
+        if channel.columns == columns or channel.name == word:
+            return n
+    raise P2PError(
+        "a word whose map is in the store",
+        f"{word!r}" + ("" if there else ", which no prompt has"),
+        f"Recorded are: {', '.join(c.name for c in channels) or 'none'}. Attention Store chooses them.",
+    )
 
 
 # Layers
@@ -165,7 +163,7 @@ def _mean_self(recorded: Recorded, layers: LayerFilter) -> tuple[Tensor, tuple[i
 def _right_singular(matrix: Tensor, count: int) -> Tensor:
     """The leading right singular vectors, [count, N], by subspace iteration from a fixed start.
 
-    A full decomposition of 4096 cells takes minutes, this a second or two.
+    A full decomposition of 4096 cells takes minutes, this a few seconds.
     """
     a, transposed = matrix.numpy(), matrix.mT.numpy()
     space = np.random.default_rng(0).standard_normal((len(a), min(count + 10, len(a))), np.float32)  # [N, s]
