@@ -122,6 +122,23 @@ def test_with_a_noise_mask(graph: Graph, host: Host):
     assert outside(mask, rows[0], rows[1]) == 0.0
 
 
+@pytest.mark.real_host
+def test_a_sampling_that_stops_early_with_a_noise_mask(graph: Graph, host: Host):
+    """Inside the host the model is then given a copy, so that the sampler goes on from what was not blended."""
+    import comfy.sample
+    import comfy.samplers
+
+    prompts, positive = graph.pair()
+    model, _ = graph.on("LocalBlend", prompts, mask=TOP, start=0.2)
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 4)[:-2]
+    latent, euler = drawn(host)["samples"], comfy.samplers.sampler_object("euler")
+    args = (2.0, euler, sigmas, positive, host.encode(""), latent)
+    noise = comfy.sample.prepare_noise(latent, 5)
+    with torch.inference_mode():
+        rows = comfy.sample.sample_custom(model, noise, *args, noise_mask=LEFT[None], disable_pbar=True)
+    assert outside(TOP, rows[0], rows[1]) == 0.0 and differ(rows[1], rows[0])
+
+
 def test_each_sample_of_a_batch_has_a_mask_of_its_own(graph: Graph, host: Host):
     latent = host.empty_latent(64, 64, batch=2)
     rows, masks = blended(graph, latent={**latent, "batch_index": [0, 1]}, steps=3)
