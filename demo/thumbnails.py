@@ -82,7 +82,7 @@ def asked(workflow: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def thumbnail(shown: Sequence[Shown]) -> Image.Image:
     """Up to four pictures, 16:9: two beside each other large, more of them in a grid or a row that fits."""
-    shown = shown[:4]
+    shown = [each for each in shown if each.picture.width < 2 * each.picture.height][:4]  # no sheets
     canvas = Image.new("RGB", SIZE, PAPER)
     across = len(shown) if len(shown) < 3 else 4 if len(shown) == 4 else 3
     width = (SIZE[0] - MARGIN * (across + 1)) // across
