@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -14,22 +12,10 @@ from tqdm import tqdm
 
 from p2p_core.errors import P2PError
 
-from .pairs import PAIRS, DemoPair
+from .pairs import MAPS, PAIRS, Artist, DemoPair, Drawn
 from .sheet import Tile, column, row
 
 STEPS, CFG = 24, 5.0
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The pictures of a pair, from the same noise; alone: the first edit's prompt without control."""
-
-    source: Image.Image
-    alone: Image.Image
-    edits: tuple[Image.Image, ...]
-
-
-Artist = Callable[[DemoPair], Drawn]
 
 
 def main() -> int:
@@ -43,21 +29,23 @@ def main() -> int:
     except P2PError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    print(f"{len(written)} pictures of edits, drawn with {chosen.host}, are in {chosen.out.resolve()}")
+    print(f"{len(written)} pictures, drawn with {chosen.host}, are in {chosen.out.resolve()}")
     return 0
 
 
 def draw_all(artist: Artist, out: Path) -> list[Path]:
-    """Draw and write every pair; `all.png` shows them together."""
+    """Draw and write every pair and attention maps; `all.png` shows the pairs together."""
     out.mkdir(parents=True, exist_ok=True)
     sheets: list[Image.Image] = []
     written: list[Path] = []
     for pair in tqdm(PAIRS, desc="edits", unit="edit"):
-        drawn = artist(pair)
+        drawn = artist.pair(pair)
         sheets.append(labelled(pair, drawn))
         written.append(out / f"{pair.name}.png")
         sheets[-1].save(written[-1])
     column(sheets).save(out / "all.png")
+    written.append(out / "attention_maps.png")
+    artist.maps(MAPS).save(written[-1])
     return written
 
 

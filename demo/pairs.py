@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,33 @@ class DemoPair:
     blend: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class DemoMaps:
+    """A prompt whose words' attention maps are drawn, and the seed of its noise."""
+
+    source: str
+    words: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of a pair, from the same noise; alone: the first edit's prompt without control."""
+
+    source: Image.Image
+    alone: Image.Image
+    edits: tuple[Image.Image, ...]
+
+
+@dataclass(frozen=True)
+class Artist:
+    """A host that draws the demo's pictures."""
+
+    pair: Callable[[DemoPair], Drawn]
+    maps: Callable[[DemoMaps], Image.Image]
+
+
+MAPS = DemoMaps("a red circle and a blue star on grass", ("circle", "star", "grass"), 28)
 PAIRS = (
     DemoPair("object", "object swap", "an orange circle in the sky", ("an orange house in the sky",), 6),
     DemoPair(

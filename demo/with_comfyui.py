@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,9 +14,8 @@ from PIL import Image
 
 from p2p_core.errors import P2PError
 
-from .__main__ import Drawn
 from .hosts import find_comfy
-from .pairs import DemoPair
+from .pairs import Artist, DemoMaps, DemoPair, Drawn
 from .server import PACK, Server, comfy_server
 from .workflows import defaults
 
@@ -24,13 +23,15 @@ WORKFLOW = PACK / "examples_workflows" / "api" / "p2p_prompt_edit.json"
 
 
 @contextmanager
-def artist(steps: int, cfg: float) -> Iterator[Callable[[DemoPair], Drawn]]:
+def artist(steps: int, cfg: float) -> Iterator[Artist]:
     """Starts the first ComfyUI that is found; stopped when the context ends."""
     installs = find_comfy(os.environ, PACK)
     if not installs:
         raise P2PError("a ComfyUI", "none", "Give COMFYUI_PATH=/path/to/ComfyUI, or leave HOST out.")
     with comfy_server(installs[0]) as server:
-        yield lambda pair: draw_pair(server, pair, steps, cfg)
+        yield Artist(
+            lambda pair: draw_pair(server, pair, steps, cfg), lambda maps: draw_maps(server, maps, steps, cfg)
+        )
 
 
 def draw_pair(server: Server, pair: DemoPair, steps: int, cfg: float) -> Drawn:
@@ -58,6 +59,21 @@ def workflow(pair: DemoPair, steps: int, cfg: float, controlled: bool = True) ->
         model = [kind, 0]
     graph[numbers["KSampler"]]["inputs"]["model"] = model
     return graph
+
+
+def draw_maps(server: Server, maps: DemoMaps, steps: int, cfg: float) -> Image.Image:
+    """The example workflow of attention maps with that prompt, its words and seed."""
+    graph: dict[str, Any] = json.loads(WORKFLOW.with_name("p2p_attention_maps.json").read_text("utf-8"))
+    changes = {
+        "P2PPromptPair": {"source": maps.source, "edit": ""},
+        "P2PAttentionStore": {"words": ", ".join(maps.words)},
+        "KSampler": {"seed": maps.seed, "steps": steps, "cfg": cfg},
+    }
+    for node in graph.values():
+        node["inputs"] |= changes.get(node["class_type"], {})
+    drawn = server.draw(graph)
+    sheet = next(name for name, node in graph.items() if node["_meta"]["title"] == "Maps")
+    return Image.open(io.BytesIO(drawn[sheet][0])).convert("RGB")
 
 
 def _more_nodes(pair: DemoPair) -> dict[str, dict[str, Any]]:

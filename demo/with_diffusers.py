@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from PIL import Image
 from torch import Tensor
 
 from p2p_core.blend import Blend
+from p2p_core.drawing import draw
 from p2p_core.fields import entries
 from p2p_core.plan import EditPlan, Reweight, TokenEdit
 from p2p_core.prompts import PromptSet
 from p2p_core.schedule import Window
-from p2p_core.store import MapStore
+from p2p_core.sheets import word_sheet
+from p2p_core.store import MapStore, Record, word_channel
 from p2p_core.weights import parse_weights
 
-from .__main__ import Drawn
-from .pairs import DemoPair
+from .pairs import Artist, DemoMaps, DemoPair, Drawn
 from .pipeline import DemoPipeline, load, start_noise
 
 
-def artist(steps: int, cfg: float) -> Callable[[DemoPair], Drawn]:
+def artist(steps: int, cfg: float) -> Artist:
     pipeline = load()
-    return lambda pair: draw_pair(pipeline, pair, steps, cfg)
+    return Artist(
+        lambda pair: draw_pair(pipeline, pair, steps, cfg), lambda maps: draw_maps(pipeline, maps, steps, cfg)
+    )
 
 
 def draw_pair(pipeline: DemoPipeline, pair: DemoPair, steps: int, cfg: float) -> Drawn:
@@ -32,6 +33,17 @@ def draw_pair(pipeline: DemoPipeline, pair: DemoPair, steps: int, cfg: float) ->
     paired = pipeline.sample(prompts.texts, noise, steps, cfg, plan_of(pair, prompts))
     source, *edits = (to_picture(pixels) for pixels in pipeline.decode(paired))
     return Drawn(source, to_picture(pipeline.decode(alone)[0]), tuple(edits))
+
+
+def draw_maps(pipeline: DemoPipeline, maps: DemoMaps, steps: int, cfg: float) -> Image.Image:
+    """What Attention Store and Attention Maps make of a prompt."""
+    prompts, store = pipeline.prompts(maps.source), MapStore()
+    record = Record(tuple(word_channel(word, prompts) for word in maps.words), store)
+    plan = EditPlan(prompts).then(prompts, record)
+    latents = pipeline.sample(prompts.texts, start_noise(maps.seed), steps, cfg, plan)
+    pictures = pipeline.decode(latents).permute(0, 2, 3, 1)  # [1, H, W, 3]
+    (sheet,) = draw(word_sheet(store.read(latents), "words"), pictures)
+    return to_picture(sheet.permute(2, 0, 1))
 
 
 def plan_of(pair: DemoPair, prompts: PromptSet) -> EditPlan:
