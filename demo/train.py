@@ -291,13 +291,13 @@ def _autocast(device: torch.device) -> torch.autocast:
 
 
 def pack(work: Path, target: Path = WEIGHTS) -> None:
-    """Write the averaged weights of every part as one fp16 safetensors file."""
-    parts = averaged(unet_modules(), work / "unet.pt"), averaged(decoder_modules(), work / "decoder.pt")
-    weights: dict[str, Tensor] = {}
-    for modules in parts:
-        for name, value in modules.state_dict().items():
-            if value.is_floating_point():
-                weights[name] = value.half().contiguous()
+    """Write the averaged weights as one fp16 file; a part without a checkpoint stays as it is there."""
+    weights = load_file(target) if target.exists() else {}
+    for modules, name in ((unet_modules, "unet.pt"), (decoder_modules, "decoder.pt")):
+        if (work / name).exists():
+            state = averaged(modules(), work / name).state_dict()
+            floats = {key: value for key, value in state.items() if value.is_floating_point()}
+            weights |= {key: value.half().contiguous() for key, value in floats.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, target, metadata={"format": "pt", "model": "p2p-demo"})
 
