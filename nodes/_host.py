@@ -80,6 +80,20 @@ class Sampling:
     def layer(self, options: dict[str, Any]) -> Layer:
         return self.layers[(*options["block"], options["block_index"])]
 
+    def size(self, layer: Layer, options: dict[str, Any]) -> tuple[int, int]:
+        """Height and width of a layer, from the host's [B, C, h, w]; those of the whole picture for maps."""
+        height, width = options["activations_shape"][-2:]
+        rows, columns = (-(-side // layer.scale) for side in self.run.latent)
+        plan = self.run.plan
+        maps = plan.records or any(blend.by_words for blend in plan.blends)
+        if maps and (height, width) != (rows, columns):
+            raise P2PError(
+                f"attention over the whole picture, {columns} × {rows} in {layer.stage} {layer.number}",
+                f"{width} × {height}",
+                "Take out what samples parts of the picture on their own or smaller (areas, tiles).",
+            )
+        return height, width
+
     def rows(self, batch: int, options: dict[str, Any]) -> list[PairedRow]:
         """`paired_rows` of one call of a layer; the host names the conditioning of each part of the batch."""
         edited = [name in self.edited for name in options["uuids"]]
@@ -191,7 +205,7 @@ def _cross_patch(sampling: Sampling, previous: Patch | None) -> Patch:
         progress, attend = sampling.progress(extra_options["sigmas"]), _attention(previous, extra_options)
         with naming(SAMPLING):
             layer, rows = sampling.layer(extra_options), sampling.rows(q.shape[0], extra_options)
-            size, heads = _size(extra_options), extra_options["n_heads"]
+            size, heads = sampling.size(layer, extra_options), extra_options["n_heads"]
             own = _attention(None, extra_options)
             return sampling.run.cross(layer, progress, size, q, k, v, heads, rows, attend, own)
 
@@ -206,15 +220,10 @@ def _self_patch(sampling: Sampling, previous: Patch | None) -> Patch:
             if not (run.injects(layer, progress, q.shape[1]) or run.keeps_self(layer)):
                 return attend(q, k, v)
             rows, heads = sampling.rows(q.shape[0], extra_options), extra_options["n_heads"]
-            return run.own(layer, progress, _size(extra_options), q, k, v, heads, rows, attend)
+            size = sampling.size(layer, extra_options)
+            return run.own(layer, progress, size, q, k, v, heads, rows, attend)
 
     return patch
-
-
-def _size(extra_options: dict[str, Any]) -> tuple[int, int]:
-    """Height and width of the layer, from the host's [B, C, h, w]."""
-    height, width = extra_options["activations_shape"][-2:]
-    return height, width
 
 
 def _attention(previous: Patch | None, extra_options: dict[str, Any]) -> Attend:

@@ -70,6 +70,25 @@ def test_the_negative_side_of_an_area_is_not_edited(graph: Graph, host: Host):
         assert all(same) if side == 0 else not any(same[1:])
 
 
+@pytest.mark.parametrize("name", ["AttentionStore", "LocalBlend"])
+def test_maps_of_an_area_are_refused(graph: Graph, error: type[Exception], name: str):
+    """They would be taken for maps of the whole picture."""
+    prompts, positive = graph.pair()
+    words = {"source_words": "circle"} if name == "LocalBlend" else {}
+    model, _ = graph.on(name, prompts, **words)
+    with pytest.raises(error, match=r"over the whole picture, 4 × 4 in .*, got 2 × 4\. Take out .*areas"):
+        graph.sample(model, CHANGES["area"](positive))
+
+
+def test_an_area_is_blended_by_a_mask(graph: Graph):
+    prompts, positive = graph.pair()
+    left = torch.zeros(1, 8, 8)
+    left[..., :4] = 1.0
+    model, _ = graph.on("LocalBlend", prompts, mask=left)
+    source, edit = graph.sample(model, CHANGES["area"](positive))
+    assert torch.equal(source[..., 4:], edit[..., 4:]) and differ(source, edit)
+
+
 def test_a_mask_for_each_sample(graph: Graph, host: Host):
     masks = torch.cat([HALF, 1 - HALF])
     change = stock("ConditioningSetMask", masks, "default", 1.0)
