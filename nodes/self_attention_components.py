@@ -1,4 +1,4 @@
-"""Self-Attention Components: what a layer takes for one thing, as the leading components of its maps."""
+"""Self-Attention Components: what the model takes for one thing, as the leading components of its maps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from comfy_api.latest import io
 
 from ..p2p_core.drawing import draw
 from ..p2p_core.errors import naming
-from ..p2p_core.layers import LayerFilter
 from ..p2p_core.sheets import component_sheet
 from ._types import CATEGORY, STORE_TOOLTIP, Store
 
@@ -26,8 +25,6 @@ class P2PSelfAttentionComponents(io.ComfyNode):
                 Store.Input("store", tooltip=STORE_TOOLTIP),
                 io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
                 io.Int.Input("count", default=10, min=1, max=64, tooltip="How many components, 1 to 64."),
-                io.String.Input("layers", default="all",
-                    tooltip="Layers to average, of those that were kept: 'all', or blocks such as 'middle'."),
             ],
             outputs=[
                 io.Image.Output(display_name="sheet",
@@ -36,10 +33,9 @@ class P2PSelfAttentionComponents(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, store: Any, latent: Any, count: int, layers: str) -> io.NodeOutput:
+    def execute(cls, store: Any, latent: Any, count: int) -> io.NodeOutput:
         with naming("Self-Attention Components"):
-            recorded = store.read(latent["samples"])
-            return io.NodeOutput(draw(component_sheet(recorded, count, LayerFilter(layers))))
+            return io.NodeOutput(draw(component_sheet(store.read(latent["samples"]), count)))
 
 
 NODES = [P2PSelfAttentionComponents]

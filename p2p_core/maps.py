@@ -5,7 +5,7 @@ Maps are float32. R is P·B, the rows of a batch; row r is of prompt r mod P of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -18,9 +18,6 @@ from .errors import P2PError
 from .layers import STAGES, Layer, LayerFilter
 from .store import Recorded, word_channel
 
-_ALL = LayerFilter()
-
-
 # Words
 
 
@@ -29,7 +26,7 @@ def heat_maps(recorded: Recorded, words: Sequence[str] = (), layers: LayerFilter
 
     The mean over layers and over the parts with a step in them; 0 where a row's prompt lacks the word.
     Words: none for all that were recorded. Layers: None for those that a local blend takes, 16 × 16 at 512
-    pixels as in the paper. Raises P2PError for words and layers that were not recorded, and for NaN.
+    pixels as in the paper. Raises P2PError for words and layers that were not recorded.
     """
     return mean(chosen_maps(recorded, layers).values())[:, places(recorded, words)]
 
@@ -98,12 +95,9 @@ def chosen_maps(recorded: Recorded, layers: LayerFilter | None) -> dict[Layer, T
             "Widen the window or the layers of Attention Store. A mask without words leaves no maps.",
         )
     scale = blend_scale(list(recorded.maps), recorded.latent)
-    return _chosen(recorded.maps, layers or LayerFilter(f"1/{scale}"))
-
-
-def _chosen(maps: Mapping[Layer, Tensor], layers: LayerFilter) -> dict[Layer, Tensor]:
-    order = sorted(maps, key=lambda layer: (STAGES.index(layer.stage), layer.number, layer.index))
-    chosen = {layer: maps[layer] for layer in order if layer in layers}
+    layers = layers or LayerFilter(f"1/{scale}")
+    order = sorted(recorded.maps, key=lambda layer: (STAGES.index(layer.stage), layer.number, layer.index))
+    chosen = {layer: recorded.maps[layer] for layer in order if layer in layers}
     if not chosen:
         scales = ", ".join(f"1/{scale}" for scale in sorted({layer.scale for layer in order}))
         blocks = ", ".join(dict.fromkeys(f"{layer.stage} {layer.number}" for layer in order))
@@ -112,29 +106,31 @@ def _chosen(maps: Mapping[Layer, Tensor], layers: LayerFilter) -> dict[Layer, Te
             repr(layers.text),
             f"Use 'all', resolutions ({scales}) or blocks ({blocks}).",
         )
-    for layer, values in chosen.items():
-        if not bool(torch.isfinite(values).all()):
-            got = f"NaN or infinity in {layer.stage} {layer.number}"
-            raise P2PError("finite attention maps", got, "Run the model in a wider precision (--force-fp32).")
     return chosen
 
 
 # Self-attention
 
 
-def components(recorded: Recorded, count: int, layers: LayerFilter = _ALL) -> Tensor:
+def components(recorded: Recorded, count: int) -> Tensor:
     """The leading components of self-attention, [R, count, h, w], each stretched to 0..1.
 
     As the published code shows them: right singular vectors of the mean map [N, N] less the mean of each of
     its rows. The sign of one is free: of a source its furthest entry from 0 is positive, an edit's is the
-    sign that is more like the source's. Raises P2PError without self-attention in the store, for layers of
-    several sizes, and for more components than cells.
+    sign that is more like the source's. Raises P2PError without self-attention in the store, and for more
+    components than cells.
     """
-    maps, (h, w) = _mean_self(recorded, layers)
+    if recorded.self_map is None or recorded.self_size is None:
+        raise P2PError(
+            "a store with self-attention",
+            "one without",
+            "Choose a resolution that the MODEL has as self-attention of Attention Store, and queue again.",
+        )
+    h, w = recorded.self_size
     if not 1 <= count <= h * w:
         mend = "Choose fewer, or a higher resolution in Attention Store."
         raise P2PError(f"1 to {h * w} components, as many as the map has cells", f"{count}", mend)
-    vectors = torch.stack([_right_singular(m - m.mean(1, keepdim=True), count) for m in maps])
+    vectors = torch.stack([_right_singular(m - m.mean(1, keepdim=True), count) for m in recorded.self_map])
     by_sample = rearrange(vectors, "(b p) c n -> b p c n", b=recorded.samples)
     sources = by_sample[:, :1]
     sources = sources * sources.gather(-1, sources.abs().argmax(-1, keepdim=True)).sign()
@@ -142,22 +138,6 @@ def components(recorded: Recorded, count: int, layers: LayerFilter = _ALL) -> Te
     signed = rearrange(by_sample.where(likeness >= 0, -by_sample), "b p c (h w) -> (b p) c h w", h=h)
     low, high = signed.amin((-2, -1), keepdim=True), signed.amax((-2, -1), keepdim=True)
     return (signed - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)
-
-
-def _mean_self(recorded: Recorded, layers: LayerFilter) -> tuple[Tensor, tuple[int, int]]:
-    """The mean over layers, [R, N, N], and their height and width."""
-    if not recorded.self_maps:
-        raise P2PError(
-            "a store with self-attention",
-            "one without",
-            "Choose a resolution that the MODEL has as self-attention of Attention Store, and queue again.",
-        )
-    chosen = _chosen(recorded.self_maps, layers)
-    sizes = {recorded.self_sizes[layer]: layer.scale for layer in chosen}
-    if len(sizes) > 1:
-        names = ", ".join(f"1/{scale}" for scale in sorted(sizes.values()))
-        raise P2PError("self-attention of one resolution", names, "Choose the layers of one of them.")
-    return torch.stack(list(chosen.values())).mean(0), next(iter(sizes))
 
 
 def _right_singular(matrix: Tensor, count: int) -> Tensor:

@@ -95,7 +95,10 @@ class Run:
         return rows
 
     def finish(self, rows: Tensor) -> Tensor:
-        """Blend the final latents once more, fill the stores. Raises P2PError where a blend never acted."""
+        """Blend the final latents once more, fill the stores.
+
+        Raises P2PError where a blend never acted, and for NaN in the maps; then no store is filled.
+        """
         for i, (blend, _) in enumerate(self._blends):
             if i not in self._masks:
                 raise P2PError(
@@ -104,8 +107,7 @@ class Run:
                     "Lower the start of Local Blend, or sample to the end.",
                 )
             rows = blended(rows, self._masks[i].to(rows.device), self.prompts)
-        for i, (_, recorder) in enumerate(self._blends):
-            recorder.record.store.fill(recorder.recorded(self._masks[i]))
-        for recorder in self._records:
-            recorder.record.store.fill(recorder.recorded())
+        left = [recorder.recorded(self._masks.get(i)) for i, recorder in enumerate(self._recorders)]
+        for recorder, recorded in zip(self._recorders, left, strict=True):
+            recorder.record.store.fill(recorded)
         return rows

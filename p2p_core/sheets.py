@@ -64,11 +64,11 @@ def word_sheet(
     return _sheet(recorded, _lines_of_one_word(recorded, view, words, layers))
 
 
-def component_sheet(recorded: Recorded, count: int, layers: LayerFilter = _ALL) -> Sheet:
+def component_sheet(recorded: Recorded, count: int) -> Sheet:
     """The leading components of self-attention, a line for each prompt."""
     lines = [
         Line(_heading(recorded, row), row, tuple(Tile(f"component {i}", m) for i, m in enumerate(maps, 1)))
-        for row, maps in enumerate(components(recorded, count, layers))
+        for row, maps in enumerate(components(recorded, count))
     ]
     return _sheet(recorded, lines, heat=False)
 

@@ -59,8 +59,8 @@ class Record:
     """What a run writes into a store.
 
     parts: the window in so many equal parts, each with a mean of its own.
-    self_scale: of the layers that are this many times smaller than the latent, self-attention is kept too,
-    which takes 4·N² bytes a row and layer; 0 for none.
+    self_scale: of the layers that are this many times smaller than the latent the mean self-attention is kept
+    too, which takes 4·N² bytes a row; 0 for none.
     """
 
     channels: tuple[Channel, ...]
@@ -95,11 +95,12 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """The maps of one run, on the CPU.
+    """The maps of one run, on the CPU, all finite.
 
     maps: by layer [parts, P·B, n, h, w], n the channels; row r is of prompt r mod P of sample r div P; a part
-    in which no call fell is 0. self_maps: by layer [P·B, N, N], the mean of all calls in the window.
-    latent: height and width. blend: [E·B, H, W], the mask of a local blend for each edit, None without one.
+    in which no call fell is 0. latent: height and width. self_map: [P·B, N, N], the mean over layers and over
+    calls in the window; self_size: height and width of its N; None where none was kept. blend: [E·B, H, W],
+    the mask of a local blend for each edit, None without one.
     """
 
     prompts: PromptSet
@@ -107,13 +108,14 @@ class Recorded:
     samples: int
     latent: tuple[int, int]
     maps: Mapping[Layer, Tensor]
-    self_maps: Mapping[Layer, Tensor]
-    self_sizes: Mapping[Layer, tuple[int, int]]
+    self_map: Tensor | None = None
+    self_size: tuple[int, int] | None = None
     blend: Tensor | None = None
 
     @property
     def bytes(self) -> int:
-        return sum(t.nbytes for t in (*self.maps.values(), *self.self_maps.values()))
+        own = 0 if self.self_map is None else self.self_map.nbytes
+        return own + sum(maps.nbytes for maps in self.maps.values())
 
 
 class MapStore:
@@ -146,7 +148,10 @@ class MapStore:
 
 
 class Recorder:
-    """The running means of one run."""
+    """The running means of one run.
+
+    NaN and infinity stay in a mean, so they are looked for where it is read: a look makes the GPU wait.
+    """
 
     def __init__(self, record: Record, prompts: PromptSet, samples: int, latent: tuple[int, int]) -> None:
         count = len(prompts.prompts)
@@ -154,8 +159,8 @@ class Recorder:
         self.prompts, self.samples, self.latent = prompts, samples, latent
         self._rows = samples * count
         self._means: dict[tuple[Layer, int], _Mean] = {}
-        self._self: dict[Layer, _Mean] = {}
-        self._sizes: dict[Layer, tuple[int, int]] = {}
+        self._self: _Mean | None = None  # of [h, w, N] a row
+        self._self_finite: dict[Layer, Tensor] = {}
         self._indicators = tuple(_indicator(self.record.channels, p, prompts) for p in range(count))
 
     def observe(
@@ -172,7 +177,7 @@ class Recorder:
         part = self.record.part(progress)
         if part is None or layer not in self.record.layers or not self.record.channels or not rows:
             return
-        maps = _finite(word_maps(q, k, heads, rows, self._indicators), layer)
+        maps = word_maps(q, k, heads, rows, self._indicators)
         grid = rearrange(maps, "r (h w) n -> r n h w", h=size[0])
         if (layer, part) not in self._means:
             self._means[layer, part] = _Mean(self._rows, grid)
@@ -199,84 +204,82 @@ class Recorder:
                 "Keep the self-attention of a smaller part of the latent's side.",
             )
         used = [row.source if from_source else row.row for row in rows]
-        maps = _finite(torch.stack([probabilities(q[row], k[row], heads) for row in used]), layer)
-        if layer not in self._self:
-            self._self[layer], self._sizes[layer] = _Mean(self._rows, maps), size
-        self._self[layer].add(maps, self._targets(rows))
+        maps = torch.stack([probabilities(q[row], k[row], heads) for row in used])
+        grid = rearrange(maps, "r (h w) n -> r h w n", h=size[0])
+        self._self = self._self or _Mean(self._rows, grid)
+        self._self.add(grid, self._targets(rows))
+        self._self_finite[layer] = torch.isfinite(maps).all() & self._self_finite.get(layer, True)
 
     def _targets(self, rows: Sequence[PairedRow]) -> list[int]:
         return [row.sample * len(self.prompts.prompts) + row.prompt for row in rows]
 
     def mean(self) -> Mapping[Layer, Tensor]:
-        """So far: by layer [P·B, n, h, w], the mean over the calls of all parts."""
+        """So far: by layer [P·B, n, h, w], the mean over the calls of all parts. Raises P2PError for NaN."""
         by_layer: dict[Layer, list[_Mean]] = {}
         for (layer, _), mean in self._means.items():
             by_layer.setdefault(layer, []).append(mean)
-        return {layer: _joined(means) for layer, means in by_layer.items()}
+        joined = {layer: _joined(means) for layer, means in by_layer.items()}
+        _require_finite({layer: torch.isfinite(maps).all() for layer, maps in joined.items()})
+        return joined
 
     def recorded(self, blend: Tensor | None = None) -> Recorded:
-        """What goes into the store, on the CPU."""
+        """What goes into the store, on the CPU. Raises P2PError for NaN."""
         maps: dict[Layer, Tensor] = {}
         for layer in dict.fromkeys(layer for layer, _ in self._means):
             means = [self._means.get((layer, part)) for part in range(self.record.parts)]
             empty = torch.zeros_like(next(m.value for m in means if m is not None))
             maps[layer] = torch.stack([empty if m is None else m.value for m in means]).cpu()
+        _require_finite({layer: torch.isfinite(values).all() for layer, values in maps.items()})
+        _require_finite(self._self_finite)
+        own = None if self._self is None else self._self.value.cpu()  # [P·B, h, w, N]
         return Recorded(
             self.prompts,
             self.record.channels,
             self.samples,
             self.latent,
             MappingProxyType(maps),
-            MappingProxyType({layer: mean.value.cpu() for layer, mean in self._self.items()}),
-            MappingProxyType(self._sizes),
+            None if own is None else rearrange(own, "r h w n -> r (h w) n"),
+            None if own is None else (own.shape[1], own.shape[2]),
             None if blend is None else blend.cpu(),
         )
 
 
 class _Mean:
-    """A running mean by row, of what is added for some of the rows."""
+    """A running mean by row, of what is added for some of the rows. Nothing in it makes a GPU wait."""
 
     def __init__(self, rows: int, like: Tensor) -> None:
         """like: [R, ...], what will be added."""
-        self.value, self.count = like.new_zeros(rows, *like.shape[1:]), like.new_zeros(rows)
+        self.value, self.count = like.new_zeros(rows, *like.shape[1:]), [0] * rows
 
     def add(self, maps: Tensor, rows: Sequence[int]) -> None:
         """maps: [R, ...] for these rows of the result, each row any number of times."""
         if self.value.shape[1:] != maps.shape[1:]:
             raise P2PError(
-                "attention maps of one size in a layer",
+                "attention maps of one size",
                 f"{list(maps.shape[1:])} after {list(self.value.shape[1:])}",
                 "Take out what samples parts of the picture on their own (areas, tiles).",
             )
-        index = torch.tensor(rows, device=maps.device)
-        new = torch.bincount(index, minlength=len(self.value)).to(maps.dtype)
-        total = torch.zeros_like(self.value).index_add(0, index, maps)
-        self.count = self.count + new
-        self.value += (total - _like(new, total) * self.value) / _like(self.count.clamp(min=1), total)
+        for row, new in zip(rows, maps, strict=True):
+            self.count[row] += 1
+            self.value[row].lerp_(new, 1 / self.count[row])
 
 
-def _finite(maps: Tensor, layer: Layer) -> Tensor:
-    if not bool(torch.isfinite(maps).all()):
+def _require_finite(finite: Mapping[Layer, Tensor]) -> None:
+    """finite: by layer, whether all of its maps are."""
+    if finite and not bool(torch.stack(list(finite.values())).all()):
+        layer = next(layer for layer, good in finite.items() if not good)
         raise P2PError(
             "finite attention maps",
             f"NaN or infinity in {layer.stage} {layer.number}",
             "Run the model in a wider precision (--force-fp32), or use another attention backend.",
         )
-    return maps
 
 
 def _joined(means: Sequence[_Mean]) -> Tensor:
     """The mean of several, each as often as it was added to."""
-    counts = torch.stack([mean.count for mean in means])
-    shares = counts / counts.sum(0).clamp(min=1)
-    return torch.stack(
-        [mean.value * _like(s, mean.value) for mean, s in zip(means, shares, strict=True)]
-    ).sum(0)
-
-
-def _like(weight: Tensor, value: Tensor) -> Tensor:
-    """[R] → [R, 1, ...], to multiply with value [R, ...]."""
-    return weight.view(-1, *[1] * (value.ndim - 1))
+    values = torch.stack([mean.value for mean in means])  # [parts, R, ...]
+    counts = values.new_tensor([mean.count for mean in means])  # [parts, R]
+    return torch.einsum("pr,pr...->r...", counts / counts.sum(0).clamp(min=1), values)
 
 
 def _indicator(channels: Sequence[Channel], prompt: int, prompts: PromptSet) -> Tensor:

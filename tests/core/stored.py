@@ -26,19 +26,19 @@ def stored(
     maps: Mapping[Layer, Tensor],
     latent: tuple[int, int],
     words: Sequence[str] = (),
-    self_maps: Mapping[Layer, tuple[Tensor, tuple[int, int]]] | None = None,
+    own: Tensor | None = None,
+    own_size: tuple[int, int] | None = None,
 ) -> Recorded:
-    """A store of these maps [parts, P·B, n, h, w], and of self-attention with its height and width."""
-    own = self_maps or {}
-    rows = next(iter([*(m.shape[1] for m in maps.values()), *(len(m) for m, _ in own.values())]))
+    """A store of these maps [parts, P·B, n, h, w], and of self-attention [P·B, N, N]."""
+    rows = len(own) if own is not None else next(iter(maps.values())).shape[1]
     return Recorded(
         prompts,
         tuple(word_channel(word, prompts) for word in words or all_words(prompts)),
         rows // len(prompts.prompts),
         latent,
         maps,
-        {layer: m for layer, (m, _) in own.items()},
-        {layer: size for layer, (_, size) in own.items()},
+        own,
+        own_size,
     )
 
 

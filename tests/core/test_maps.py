@@ -130,17 +130,10 @@ def test_layers_that_were_not_recorded_are_refused_with_those_that_were() -> Non
     assert "1/1, 1/2" in error.value.mend and "input 1, middle 0" in error.value.mend
 
 
-def test_nan_in_a_map_is_refused() -> None:
-    maps = constant(0.1)
-    maps[0, 0, 1, 1, 1] = torch.nan
-    with pytest.raises(P2PError, match="NaN or infinity in input 1"):
-        heat_maps(stored(CAT, {LARGE: maps}, (2, 3)))
-
-
 def test_a_store_without_maps_is_refused() -> None:
-    own = {LARGE: (torch.full((1, 4, 4), 0.25), (2, 2))}
+    own = torch.full((1, 4, 4), 0.25)
     with pytest.raises(P2PError, match="got one without"):
-        heat_maps(stored(CAT, {}, (2, 2), self_maps=own))
+        heat_maps(stored(CAT, {}, (2, 2), own=own, own_size=(2, 2)))
 
 
 # Masks
@@ -189,7 +182,7 @@ def published(maps: Tensor, count: int, h: int, w: int) -> np.ndarray:
 
 def test_components_are_those_of_the_published_code() -> None:
     maps = self_maps(2, 12, 20)
-    found = components(stored(PAIR, {}, (12, 20), self_maps={LARGE: (maps, (12, 20))}), 5)
+    found = components(stored(PAIR, {}, (12, 20), own=maps, own_size=(12, 20)), 5)
     assert found.shape == (2, 5, 12, 20)
     assert (found.amin((-2, -1)) == 0).all() and (found.amax((-2, -1)) == 1).all()
     for row in range(2):
@@ -201,7 +194,7 @@ def test_components_are_those_of_the_published_code() -> None:
 def test_a_source_component_is_light_where_it_is_furthest_from_0_and_an_edit_follows(seed: int) -> None:
     source = self_maps(1, 6, 8, seed)
     edit = torch.softmax(source.log() + 0.01 * self_maps(1, 6, 8, seed + 1), dim=-1)
-    recorded = stored(PAIR, {}, (6, 8), self_maps={LARGE: (torch.cat([source, edit]), (6, 8))})
+    recorded = stored(PAIR, {}, (6, 8), own=torch.cat([source, edit]), own_size=(6, 8))
     found = components(recorded, 3).flatten(2)
     for ours, like, theirs in zip(found[0], found[1], published(source[0], 3, 6, 8), strict=True):
         assert ours[np.abs(theirs).argmax()] == 1
@@ -209,43 +202,17 @@ def test_a_source_component_is_light_where_it_is_furthest_from_0_and_an_edit_fol
     assert torch.equal(found, components(recorded, 3).flatten(2))
 
 
-def test_components_are_of_the_mean_over_layers() -> None:
-    first, second, other = self_maps(1, 4, 6, 0), self_maps(1, 4, 6, 1), Layer("output", 3)
-    both = stored(CAT, {}, (4, 6), self_maps={LARGE: (first, (4, 6)), other: (second, (4, 6))})
-    mean = stored(CAT, {}, (4, 6), self_maps={LARGE: ((first + second) / 2, (4, 6))})
-    alone = stored(CAT, {}, (4, 6), self_maps={LARGE: (second, (4, 6))})
-    assert torch.allclose(components(both, 2), components(mean, 2), atol=1e-5)
-    assert torch.allclose(components(both, 2, LayerFilter("output")), components(alone, 2), atol=1e-5)
-
-
 def test_attention_to_all_cells_alike_has_components_without_nan() -> None:
     maps = torch.full((1, 6, 6), 1 / 6)
-    assert components(stored(CAT, {}, (2, 3), self_maps={LARGE: (maps, (2, 3))}), 6).isfinite().all()
+    assert components(stored(CAT, {}, (2, 3), own=maps, own_size=(2, 3)), 6).isfinite().all()
 
 
 @pytest.mark.parametrize("count", [0, -1, 25])
 def test_more_components_than_cells_are_refused(count: int) -> None:
     with pytest.raises(P2PError, match="1 to 24 components"):
-        components(stored(CAT, {}, (4, 6), self_maps={LARGE: (self_maps(1, 4, 6), (4, 6))}), count)
+        components(stored(CAT, {}, (4, 6), own=self_maps(1, 4, 6), own_size=(4, 6)), count)
 
 
 def test_a_store_without_self_attention_is_refused() -> None:
     with pytest.raises(P2PError, match="a store with self-attention"):
         components(stored(CAT, {LARGE: constant(0.1)}, (2, 3)), 1)
-
-
-def test_self_attention_of_two_resolutions_or_of_no_chosen_layer_is_refused() -> None:
-    own = {LARGE: (self_maps(1, 4, 6), (4, 6)), SMALL: (self_maps(1, 2, 3), (2, 3))}
-    recorded = stored(CAT, {}, (4, 6), self_maps=own)
-    with pytest.raises(P2PError, match="got 1/1, 1/2"):
-        components(recorded, 1)
-    assert components(recorded, 1, LayerFilter("1/2")).shape == (1, 1, 2, 3)
-    with pytest.raises(P2PError, match="layers whose maps are in the store"):
-        components(recorded, 1, LayerFilter("output"))
-
-
-def test_nan_in_self_attention_is_refused() -> None:
-    maps = self_maps(1, 2, 3)
-    maps[0, 0, 0] = torch.inf
-    with pytest.raises(P2PError, match="NaN or infinity"):
-        components(stored(CAT, {}, (2, 3), self_maps={LARGE: (maps, (2, 3))}), 1)

@@ -141,19 +141,25 @@ def test_a_record_sees_the_edited_maps() -> None:
     assert recorded[1, 0].any() and not recorded[0, 0].any()
 
 
+def own_maps(what: Record) -> Tensor:
+    kept = what.store.read().self_map
+    assert kept is not None
+    return kept
+
+
 def test_self_attention_is_recorded_as_it_was_used() -> None:
     what = record(self_scale=1)
     run = run_of(EDIT, what)
     assert [run.keeps_self(layer) for layer in LAYERS] == [True, False]
     own(run, NEAR, 0.0)
     run.finish(latents(run))
-    of_source, of_edit, _ = what.store.read().self_maps[NEAR]
+    of_source, of_edit = own_maps(what)[:2]
     assert torch.equal(of_source, of_edit)
 
     run = run_of(EDIT, what)
     own(run, NEAR, 0.4)  # its window is over
     run.finish(latents(run))
-    of_source, of_edit, _ = what.store.read().self_maps[NEAR]
+    of_source, of_edit = own_maps(what)[:2]
     assert not torch.equal(of_source, of_edit)
 
 
@@ -190,6 +196,17 @@ def test_stores_are_empty_while_a_run_goes_on() -> None:
         run.finish(latents(run))
         assert what.store.read().blend is None and what.store.read().samples == 1
         assert around.store.read().blend is not None
+
+
+def test_nan_in_one_map_leaves_all_stores_empty() -> None:
+    good, bad = record("cat", layers=LayerFilter("1/1")), record("cat", layers=LayerFilter("1/2"))
+    run, (q, k, v) = run_of(good, bad), qkv(run_of(), FAR, 0)
+    cross(run, NEAR, 0.5)
+    run.cross(FAR, 0.5, SIZES[FAR], q * torch.nan, k, v, HEADS, rows_of(run), ATTEND)
+    with pytest.raises(P2PError, match="got NaN or infinity in middle 0"):
+        run.finish(latents(run))
+    with pytest.raises(P2PError, match="never filled"):
+        good.store.read()
 
 
 def test_self_attention_that_the_model_lacks_is_refused_at_the_start() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stored import LARGE, SMALL, looking_at, prompts_of, stored
+from stored import LARGE, looking_at, prompts_of, stored
 from torch import Tensor
 
 from p2p_core.errors import P2PError
@@ -108,7 +108,7 @@ def test_a_filter_leaves_out_what_is_compared(view: str) -> None:
 
 def test_components_have_a_line_for_each_prompt() -> None:
     own = torch.softmax(torch.randn(4, 6, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
-    sheet = component_sheet(stored(PAIR, {}, (4, 6), self_maps={SMALL: (own, (2, 3))}), 3)
+    sheet = component_sheet(stored(PAIR, {}, (4, 6), own=own, own_size=(2, 3)), 3)
     assert not sheet.heat and len(sheet.samples) == 2
     assert labels(sheet) == ["component 1", "component 2", "component 3"]
     assert [line.heading for line in sheet.samples[1]] == ["source: a cat sat", "edit: a dog sat"]

@@ -25,7 +25,7 @@ from p2p_core.schedule import Window
 from p2p_core.store import Channel, MapStore, Record, Recorded, Recorder, all_words, word_channel
 
 PROMPTS = PromptSet(made_of("a cat*2 on grass"), (made_of("a dog on a hill"),))
-MIDDLE, OUTPUT = Layer("middle", 0, 0, 8), Layer("output", 3, 0, 4)
+MIDDLE, DEEP, OUTPUT = Layer("middle", 0, 0, 8), Layer("input", 7, 0, 8), Layer("output", 3, 0, 4)
 SIZE = (2, 3)
 
 
@@ -225,12 +225,28 @@ def test_words_chosen_before_reweighting_made_copies_of_the_source_are_recorded_
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_maps_that_are_not_finite_are_refused(bad: float) -> None:
-    q, k = call(0)
-    q[1, 4, 2] = bad
-    with pytest.raises(P2PError, match="got NaN or infinity in middle 0"):
-        recorder(record("a")).observe(MIDDLE, 0, SIZE, q, k, 2, PAIR)
-    with pytest.raises(P2PError, match="got NaN or infinity in middle 0"):
-        recorder(record(self_scale=8)).observe_self(MIDDLE, 0, SIZE, q, q, 2, PAIR, from_source=False)
+    """Once in a mean they stay in it, whatever comes after, so they are found where it is read."""
+    watch, own = recorder(record("a", parts=2)), recorder(record(self_scale=8))
+    for spoiled, progress in [(False, 0), (True, 0), (False, 0), (False, 0.9)]:
+        q, k = call(0)
+        watch.observe(OUTPUT, progress, SIZE, q, k, 2, PAIR)
+        own.observe_self(DEEP, progress, SIZE, q, q, 2, PAIR, from_source=False)
+        q[1, 4, 2] = bad if spoiled else 0
+        watch.observe(MIDDLE, progress, SIZE, q, k, 2, PAIR)
+        own.observe_self(MIDDLE, progress, SIZE, q, q, 2, PAIR, from_source=False)
+    for read in (watch.mean, watch.recorded, own.recorded):
+        with pytest.raises(P2PError, match="got NaN or infinity in middle 0"):
+            read()
+
+
+def test_nothing_is_read_from_the_device_while_maps_are_recorded() -> None:
+    """Meta tensors have no values to read; on a GPU each look would wait for all that came before."""
+    q, k = (t.to("meta") for t in call(0))
+    watch = recorder(record("a", "cat", self_scale=8))
+    for _ in range(2):
+        watch.observe(MIDDLE, 0, SIZE, q, k, 2, PAIR)
+        watch.observe_self(MIDDLE, 0, SIZE, q, q, 2, PAIR, from_source=False)
+    assert watch._means[MIDDLE, 0].count == [2, 2] and watch._self_finite[MIDDLE].is_meta
 
 
 def test_a_layer_whose_size_changes_is_refused() -> None:
@@ -244,29 +260,38 @@ def test_a_layer_whose_size_changes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("from_source", [True, False])
-def test_self_attention_is_recorded_as_it_acts(from_source: bool) -> None:
+def test_self_attention_is_one_mean_over_layers_and_calls_as_it_acts(from_source: bool) -> None:
     watch = recorder(record(self_scale=8, window=Window(0, 0.5)))
-    calls = [call(seed, keys=6) for seed in range(3)]
-    for progress, (q, k) in zip([0, 0.4, 0.5], calls, strict=True):
-        watch.observe_self(MIDDLE, progress, SIZE, q, k, 2, PAIR, from_source)
+    calls = [call(seed, keys=6) for seed in range(6)]
+    for progress, layer, (q, k) in zip([0, 0, 0.4, 0.4, 0.5, 0.5], [MIDDLE, DEEP] * 3, calls, strict=True):
+        watch.observe_self(layer, progress, SIZE, q, k, 2, PAIR, from_source)
         watch.observe_self(OUTPUT, progress, SIZE, q, k, 2, PAIR, from_source)
-        watch.observe(MIDDLE, progress, SIZE, q, k, 2, PAIR)
+        watch.observe(layer, progress, SIZE, q, k, 2, PAIR)
     recorded = watch.recorded()
-    assert dict(recorded.self_sizes) == {MIDDLE: SIZE} and not recorded.maps
+    assert recorded.self_map is not None and recorded.self_size == SIZE and not recorded.maps
+    assert recorded.bytes == recorded.self_map.nbytes == 4 * 6**2 * 2
     for row in (0, 1):
         used = 0 if from_source else row
-        mean = torch.stack([maps(q[used], k[used], 2).mean(0).float() for q, k in calls[:2]]).mean(0)
-        torch.testing.assert_close(recorded.self_maps[MIDDLE][row], mean)
+        mean = torch.stack([maps(q[used], k[used], 2).mean(0).float() for q, k in calls[:4]]).mean(0)
+        torch.testing.assert_close(recorded.self_map[row], mean)
 
 
 def test_self_attention_of_the_chosen_layers_alone_is_recorded() -> None:
     some = record(self_scale=8, layers=LayerFilter("input"))
-    layers = [MIDDLE, Layer("input", 7, 0, 8), Layer("input", 4, 0, 4)]
+    layers = [MIDDLE, DEEP, Layer("input", 4, 0, 4)]
     assert [some.keeps_self(layer) for layer in layers] == [False, True, False]
     watch, (q, k) = recorder(some), call(0, keys=6)
     watch.observe_self(MIDDLE, 0, SIZE, q, k, 2, PAIR, from_source=False)
-    assert not watch.recorded().self_maps
+    assert (watch.recorded().self_map, watch.recorded().self_size) == (None, None)
     assert not record("a").keeps_self(MIDDLE)
+
+
+@pytest.mark.parametrize(("size", "pixels"), [((3, 2), 6), ((2, 2), 4)])
+def test_self_attention_of_layers_of_several_sizes_is_refused(size: tuple[int, int], pixels: int) -> None:
+    watch, (q, _), (other, _) = recorder(record(self_scale=8)), call(0), call(0, pixels=pixels)
+    watch.observe_self(MIDDLE, 0, SIZE, q, q, 2, PAIR, from_source=False)
+    with pytest.raises(P2PError, match="attention maps of one size, got"):
+        watch.observe_self(DEEP, 0, size, other, other, 2, PAIR, from_source=False)
 
 
 def test_self_attention_that_no_layer_has_is_refused() -> None:
