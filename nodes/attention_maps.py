@@ -66,7 +66,8 @@ class P2PAttentionMaps(io.ComfyNode):
             maps = heat_maps(recorded, names, chosen)  # [R, n, h, w]
             if images is None:
                 images, opacity = blank(len(maps), recorded.latent), 1.0
-            over = overlay(images.repeat_interleave(maps.shape[1], dim=0), maps.flatten(0, 1), opacity)
+            each = images.expand(len(maps), -1, -1, -1)  # one picture serves all rows
+            over = overlay(each.repeat_interleave(maps.shape[1], dim=0), maps.flatten(0, 1), opacity)
             size = (images.shape[1], images.shape[2])
             return io.NodeOutput(sheet, over, word_masks(recorded, names, threshold, size, chosen))
 

@@ -12,9 +12,9 @@ from graphs import EDIT, OPEN, SOURCE, Graph, close, differ, own_attention, stat
 pytestmark = pytest.mark.host
 
 Tensor = torch.Tensor
-MIDDLE = {"layers": "middle"}
+MIDDLE: dict[str, Any] = {"layers": "middle"}
 LONG = "a " * 80 + "circle"  # the circle is in the second chunk of tokens
-ONE = {"steps": 1}
+ONE: dict[str, Any] = {"steps": 1}
 
 
 def stored(graph: Graph, source: str = SOURCE, edit: str = EDIT, model: Any = None, windows: Any = None,
@@ -39,9 +39,9 @@ def catching(caught: Caught) -> Any:
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
         sides = extra_options["cond_or_uncond"]
-        for side, *parts in zip(sides, q.chunk(len(sides)), k.chunk(len(sides)), strict=True):
+        for side, asked, keys in zip(sides, q.chunk(len(sides)), k.chunk(len(sides)), strict=True):
             if side == 0:
-                caught.append((*(part.clone() for part in parts), extra_options["n_heads"]))
+                caught.append((asked.clone(), keys.clone(), extra_options["n_heads"]))
         return own_attention(q, k, v, extra_options)
 
     return patch
@@ -131,14 +131,18 @@ def test_a_swapped_word_has_the_map_of_the_word_it_replaces(graph: Graph):
         assert close(edit[2], source[2], 1e-5) is same
 
 
-def test_a_weight_multiplies_the_map_of_its_word(graph: Graph):
+@pytest.mark.parametrize("store_first", [True, False])
+def test_a_weight_multiplies_the_map_of_its_word(graph: Graph, store_first: bool):
+    """Of a source prompt alone, whose rows Reweight makes, before the store or after it."""
     prompts, positive = graph.pair(SOURCE, "")
-    model, every = graph.on("Reweight", prompts, weights="star: 3\n---\nstar: -1")
-    for given in (prompts, every):
-        stored_model, store = graph.on("AttentionStore", given, model, words="star")
-        graph.sample(stored_model, positive, **ONE)
-        plain, more, less = maps_of(store, "input")[0, :, 0]
-        assert close(more, 3 * plain, 1e-5) and close(less, -plain, 1e-5)
+    weights, store, model = {"weights": "star: 3\n---\nstar: -1"}, None, None
+    for name in ("AttentionStore", "Reweight", "AttentionStore")[not store_first :][:2]:
+        widgets = weights if name == "Reweight" else {"words": "star"}
+        model, out = graph.on(name, prompts, model, **widgets)
+        store = out if name == "AttentionStore" else store
+    graph.sample(model, positive, **ONE)
+    plain, more, less = maps_of(store, "input")[0, :, 0]
+    assert close(more, 3 * plain, 1e-5) and close(less, -plain, 1e-5)
 
 
 def test_the_maps_are_those_of_the_positive_side(graph: Graph):
@@ -171,18 +175,27 @@ def test_step_groups_are_windows_of_their_own(graph: Graph):
 
 def test_self_attention_of_a_resolution(graph: Graph, host: Host):
     caught: Caught = []
-    everything = stored(graph, store={"words": "star"}, **ONE)[1].read().maps
-    scale = next(layer.scale for layer in everything if layer.stage == "middle")
+    layers = stored(graph, store={"words": "star"}, **ONE)[1].read().maps
+    scale = next(layer.scale for layer in layers if layer.stage == "middle")
+    middle = {**MIDDLE, "self_attention": f"1/{scale}"}
     model = with_patch(host.model(), catching(caught), "middle", 0, name="attn1")
-    _, store = stored(graph, model=model, store={"words": "star", "self_attention": f"1/{scale}"}, **ONE)
-    kept = store.read().self_maps
-    assert set(kept) == {layer for layer in everything if layer.scale == scale}
+    kept = stored(graph, model=model, store=middle, **ONE)[1].read()
     ((q, k, heads),) = caught
-    maps = next(maps for layer, maps in kept.items() if layer.stage == "middle")
-    assert all(close(maps[row], by_hand(q[row], k[row], heads), 1e-6) for row in range(2))
-    _, swapped = stored(graph, windows=OPEN, store={"self_attention": f"1/{scale}"}, **ONE)
-    injected = next(maps for layer, maps in swapped.read().self_maps.items() if layer.stage == "middle")
-    assert torch.equal(injected[0], injected[1]) and not torch.equal(maps[0], maps[1])
+    assert kept.self_size == (8 // scale, 8 // scale)
+    assert all(close(kept.self_map[row], by_hand(q[row], k[row], heads), 1e-6) for row in range(2))
+    swapped = stored(graph, windows=OPEN, store=middle, **ONE)[1].read()
+    assert torch.equal(*swapped.self_map) and not torch.equal(*kept.self_map), "the source's in both rows"
+    assert stored(graph, store=MIDDLE, **ONE)[1].read().self_map is None
+
+
+def test_self_attention_is_the_mean_of_the_layers_of_its_resolution(graph: Graph):
+    layers = stored(graph, store={"words": "star"}, **ONE)[1].read().maps
+    scale = next(layer.scale for layer in layers if layer.stage == "middle")
+    blocks = [f"{x.stage} {x.number}" for x in layers if x.scale == scale]
+    store = {"self_attention": f"1/{scale}"}
+    each = [stored(graph, store={**store, "layers": block}, **ONE)[1].read().self_map for block in blocks]
+    everything = stored(graph, store=store, **ONE)[1].read().self_map
+    assert len(each) > 1 and close(everything, torch.stack(each).mean(0), 1e-6)
 
 
 # The picture
@@ -212,8 +225,8 @@ def test_a_prompt_alone_is_drawn_as_without_the_store(graph: Graph, host: Host):
 def test_a_store_holds_tensors_of_its_own_in_main_memory(graph: Graph):
     _, store = stored(graph, windows=OPEN, store={"self_attention": "1/2", "step_groups": 2})
     recorded = store.read()
-    tensors = [*recorded.maps.values(), *recorded.self_maps.values()]
-    assert tensors and recorded.bytes == sum(t.nbytes for t in tensors)
+    tensors = [*recorded.maps.values(), recorded.self_map]
+    assert len(tensors) > 1 and recorded.bytes == sum(t.nbytes for t in tensors)
     for tensor in tensors:
         assert tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not tensor.requires_grad
         assert tensor.untyped_storage().nbytes() == tensor.nbytes, "no view of something larger"
@@ -302,6 +315,9 @@ def test_attention_maps_over_the_picture(graph: Graph, host: Host):
     _, clear, _ = host.run(graph.node["P2PAttentionMaps"], **at, opacity=0.0)
     assert close(clear, images.repeat_interleave(2, dim=0), 1e-6)
     _, low, wide = host.run(graph.node["P2PAttentionMaps"], **at, threshold=0.2)
+    one = {**at, "images": images[:1]}
+    _, both, _ = host.run(graph.node["P2PAttentionMaps"], **one, opacity=0.0)
+    assert close(both, images[[0, 0, 0, 0]], 1e-6), "one picture serves all rows"
     _, _, narrow = host.run(graph.node["P2PAttentionMaps"], **at, threshold=0.9)
     _, _, none = host.run(graph.node["P2PAttentionMaps"], **at, threshold=1.0)
     assert differ(low, clear)

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.host
 
 Tensor = torch.Tensor
 METHODS = ["WordSwap", "Refine", "PromptEdit"]
-CROSS, SELF = {**CLOSED, "cross_end": 1.0}, {**CLOSED, "self_end": 1.0}
+CROSS: dict[str, Any] = {**CLOSED, "cross_end": 1.0}
+SELF: dict[str, Any] = {**CLOSED, "self_end": 1.0}
 ADDED = "a red circle and a small blue star on grass at night"
 MIXED = "a yellow house and a star on grass at night"
 OTHER = "a red circle on snow"

@@ -124,7 +124,7 @@ def test_with_a_noise_mask(graph: Graph, host: Host):
 
 @pytest.mark.real_host
 def test_a_sampling_that_stops_early_with_a_noise_mask(graph: Graph, host: Host):
-    """Inside the host the model is then given a copy, so that the sampler goes on from what was not blended."""
+    """The host then gives the model a copy, so that the sampler goes on from what was not blended."""
     import comfy.sample
     import comfy.samplers
 
@@ -213,8 +213,10 @@ def test_a_threshold_of_1_makes_an_empty_mask_and_the_edit_is_the_source(graph: 
 
 
 def test_a_higher_threshold_makes_a_smaller_mask_and_pooling_a_larger_one(graph: Graph):
+    """In one step all masks are of the same maps."""
+
     def mask(**blend: Any) -> Tensor:
-        return blended(graph, blend={**AROUND, **blend}, steps=2)[1]
+        return blended(graph, blend={**AROUND, **blend}, steps=1)[1]
 
     low, high, pooled = mask(threshold=0.3), mask(threshold=0.9), mask(threshold=0.9, pooling=True)
     for smaller, larger in ((high, low), (high, pooled)):
