@@ -17,6 +17,11 @@ OTHER = "a red circle and a blue tree on grass"
 AROUND: dict[str, Any] = {"source_words": "circle", "edit_words": "house", "threshold": 0.9, "pooling": False}
 LEFT, TOP, CORNER = torch.zeros(3, 1, 8, 8)
 LEFT[..., :4] = TOP[:, :3] = CORNER[:, :2, :2] = 1.0
+WIDE: dict[str, Any] = {
+    **AROUND,
+    "threshold": 0.5,
+    "mask": 1 - CORNER,
+}  # much of the picture, never all of it
 
 
 def blended(
@@ -60,7 +65,7 @@ def test_outside_the_mask_the_edit_is_the_source_with_every_sampler(graph: Graph
     options = {"sampler": sampler, "steps": 3}
     sources = []
     for windows in (OPEN, CLOSED):
-        rows, mask = blended(graph, windows=windows, **options)
+        rows, mask = blended(graph, windows=windows, blend=WIDE, **options)
         assert outside(mask, rows[0], rows[1]) == 0.0
         assert differ(rows[1], rows[0])
         sources.append(rows[0])
@@ -111,7 +116,7 @@ def test_without_guidance(graph: Graph):
 
 
 def test_part_of_the_way_from_a_given_latent(graph: Graph, host: Host):
-    rows, mask = blended(graph, latent=drawn(host), denoise=0.5, steps=4)
+    rows, mask = blended(graph, blend=WIDE, latent=drawn(host), denoise=0.5, steps=4)
     assert outside(mask, rows[0], rows[1]) == 0.0 and differ(rows[1], rows[0])
 
 
@@ -173,7 +178,7 @@ def test_every_edit_of_every_sample_has_a_mask_of_its_own(graph: Graph, host: Ho
 
 
 def test_without_an_edit_node_two_prompts_are_blended(graph: Graph):
-    rows, mask = blended(graph, windows=None, steps=3)
+    rows, mask = blended(graph, windows=None, blend=WIDE, steps=3)
     assert torch.equal(rows[0], graph.plain(SOURCE, steps=3)[0])
     assert outside(mask, rows[0], rows[1]) == 0.0 and differ(rows[1], rows[0])
 
@@ -182,7 +187,7 @@ def test_a_reweighted_source_is_blended(graph: Graph):
     prompts, positive = graph.pair(SOURCE, "")
     model, every = graph.on("Reweight", prompts, weights="circle: 4")
     for given in (prompts, every):
-        blend = {**AROUND, "edit_words": "circle", "start": 0.0}
+        blend = {**WIDE, "edit_words": "circle", "start": 0.0}
         model_, store = graph.on("LocalBlend", given, model, **blend)
         rows, mask = read(graph, model_, positive, store, steps=3)
         assert outside(mask, rows[0], rows[1]) == 0.0 and differ(rows[1], rows[0])
