@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from p2p_core.errors import P2PError
+from p2p_core.fields import blocks
 
 from .pairs import MAPS, PAIRS, Artist, DemoPair, Drawn
 from .sheet import Tile, column, row
@@ -51,12 +52,13 @@ def draw_all(artist: Artist, out: Path) -> list[Path]:
 
 def labelled(pair: DemoPair, drawn: Drawn) -> Image.Image:
     """One picture of a pair: what was asked, and what came."""
-    what = "edit with Prompt-to-Prompt"
-    what += f", {pair.weights}" * bool(pair.weights) + " and Local Blend" * bool(pair.blend)
     tiles = [Tile(drawn.source, "source", pair.source)]
     if len(pair.edits) == 1:
         tiles.append(Tile(drawn.alone, "edit, prompt alone", pair.edits[0]))
-    tiles += [Tile(edit, what, text) for edit, text in zip(drawn.edits, pair.edits, strict=True)]
+    headings = blocks(pair.weights) if pair.weights else [""] * len(pair.edits)
+    for edit, text, heading in zip(drawn.edits, pair.edits, headings, strict=True):
+        what = "with Local Blend" if pair.blend else heading or "edit with Prompt-to-Prompt"
+        tiles.append(Tile(edit, what, text))
     return row(tiles, pair.title)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 class DemoPair:
     """A source prompt, its edits, and the seed of their common noise; the windows end at these progresses.
 
-    weights: as in Reweight, for the first edit. blend: words of the source and of the edit for Local Blend.
+    weights: as in Reweight. blend: words of the source and of the edit for Local Blend.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Artist:
     maps: Callable[[DemoMaps], Image.Image]
 
 
-MAPS = DemoMaps("a red circle and a blue star on grass", ("circle", "star", "grass"), 28)
+MAPS = DemoMaps("a red circle and a blue star on grass", ("circle", "star", "grass"), 6)
 PAIRS = (
     DemoPair("object", "object swap", "an orange circle in the sky", ("an orange house in the sky",), 6),
     DemoPair(
@@ -60,35 +60,35 @@ PAIRS = (
         "object swap, one of two",
         "a red circle and a blue star on grass",
         ("a red house and a blue star on grass",),
-        28,
+        6,
     ),
     DemoPair("color", "colour swap", "a red house in the sky", ("a blue house in the sky",), 5),
-    DemoPair("background", "background swap", "a blue fish on sand", ("a blue fish on snow",), 5),
+    DemoPair("background", "background swap", "a blue fish on sand", ("a blue fish on snow",), 2),
     DemoPair(
         "words",
         "another number of words",
         "a green tree in the sky",
         ("a green tree on a brick wall",),
-        1,
+        3,
     ),
-    DemoPair("refine", "added word", "a house on sand", ("a purple house on sand",), 5),
+    DemoPair("refine", "added word", "a house on sand", ("a purple house on sand",), 2),
     DemoPair(
-        "removal", "removed words", "a red house and a yellow star at night", ("a red house at night",), 5
+        "removal", "removed words", "a red house and a yellow star at night", ("a red house at night",), 44
     ),
     DemoPair(
         "reweight",
         "re-weighted word",
-        "a red house and a green tree on snow",
-        ("a red house and a green tree on snow",),
-        5,
-        weights="tree: 3",
+        "a blue house on sand",
+        ("a blue house on sand", "a blue house on sand"),
+        0,
+        weights="blue: 3\n---\nblue: -1",
     ),
     DemoPair(
         "local_blend",
         "local blend",
         "a red circle and a blue star on grass",
         ("a red house and a blue star on grass",),
-        28,
+        6,
         blend=("circle", "house"),
     ),
     DemoPair(

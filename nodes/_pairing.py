@@ -46,7 +46,10 @@ class PairGuard(CONDConstant):
 
 
 def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = None) -> Conditioning:
-    """One CONDITIONING of P rows from P of the same make, entry by entry. [1, T, C] each → [P, T, C]."""
+    """One CONDITIONING of P rows from P of the same make, entry by entry. [1, T, C] each → [P, T, C].
+
+    One alone stays as it is, for a plain MODEL too, and only notes its prompt.
+    """
     counts = [len(c) for c in conditionings]
     if len(set(counts)) > 1 or not counts[0]:
         raise _unlike("the same number of entries", " and ".join(map(str, counts)))
@@ -56,14 +59,17 @@ def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = 
 def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> list[Any]:
     tensors, options = [entry[0] for entry in entries], [entry[1] for entry in entries]
     for option in options:
-        if KEY in option.get("model_conds", {}):
+        if KEY in option or KEY in option.get("model_conds", {}):
             raise _unlike("unpaired conditionings", "one that is a pair already")
     merged: dict[str, Any] = {}
     keys = sorted({key for option in options for key in option})
     for key in keys:
         merged[key] = _merge(key, [option.get(key) for option in options])
     stacked = {key for key in keys if merged[key] is not options[0].get(key)}
-    guard = PairGuard(Pair(len(entries), texts, frozenset({"cross_attn", *stacked})))
+    found = Pair(len(entries), texts, frozenset({"cross_attn", *stacked}))
+    if found.rows == 1:
+        return [tensors[0], {**merged, KEY: found}]
+    guard = PairGuard(found)
     merged["model_conds"] = {**merged.get("model_conds", {}), KEY: guard}
     return [_stack_text(tensors), merged]
 
@@ -167,7 +173,7 @@ def per_row(value: Tensor, samples: int, prompts: int) -> Tensor:
 
 def _pair_of(entry: Entry) -> Pair | None:
     guard = entry.get("model_conds", {}).get(KEY)
-    return None if guard is None else guard.cond
+    return entry.get(KEY) if guard is None else guard.cond
 
 
 def _in_rows(entry: Entry, samples: int, prompts: int) -> Entry:

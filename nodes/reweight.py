@@ -47,7 +47,7 @@ class P2PReweight(io.ComfyNode):
                 io.Model.Output(display_name="model",
                     tooltip="For the sampler, or for the next Prompt-to-Prompt node."),
                 Prompts.Output(display_name="prompts",
-                    tooltip="The prompts of all its pictures, for Split Pair and Attention Store: the same as "
+                    tooltip="The prompts of all its pictures, for Split Pair and Attention Store: as they "
                     "came in, or without edit prompts the source once for every block of weights more."),
             ],
         )  # fmt: skip

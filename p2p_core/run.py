@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from .attention import Attend, PairedRow, RowEdit, edit_cross, edit_self
-from .blend import blended, final_mask, word_mask
+from .blend import blended, final_mask, user_mask, word_mask
 from .errors import P2PError
 from .layers import Layer
 from .plan import EditPlan
@@ -32,6 +32,9 @@ class Run:
         for record in plan.records:
             record.require_self(layers)
         self._masks: dict[int, Tensor] = {}
+        for blend in plan.blends:
+            if blend.mask is not None:
+                user_mask(blend.mask, self.prompts - 1, samples, latent)  # or its number is refused now
         for recorder in self._recorders:
             recorder.record.store.clear()
 

@@ -132,3 +132,10 @@ def test_two_guidances_at_once(graph: Graph, host: Host):
         assert torch.equal(second_plain[row], run(host.model(), one, negative, 2)[row])
     edited = run(graph.swapped(prompts, **OPEN), positive, positive, 1)
     assert torch.equal(edited[0], both[0]) and differ(edited[1], both[1])
+
+
+@pytest.mark.parametrize("cfg", [1.0, 4.0])
+def test_one_prompt_alone_serves_a_plain_model_too(graph: Graph, host: Host, cfg: float):
+    """As when Reweight or Attention Store is bypassed."""
+    _, positive = graph.pair(SOURCE, "")
+    assert torch.equal(graph.sample(host.model(), positive, cfg=cfg), graph.plain(SOURCE, rows=1, cfg=cfg))
