@@ -174,16 +174,16 @@ WORKFLOWS = (
         COLUMNS,
         (
             *_frame(
-                "a red house and a green tree on snow",
+                "a blue house on sand",
                 "",
-                5,
+                0,
                 [
                     Node(
                         EDIT_NODE,
                         "P2PReweight",
                         2,
                         TALL,
-                        {"weights": "tree: 0\n---\ntree: 2\n---\ntree: 4"},
+                        {"weights": "blue: 3\n---\nblue: 0\n---\nblue: -1"},
                     )
                 ],
                 "### More or less of a word\n\nThe **edit** prompt is empty: the source prompt is drawn plainly and "

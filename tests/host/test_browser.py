@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "tests" / "web"
 SCRIPT = WEB / "open_workflow.mjs"
-WORKFLOW = ROOT / "examples_workflows" / "p2p_word_swap.json"
+WORKFLOW = ROOT / "examples_workflows" / "p2p_prompt_edit.json"
 SAVED = {str(node["id"]): node for node in json.loads(WORKFLOW.read_text("utf-8"))["nodes"]}
 TWIN = json.loads((WORKFLOW.parent / "api" / WORKFLOW.name).read_text("utf-8"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -144,6 +144,10 @@ def test_it_runs_and_shows_two_pictures(seen: dict[str, Any]) -> None:
     assert seen["end"] == "execution_success"
     assert seen["pictures"] == {"9": 1, "10": 1}
     assert seen["widths"] == {"9": 256, "10": 256}
+
+
+def test_the_edit_node_says_in_words_what_it_did(seen: dict[str, Any]) -> None:
+    assert seen["summaries"] == ["swap: red → blue · kept: 5 words"]
 
 
 def test_the_console_logs_no_error_of_ours(seen: dict[str, Any]) -> None:
