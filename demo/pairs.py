@@ -71,9 +71,9 @@ PAIRS = (
         ("a green tree on a brick wall",),
         3,
     ),
-    DemoPair("refine", "added word", "a house on sand", ("a purple house on sand",), 2),
+    DemoPair("refine", "added word", "a house on sand", ("a purple house on sand",), 10),
     DemoPair(
-        "removal", "removed words", "a red house and a yellow star at night", ("a red house at night",), 44
+        "removal", "removed words", "a red circle and a blue star on grass", ("a blue star on grass",), 6
     ),
     DemoPair(
         "reweight",

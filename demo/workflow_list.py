@@ -115,7 +115,7 @@ WORKFLOWS = (
             *_frame(
                 "a red circle and a blue star on grass",
                 "a red house and a blue star on grass",
-                28,
+                6,
                 [Node(EDIT_NODE, "P2PWordSwap", 2, TALL)],
                 "### Change a word, keep the picture\n\n1. **Run.** Two pictures come out, **Source** and "
                 "**Edit**. Both start from the same noise, and the edit is drawn with the source's attention: the "
@@ -158,9 +158,9 @@ WORKFLOWS = (
         COLUMNS,
         (
             *_frame(
-                "a house in the sky",
-                "a small red house in the sky",
-                5,
+                "a house on sand",
+                "a purple house on sand",
+                10,
                 [Node(EDIT_NODE, "P2PRefine", 2, TALL)],
                 "### Add words, keep the picture\n\nWords that both prompts have are drawn where the source has "
                 "them; words that are new are drawn with attention of their own.\n",
@@ -201,7 +201,7 @@ WORKFLOWS = (
             *_frame(
                 "a red circle and a blue star on grass",
                 "a red house and a blue star on grass",
-                28,
+                6,
                 [
                     Node(EDIT_NODE, "P2PPromptEdit", 2, (330, 420)),
                     Node(
@@ -231,7 +231,7 @@ WORKFLOWS = (
             *_frame(
                 "a red circle and a blue star on grass",
                 "",
-                28,
+                6,
                 [Node(EDIT_NODE, "P2PAttentionStore", 2, (310, 330), {"words": "circle, star, grass"})],
                 "### Where the words look\n\n*P2P Attention Store* keeps the attention maps of words while the "
                 "picture is drawn, with or without an edit. *P2P Attention Maps* draws them over the picture and "
