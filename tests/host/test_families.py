@@ -1,4 +1,4 @@
-"""The transformer blocks of real U-Nets, built without weights: how many, how much smaller than the latent."""
+"""The transformer blocks of real U-Nets, built without weights: how many, and how small they are."""
 
 from __future__ import annotations
 
