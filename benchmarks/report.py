@@ -119,7 +119,7 @@ def types_table(results: Sequence[Result]) -> str:
 
 
 def windows_table(results: Sequence[Result]) -> str:
-    """Done / error, a row for each end of the cross window, a column for each of the self window."""
+    """Done / done in place / error, a row for each end of the cross window, a column for each of the self window."""
     rows = [
         [f"**{cross:g}**", *(_pair(scores_of(results, f"{cross:g} {own:g}")) for own in SELF_ENDS)]
         for cross in CROSS_ENDS
@@ -128,7 +128,7 @@ def windows_table(results: Sequence[Result]) -> str:
 
 
 def _pair(scores: Sequence[Mapping[str, Any]]) -> str:
-    return f"{share(scores, 'done'):.0%} / {error(scores):.2f}"
+    return f"{share(scores, 'done'):.0%} / {share(scores, 'in_place'):.0%} / {error(scores):.2f}"
 
 
 def windows_plot(results: Sequence[Result]) -> Image.Image:
