@@ -113,9 +113,9 @@ WORKFLOWS = (
         COLUMNS,
         (
             *_frame(
-                "a red circle and a blue star on grass",
-                "a red house and a blue star on grass",
-                6,
+                "a red house in the sky",
+                "a purple house in the sky",
+                5,
                 [Node(EDIT_NODE, "P2PWordSwap", 2, TALL)],
                 "### Change a word, keep the picture\n\n1. **Run.** Two pictures come out, **Source** and "
                 "**Edit**. Both start from the same noise, and the edit is drawn with the source's attention: the "

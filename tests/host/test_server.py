@@ -169,7 +169,7 @@ BAD = {
     "a window of an unknown word": (
         SWAP,
         {"word_windows": "lion: 0.4"},
-        ["Word Swap", "'lion'", "Use one of its words: a, red, house"],
+        ["Word Swap", "'lion'", "Use one of its words: a, purple, house"],
     ),
     "a window that ends before it starts": (SWAP, {"cross_start": 0.9}, ["Word Swap", "0.9-0.8", "Swap"]),
     "an unpatched model": (SAMPLER, {"model": ["1", 0]}, ["Prompt Pair", "plain MODEL", "Connect the MODEL"]),
