@@ -119,7 +119,7 @@ def types_table(results: Sequence[Result]) -> str:
 
 
 def windows_table(results: Sequence[Result]) -> str:
-    """Done / done in place / error, rows by the end of the cross window, columns by that of the self window."""
+    """Done / done in place / error: rows by the cross window's end, columns by the self window's."""
     rows = [
         [f"**{cross:g}**", *(_pair(scores_of(results, f"{cross:g} {own:g}")) for own in SELF_ENDS)]
         for cross in CROSS_ENDS
