@@ -16,7 +16,7 @@ class Alignment:
     """Where the attention on each source token goes.
 
     mapper: sparse [T_s, T_e], entries (source column, edit column, share), sorted, each pair of columns once;
-    the shares of a source column sum to 1, or to 0 where words with attention of their own replace it.
+    the shares of a source column sum to 1, or to 0 where its word is removed.
     alpha: [T_e], 1 where the edit's token takes the source's attention, 0 where it keeps its own.
     """
 
@@ -63,9 +63,8 @@ def align_refine(source: Prompt, edit: Prompt) -> Alignment:
     """Refinement: global alignment of the tokens, match 1, mismatch −1, gap 0, as in the paper's code.
 
     With these scores the best alignment is a longest common subsequence. Tokens that both prompts have take
-    the source's attention, the edit's other tokens keep their own. A token that is removed gives its
-    attention to the start of its chunk, which says nothing; one in whose place the edit has other tokens
-    gives it to none.
+    the source's attention, the edit's other tokens keep their own. Attention on tokens that the edit lacks
+    is dropped.
     """
     left, right = _tokens(source), _tokens(edit)
     entries, added = _specials(source, edit), set[int]()
@@ -73,25 +72,22 @@ def align_refine(source: Prompt, edit: Prompt) -> Alignment:
         columns = [[c for _, c in side] for side in (left[slice(*change.source)], right[slice(*change.edit)])]
         if change.kept:
             entries.append((columns[0][0], columns[1][0], 1.0))
-        elif change.removed:
-            entries += _to_start(columns[0], source, edit)
-        added.update([] if change.kept else columns[1])
+        else:
+            added.update(columns[1])
     return _alignment(source, edit, entries, added)
 
 
 def align_edit(source: Prompt, edit: Prompt) -> Alignment:
     """Both: words in the place of others take over their attention, added words keep their own.
 
-    Removed words give their attention to the start of their chunk, as in refinement.
+    Attention on removed words is dropped, as in refinement.
     """
     entries, added = _specials(source, edit), set[int]()
     for change in edit_changes(source, edit):
         left, right = source.words[slice(*change.source)], edit.words[slice(*change.edit)]
         if change.added:
             added.update(_columns(right))
-        elif change.removed:
-            entries += _to_start(_columns(left), source, edit)
-        else:
+        elif not change.removed:
             entries += _swapped(left, right)
     return _alignment(source, edit, entries, added)
 
@@ -177,10 +173,7 @@ def _alignment(
     source: Prompt, edit: Prompt, entries: Sequence[Entry], added: Collection[int] = ()
 ) -> Alignment:
     alpha = tuple(float(column not in added) for column in range(edit.columns))
-    summed: dict[Span, float] = {}
-    for s, e, share in entries:
-        summed[s, e] = summed.get((s, e), 0.0) + share
-    return Alignment(tuple(sorted((*pair, share) for pair, share in summed.items())), alpha, source.columns)
+    return Alignment(tuple(sorted(entries)), alpha, source.columns)
 
 
 def _tokens(prompt: Prompt) -> list[tuple[str, int]]:
@@ -197,11 +190,6 @@ def _swapped(left: Sequence[Word], right: Sequence[Word]) -> list[Entry]:
     if len(left) != len(right):
         return _spread(_columns(left), _columns(right))
     return [entry for a, b in zip(left, right, strict=True) for entry in _share(a.columns, b.columns)]
-
-
-def _to_start(columns: Sequence[int], source: Prompt, edit: Prompt) -> list[Entry]:
-    last = edit.columns // edit.chunk - 1
-    return [(column, edit.chunk * min(column // source.chunk, last), 1.0) for column in columns]
 
 
 def _columns(words: Sequence[Word]) -> tuple[int, ...]:
