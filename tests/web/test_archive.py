@@ -1,0 +1,78 @@
+"""What the registry ships: everything that the nodes need, nothing that only we need, and not too much."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import tomllib
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+MOST = 30_000_000  # bytes
+
+
+def listed(*options: str) -> set[str]:
+    command = ["git", "ls-files", "-z", "--cached", *options]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return set(text.strip("\0").split("\0"))
+
+
+def archive() -> list[Path]:
+    """Files in git, less those of .comfyignore, which has git's own syntax."""
+    return [ROOT / name for name in sorted(listed() - listed("--ignored", "--exclude-from=.comfyignore"))]
+
+
+def imported(file: Path) -> set[Path]:
+    """What a file imports relatively, as paths without suffix: modules, and names that may be modules."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = file.parents[node.level - 1]
+            module = base.joinpath(*node.module.split(".")) if node.module else base
+            found |= {module, *(module / name.name for name in node.names)}
+    return found
+
+
+def test_the_archive_is_small_enough() -> None:
+    assert sum(file.stat().st_size for file in archive() if not file.is_symlink()) < MOST
+
+
+def test_the_archive_has_no_tests_and_no_tools() -> None:
+    tops = {file.relative_to(ROOT).parts[0] for file in archive()}
+    assert not tops & {"tests", "benchmarks", "docs", ".ci", ".github", "Makefile"}
+    assert {"__init__.py", "nodes", "p2p_core", "web", "LICENSE", "README.md"} <= tops
+    assert PROJECT["tool"]["comfy"]["includes"] == ["example_workflows"]
+    assert {file.name for file in archive()} >= {file.name for file in ROOT.glob("examples_workflows/*.jp*g")}
+
+
+def test_every_module_that_the_nodes_import_is_in_it() -> None:
+    files = set(archive())
+    todo, seen = [ROOT / "__init__.py"], set[Path]()
+    while todo:
+        file = todo.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        for module in imported(file):
+            there = [f for f in (module.with_suffix(".py"), module / "__init__.py") if f.exists()]
+            assert files >= set(there), f"{file} imports {module}, which is not shipped"
+            todo += there
+    assert len(seen) > 30
+
+
+def test_the_version_is_told_in_the_changelog_and_fits_the_registry() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", PROJECT["project"]["version"])
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    version = PROJECT["project"]["version"]
+    assert f"## [{version}]" in changelog or f"To be {version}." in changelog
+
+
+def test_icon_and_banner_have_the_shapes_the_registry_asks_for() -> None:
+    comfy = PROJECT["tool"]["comfy"]
+    names = [str(comfy[key]).rpartition("/main/")[2] for key in ("Icon", "Banner")]
+    icon, banner = (Image.open(ROOT / name).size for name in names)
+    assert icon[0] == icon[1] <= 400 and banner[0] * 9 == banner[1] * 21
