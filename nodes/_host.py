@@ -22,7 +22,8 @@ from ..p2p_core.prompts import PromptSet
 from ..p2p_core.run import Run
 from ._layers import cross_attention_layers, require_layers
 from ._noise import paired_sampler
-from ._pairing import edited_sides, ids, keep_ids_apart, per_row, rows_of_pairs
+from ._pairing import edited_sides, ids, keep_ids_apart, rows_of_pairs
+from ._rows import are_pairs, mask_per_row
 
 KEY = "p2p"
 PLAN = "p2p.plan"
@@ -123,14 +124,19 @@ def sample_pair(
     executor: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor,
     denoise_mask: Tensor | None = None, *rest: Any, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """OUTER_SAMPLE wrapper: B samples in, P·B rows out; row r holds prompt r mod P of sample r div P."""
+    """OUTER_SAMPLE wrapper: B samples in, P·B rows out; row r holds prompt r mod P of sample r div P.
+
+    A latent that is in such rows already stays as it is.
+    """
     guider = executor.class_obj
     conds, options = guider.conds, guider.model_options
     plan = options["transformer_options"][PLAN]
-    prompts, samples = len(plan.prompts.prompts), noise.shape[0]
+    prompts = len(plan.prompts.prompts)
     with naming(SAMPLING):
         if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
             raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
+        in_pairs = are_pairs(noise, latent_image, prompts)
+        samples = noise.shape[0] // prompts if in_pairs else noise.shape[0]
         in_rows = rows_of_pairs(conds, plan.prompts, samples)
         sides, schedule = edited_sides(conds), guider.model_patcher.get_model_object("model_sampling")
         layers = cross_attention_layers(guider.model_patcher)
@@ -139,10 +145,10 @@ def sample_pair(
         patched = _with_patches(options, sampling)
         patched = _with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
         patched = _with_wrapper(patched, WrappersMP.PREDICT_NOISE, _blending(sampling))
-    noise, latent_image = (t.repeat_interleave(prompts, dim=0) for t in (noise, latent_image))
+    if not in_pairs:
+        noise, latent_image = (t.repeat_interleave(prompts, dim=0) for t in (noise, latent_image))
     if denoise_mask is not None:
-        mask = denoise_mask if denoise_mask.ndim > 2 else denoise_mask[None]
-        denoise_mask = per_row(mask, samples, prompts)
+        denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
     sampler = paired_sampler(sampler, prompts)

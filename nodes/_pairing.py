@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from comfy.conds import CONDConstant
-from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
 from ..p2p_core.errors import P2PError
 from ..p2p_core.prompts import PromptSet
+from ._rows import per_row
 
 KEY = "p2p_pair"
 _LONGEST_REPEAT = 4  # the host's own limit for repeating a prompt's columns
@@ -164,11 +164,6 @@ def keep_ids_apart(edited: Collection[str]) -> Callable[..., Any]:
         return executor(guider, *args, **kwargs)
 
     return wrapper
-
-
-def per_row(value: Tensor, samples: int, prompts: int) -> Tensor:
-    """A tensor with a batch of its own, repeated over the samples as by the host, then over their rows."""
-    return repeat_to_batch_size(value, samples).repeat_interleave(prompts, dim=0)
 
 
 def _pair_of(entry: Entry) -> Pair | None:

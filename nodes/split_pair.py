@@ -65,15 +65,21 @@ def split(rows: torch.Tensor, prompts: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both halves of a LATENT; noise mask and batch index are by sample and go to each of its edits."""
+    """Both halves of a LATENT; a noise mask or batch index by sample goes to each of its edits."""
     halves = split(latent["samples"], prompts)
     source, edits = ({**latent, "samples": half} for half in halves)
     samples = halves[0].shape[0]
-    if len(latent.get("noise_mask", ())) == samples:
-        edits["noise_mask"] = latent["noise_mask"].repeat_interleave(prompts - 1, dim=0)
-    if len(latent.get("batch_index", ())) == samples:
-        edits["batch_index"] = [index for index in latent["batch_index"] for _ in range(prompts - 1)]
+    mask, index = latent.get("noise_mask"), latent.get("batch_index", ())
+    if mask is not None and mask.shape[0] > 1:
+        source["noise_mask"], edits["noise_mask"] = split(_by_row(mask, samples, prompts), prompts)
+    if len(index):
+        rows = _by_row(torch.tensor(index), samples, prompts)
+        source["batch_index"], edits["batch_index"] = (half.tolist() for half in split(rows, prompts))
     return source, edits
+
+
+def _by_row(value: torch.Tensor, samples: int, prompts: int) -> torch.Tensor:
+    return value.repeat_interleave(prompts, dim=0) if value.shape[0] == samples else value
 
 
 NODES = [P2PSplitPair]
