@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-host check fix bench bench-quality
+.PHONY: help demo gallery test test-core test-host check fix bench bench-quality
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ $(READY): requirements-dev.txt
 
 demo: $(READY) ## draw picture pairs with the bundled model; HOST=comfyui draws them through ComfyUI
 	$(PY) -m demo $(if $(HOST),--host $(HOST)) $(ARGS)
+
+gallery: $(READY) ## draw the pictures of README anew
+	$(PY) -m demo --out docs/pictures $(ARGS)
 
 test: $(READY) ## all tests; the host suite runs on the stand-in and on every ComfyUI that is found
 	@status=0; \
