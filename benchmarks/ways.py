@@ -33,7 +33,7 @@ def methods(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
     return ways
 
 
-CROSS_ENDS, SELF_ENDS = (0.0, 0.4, 0.8, 1.0), (0.0, 0.2, 0.4, 0.6, 0.8)
+CROSS_ENDS, SELF_ENDS = (0.0, 0.4, 0.6, 0.8, 1.0), (0.0, 0.4, 0.6, 0.8)
 
 
 def windows(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
