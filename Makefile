@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-core test-host check fix bench bench-quality
+.PHONY: help demo gallery test test-core test-host check fix bench matrix bench-quality
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -49,6 +49,9 @@ fix: $(READY) ## mend what lint and format can mend
 
 bench: $(READY) ## speed and memory against a plain batch, on the first ComfyUI that is found
 	$(PY) tests/run_hosts.py --script benchmarks/overhead.py $(ARGS)
+
+matrix: $(READY) ## every sampler × scheduler × way to sample; ARGS=--docs writes docs/compatibility.md
+	$(PY) tests/run_hosts.py --script benchmarks/sampler_matrix.py $(ARGS)
 
 bench-quality: $(READY) ## edit quality with known truth, into docs/; ARGS="--curve windows" for the curve
 	$(PY) -m benchmarks.edit_quality $(ARGS)

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from in_comfy import start
+
 UNET = {
     "image_size": 32,
     "in_channels": 4,
@@ -56,7 +54,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="model calls a round, spread over the windows")
     parser.add_argument("--latent", type=int, default=64, help="side of the latent")
     chosen = parser.parse_args()
-    plain, pair = samplings(*start_host(), chosen.steps, chosen.latent)
+    plain, pair = samplings(start(), random_model(), chosen.steps, chosen.latent)
     costs: dict[str, list[Cost]] = {"plain": [], "pair": []}
     for turn in range(chosen.rounds + 1):
         for name, run in (("plain", plain), ("pair", pair))[:: 1 if turn % 2 else -1]:
@@ -76,23 +74,6 @@ def report(plain: list[Cost], pair: list[Cost]) -> None:
     peaks = statistics.median(b.peak for b in pair) / statistics.median(a.peak for a in plain)
     print(f"time   {times:.3f} x a plain batch of two (limit 1.05)")
     print(f"memory {peaks:.3f} x a plain batch of two (limit 1.02)")
-
-
-def start_host() -> tuple[Any, Any]:
-    """The pack and ComfyUI, on the CPU."""
-    sys.path.insert(0, os.environ["P2P_HOST"])
-    sys.argv = [sys.argv[0], "--cpu"]
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
-    spec = importlib.util.spec_from_file_location(
-        "p2p_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec is not None and spec.loader is not None
-    pack = importlib.util.module_from_spec(spec)
-    sys.modules["p2p_pack"] = pack
-    spec.loader.exec_module(pack)
-    return pack, random_model()
 
 
 def random_model() -> Any:

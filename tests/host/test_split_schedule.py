@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
 import torch
 from adapter import Host, Latent
-from graphs import CLOSED, OPEN, SOURCE, Graph, close, differ, repeated
+from graphs import CLOSED, OPEN, SOURCE, Graph, close, differ
 from torch import Tensor
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
@@ -102,12 +103,11 @@ def test_a_second_pass_goes_on_from_source_and_edit(graph: Graph, host: Host):
 
 @pytest.mark.real_host
 def test_the_stock_node_says_that_a_latent_is_paired(graph: Graph, host: Host):
-    import comfy_extras.nodes_post_processing  # before nodes_latent, or the two import each other in vain
     import nodes
-    from comfy_extras import nodes_latent
 
-    node = nodes_latent.LatentBatchSeedBehavior
-    model, positive, latent = made(graph)
+    importlib.import_module("comfy_extras.nodes_post_processing")  # it and nodes_latent import each other
+    node = importlib.import_module("comfy_extras.nodes_latent").LatentBatchSeedBehavior
+    *_, latent = made(graph)
     fixed = node.execute(latent, "fixed")[0] if hasattr(node, "execute") else node().op(latent, "fixed")[0]
     assert fixed["batch_index"] == [0, 0]
     assert nodes.LatentUpscale().upscale(fixed, "bilinear", 192, 192, "disabled")[0]["batch_index"] == [0, 0]

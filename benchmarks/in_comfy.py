@@ -1,0 +1,57 @@
+"""The pack within ComfyUI in this process, on the CPU; P2P_HOST names ComfyUI's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "compatibility.md"
+
+
+def start() -> Any:
+    """The pack, as ComfyUI imports it. ComfyUI reads its options once, from the command line."""
+    sys.path.insert(0, os.environ["P2P_HOST"])
+    own, sys.argv = sys.argv, [sys.argv[0], "--cpu"]
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
+    import comfy.cli_args
+
+    sys.argv = own
+    spec = importlib.util.spec_from_file_location(
+        "p2p_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    assert spec is not None and spec.loader is not None
+    pack = importlib.util.module_from_spec(spec)
+    sys.modules["p2p_pack"] = pack
+    spec.loader.exec_module(pack)
+    return pack
+
+
+def graph() -> Any:
+    """The graphs of the host suite, on the demo model."""
+    pack = start()
+    sys.path.append(str(ROOT / "tests" / "host"))
+    from adapter_comfy import ComfyUI
+    from graphs import Graph
+
+    async def listed() -> list[Any]:
+        return await (await pack.comfy_entrypoint()).get_node_list()
+
+    nodes = {node.GET_SCHEMA().node_id: node for node in asyncio.run(listed())}
+    return Graph(ComfyUI(nodes["P2PDemoModel"]), nodes)
+
+
+def into_page(name: str, text: str) -> None:
+    """Put text between the marks of that name in docs/compatibility.md."""
+    marks = f"<!-- {name} -->", f"<!-- /{name} -->"
+    page = PAGE.read_text(encoding="utf-8")
+    pattern = re.compile(f"(?<={re.escape(marks[0])}\n).*(?={re.escape(marks[1])})", re.DOTALL)
+    assert pattern.search(page), f"{PAGE} has no {marks[0]} ... {marks[1]}"
+    PAGE.write_text(pattern.sub(lambda _: text.strip() + "\n", page), encoding="utf-8")
