@@ -15,6 +15,7 @@ from .blend import Blend
 from .errors import P2PError
 from .layers import Layer, LayerFilter
 from .prompts import Prompt, PromptSet
+from .real import RealImage
 from .schedule import Window, WordWindow
 from .store import Record
 from .weights import Weights, WordWeight
@@ -69,7 +70,7 @@ class Reweight:
         return TokenEdit("refine", self.cross, self.self_attention, layers=self.layers)
 
 
-Step = TokenEdit | Reweight | Blend | Record
+Step = TokenEdit | Reweight | Blend | Record | RealImage
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class EditPlan:
     """The prompts of a run and what its nodes do, in their order.
 
     Where two token edits act on a column, the later wins; weights multiply; local blends follow each other.
+    real: the picture that is the source, where it is not drawn from noise.
     """
 
     prompts: PromptSet
@@ -84,6 +86,7 @@ class EditPlan:
     reweights: tuple[Reweight, ...] = ()
     blends: tuple[Blend, ...] = ()
     records: tuple[Record, ...] = ()
+    real: RealImage | None = None
 
     def __post_init__(self) -> None:
         if self.edits or self.blends or self.reweights:
@@ -110,6 +113,11 @@ class EditPlan:
             return replace(plan, reweights=(*plan.reweights, step))
         if isinstance(step, Blend):
             return replace(plan, blends=(*plan.blends, step))
+        if isinstance(step, RealImage):
+            step.require_prompt(plan.prompts.source.text)
+            if plan.real is not None:
+                raise P2PError("one Real Image on a MODEL", "a second one", "Take one of them out.")
+            return replace(plan, real=step)
         return replace(plan, records=(*plan.records, step))
 
     @property

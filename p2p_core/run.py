@@ -12,6 +12,7 @@ from .blend import blended, final_mask, user_mask, word_mask
 from .errors import P2PError
 from .layers import Layer
 from .plan import EditPlan
+from .real import proximal
 from .store import Record, Recorder
 
 Size = tuple[int, int]
@@ -32,6 +33,8 @@ class Run:
         for record in plan.records:
             record.require_self(layers)
         self._masks: dict[int, Tensor] = {}
+        self._kept: Tensor | None = None
+        self._to_the_end = True
         for blend in plan.blends:
             if blend.mask is not None:
                 user_mask(blend.mask, self.prompts - 1, samples, latent)  # or its number is refused now
@@ -83,6 +86,37 @@ class Run:
         """Whether a store wants the self-attention of this layer."""
         return any(recorder.record.keeps_self(layer) for recorder in self._recorders)
 
+    # A real picture as the source
+
+    def start(self, sigmas: Tensor) -> Tensor | None:
+        """The rows that a sampling down these sigmas starts from, None where noise is the start."""
+        real = self.plan.real
+        if real is None:
+            return None
+        first, self._to_the_end = real.trajectory.start(sigmas), float(sigmas[-1]) == 0
+        return real.start(first, self.prompts)
+
+    def pin(self, rows: Tensor, sigma: float) -> Tensor:
+        """Rows that go into the model, the source's those of its picture."""
+        return rows if self.plan.real is None else self.plan.real.pinned(rows, sigma, self.prompts)
+
+    def guide(self, with_text: Tensor, without: Tensor) -> Tensor:
+        """The prediction with text to guide by, under proximal guidance."""
+        real = self.plan.real
+        if real is None or not real.quantile:
+            return with_text
+        guided, self._kept = proximal(with_text, without, real.quantile)
+        return guided
+
+    def restore(self, clean: Tensor, progress: float) -> Tensor:
+        """The prediction with the picture where proximal guidance left nothing to guide by."""
+        kept, self._kept = self._kept, None
+        if kept is None or self.plan.real is None:
+            return clean
+        return self.plan.real.restored(clean, kept, progress, self.prompts)
+
+    # Local blend
+
     def blend(self, rows: Tensor, progress: float) -> Tensor:
         """Latents or predictions, rows [P·B, C, H, W], each edit blended into its source (section 3.2)."""
         for i, (blend, recorder) in enumerate(self._blends):
@@ -98,10 +132,12 @@ class Run:
         return rows
 
     def finish(self, rows: Tensor) -> Tensor:
-        """Blend the final latents once more, fill the stores.
+        """Put the pictures in, blend the final latents once more, fill the stores.
 
         Raises P2PError where a blend never acted, and for NaN in the maps; then no store is filled.
         """
+        if self.plan.real is not None and self._to_the_end:
+            rows = self.plan.real.finished(rows, self.prompts)
         for i, (blend, _) in enumerate(self._blends):
             if i not in self._masks:
                 raise P2PError(
