@@ -21,7 +21,7 @@ from ..p2p_core.plan import EditPlan, Step
 from ..p2p_core.prompts import PromptSet
 from ..p2p_core.run import Run
 from ._layers import cross_attention_layers, require_layers
-from ._noise import paired_sampler
+from ._noise import OwnDraws, paired_sampler
 from ._pairing import edited_sides, ids, keep_ids_apart, rows_of_pairs
 from ._rows import are_pairs, mask_per_row
 
@@ -81,9 +81,15 @@ class Sampling:
     def layer(self, options: dict[str, Any]) -> Layer:
         return self.layers[(*options["block"], options["block_index"])]
 
-    def size(self, layer: Layer, options: dict[str, Any]) -> tuple[int, int]:
+    def size(self, layer: Layer, options: dict[str, Any], tokens: int) -> tuple[int, int]:
         """Height and width of a layer, from the host's [B, C, h, w]; those of the whole picture for maps."""
         height, width = options["activations_shape"][-2:]
+        if tokens != height * width:
+            raise P2PError(
+                f"an image token for each of {width} × {height} places in {layer.stage} {layer.number}",
+                f"{tokens} tokens",
+                "Take out the node that merges tokens (ToMe), or close the self-attention window.",
+            )
         rows, columns = (-(-side // layer.scale) for side in self.run.latent)
         plan = self.run.plan
         maps = plan.records or any(blend.by_words for blend in plan.blends)
@@ -99,6 +105,8 @@ class Sampling:
         """`paired_rows` of one call of a layer; the host names the conditioning of each part of the batch."""
         edited = [name in self.edited for name in options["uuids"]]
         samples, prompts = self.run.samples, self.run.prompts
+        if "ad_params" in options:
+            raise P2PError("pictures in a batch", "frames of AnimateDiff", "Take the motion model out.")
         if batch != len(edited) * samples * prompts:
             raise P2PError(
                 f"{prompts} rows for each of {samples} samples in {len(edited)} parts of the batch",
@@ -144,14 +152,15 @@ def sample_pair(
         sampling = Sampling(run, layers, ids(conds, sides), schedule)
         patched = _with_patches(options, sampling)
         patched = _with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
-        patched = _with_wrapper(patched, WrappersMP.PREDICT_NOISE, _blending(sampling))
+        draws = OwnDraws()
+        patched = _with_wrapper(patched, WrappersMP.PREDICT_NOISE, _blending(sampling), draws.around_model)
     if not in_pairs:
         noise, latent_image = (t.repeat_interleave(prompts, dim=0) for t in (noise, latent_image))
     if denoise_mask is not None:
         denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
-    sampler = paired_sampler(sampler, prompts)
+    sampler = paired_sampler(sampler, prompts, draws)
     guider.conds, guider.model_options = in_rows, patched
     try:
         rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
@@ -198,11 +207,11 @@ def _with_patches(options: dict[str, Any], sampling: Sampling) -> dict[str, Any]
     return {**options, "transformer_options": {**transformer, "patches_replace": replace}}
 
 
-def _with_wrapper(options: dict[str, Any], kind: str, wrapper: Callable[..., Any]) -> dict[str, Any]:
-    """Copies of the options with a wrapper around a step of the sampling."""
+def _with_wrapper(options: dict[str, Any], kind: str, *around: Callable[..., Any]) -> dict[str, Any]:
+    """Copies of the options with wrappers around a step of the sampling."""
     transformer = options["transformer_options"]
     wrappers = transformer.get("wrappers", {})
-    wrappers = {**wrappers, kind: {**wrappers.get(kind, {}), KEY: [wrapper]}}
+    wrappers = {**wrappers, kind: {**wrappers.get(kind, {}), KEY: list(around)}}
     return {**options, "transformer_options": {**transformer, "wrappers": wrappers}}
 
 
@@ -211,7 +220,7 @@ def _cross_patch(sampling: Sampling, previous: Patch | None) -> Patch:
         progress, attend = sampling.progress(extra_options["sigmas"]), _attention(previous, extra_options)
         with naming(SAMPLING):
             layer, rows = sampling.layer(extra_options), sampling.rows(q.shape[0], extra_options)
-            size, heads = sampling.size(layer, extra_options), extra_options["n_heads"]
+            size, heads = sampling.size(layer, extra_options, q.shape[1]), extra_options["n_heads"]
             own = _attention(None, extra_options)
             return sampling.run.cross(layer, progress, size, q, k, v, heads, rows, attend, own)
 
@@ -226,7 +235,7 @@ def _self_patch(sampling: Sampling, previous: Patch | None) -> Patch:
             if not (run.injects(layer, progress, q.shape[1]) or run.keeps_self(layer)):
                 return attend(q, k, v)
             rows, heads = sampling.rows(q.shape[0], extra_options), extra_options["n_heads"]
-            size = sampling.size(layer, extra_options)
+            size = sampling.size(layer, extra_options, q.shape[1])
             return run.own(layer, progress, size, q, k, v, heads, rows, attend)
 
     return patch

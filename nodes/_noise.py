@@ -16,7 +16,33 @@ from torch import Tensor
 NoiseSampler = Callable[[Any, Any], Tensor]
 
 
-def paired_sampler(sampler: Any, prompts: int) -> Any:
+class OwnDraws:
+    """Whether a sampler draws noise by itself: the generators move while it is not calling the model.
+
+    What is drawn within the model (by HyperTile, ToMe) is the same for all rows and none of its business.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._state: Tensor | None = None
+
+    def sampler_runs(self, device: torch.device) -> None:
+        self._state = _random_state(device)
+
+    def sampler_pauses(self, device: torch.device) -> None:
+        if self._state is not None and not torch.equal(self._state, _random_state(device)):
+            self.seen = True
+
+    def around_model(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """PREDICT_NOISE wrapper."""
+        self.sampler_pauses(x.device)
+        try:
+            return executor(x, *args, **kwargs)
+        finally:
+            self.sampler_runs(x.device)
+
+
+def paired_sampler(sampler: Any, prompts: int, draws: OwnDraws) -> Any:
     """The sampler with equal draws for the rows of each sample; as it is for one row, or of another make."""
     function = getattr(sampler, "sampler_function", None)
     if function is None or prompts == 1:
@@ -31,9 +57,10 @@ def paired_sampler(sampler: Any, prompts: int) -> Any:
             model = _with_equal_noise(model, prompts, seed)
         if takes_noise and options.get("noise_sampler") is None:
             options["noise_sampler"] = _repeated(_own_noise(function, x[::prompts], sigmas, seed), prompts)
-        before = _random_state(x.device)
+        draws.sampler_runs(x.device)
         result = function(model, x, sigmas, extra_args=extra_args, **options)
-        if not torch.equal(before, _random_state(x.device)) and not _draws_in_vain(function, options):
+        draws.sampler_pauses(x.device)
+        if draws.seen and not _draws_in_vain(function, options):
             logging.warning(
                 "Prompt-to-Prompt: the sampler %s drew noise of its own, not the same for source and edit. "
                 "Use another sampler, or take the random churn out of its settings.",

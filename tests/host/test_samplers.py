@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import re
 from typing import Any
 
 import pytest
@@ -102,7 +104,7 @@ def test_a_sampler_with_settings(graph: Graph, host: Host, caplog: pytest.LogCap
     paired = custom(graph, graph.swapped(prompts, **OPEN), positive, sampler, "karras", latent)
     plain = custom(graph, host.model(), host.encode(SOURCE), sampler, "karras", latent)
     assert close(paired[::2], plain, 1e-4)
-    assert not caplog.records
+    assert not _told_of_noise(caplog)
 
 
 @pytest.mark.real_host
@@ -123,4 +125,41 @@ def test_a_sampler_that_draws_noise_elsewhere_is_named(graph: Graph, host: Host,
     sampler = comfy.samplers.ksampler("euler", {"s_churn": 5.0})
     prompts, positive = graph.pair()
     custom(graph, graph.swapped(prompts, **OPEN), positive, sampler, "normal", drawn(host))
-    assert any("sample_euler drew noise of its own" in record.message for record in caplog.records)
+    assert _told_of_noise(caplog) == ["sample_euler"]
+
+
+@pytest.mark.real_host
+def test_a_sampler_of_another_pack_that_takes_no_noise_is_named(graph: Graph, host: Host, caplog: Any):
+    import comfy.samplers
+
+    prompts, positive = graph.pair()
+    sampler = comfy.samplers.KSAMPLER(sample_with_a_little_noise)
+    custom(graph, graph.swapped(prompts, **OPEN), positive, sampler, "normal", drawn(host))
+    assert _told_of_noise(caplog) == ["sample_with_a_little_noise"]
+
+
+def sample_with_a_little_noise(
+    model: Any, x: torch.Tensor, sigmas: torch.Tensor, extra_args: Any, callback: Any, disable: bool
+) -> torch.Tensor:
+    """Euler with a draw between steps, from torch's own generator."""
+    for sigma, following in itertools.pairwise(sigmas):
+        denoised = model(x, sigma * x.new_ones([x.shape[0]]), **extra_args)
+        x = denoised + following / sigma * (x - denoised) + 0.01 * torch.randn_like(x)
+    return x
+
+
+@pytest.mark.real_host
+def test_what_draws_within_the_model_is_not_laid_to_the_sampler(graph: Graph, host: Host, caplog: Any):
+    """HyperTile and ToMe draw a place for their tiles and tokens."""
+    model = host.model().clone()
+    model.set_model_attn1_patch(lambda n, context, value, options: (torch.randn(1), n, context, value)[1:])
+    graph.edited(model=model)
+    assert not _told_of_noise(caplog)
+
+
+def _told_of_noise(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The samplers of which a warning says that they drew noise."""
+    found = (
+        re.search(r"the sampler (\S+) drew noise of its own", record.message) for record in caplog.records
+    )
+    return [match[1] for match in found if match]
