@@ -11,6 +11,7 @@ class PromptToPrompt(ComfyExtension):
             attention_maps,
             attention_store,
             blend_mask,
+            compare,
             demo_model,
             local_blend,
             pair_conditioning,
@@ -36,6 +37,7 @@ class PromptToPrompt(ComfyExtension):
             attention_maps,
             self_attention_components,
             split_pair,
+            compare,
             demo_model,
         )
         return [node for file in files for node in file.NODES]

@@ -25,10 +25,10 @@ def schema(node_id: str, name: str, description: str, outputs: list[Any] | None 
             io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are not touched."),
             Prompts.Input("prompts", tooltip="From Prompt Pair."),
             bound("cross_start", 0.0, "Start of the cross-attention window, 0 to 1."),
-            bound("cross_end", 0.8, "End of the cross-attention window, 0 to 1. Higher keeps more of "
+            bound("cross_end", 0.4, "End of the cross-attention window, 0 to 1. Higher keeps more of "
                   "the source's layout and shapes; equal to the start switches it off."),
             bound("self_start", 0.0, "Start of the self-attention window, 0 to 1."),
-            bound("self_end", 0.4, "End of the self-attention window, 0 to 1. Higher keeps more of the "
+            bound("self_end", 0.6, "End of the self-attention window, 0 to 1. Higher keeps more of the "
                   "source's outlines; equal to the start switches it off."),
             io.String.Input("word_windows", multiline=True, default="", optional=True,
                 tooltip="Cross-attention windows of single words of the edit prompt, one a line: "
@@ -64,8 +64,8 @@ class TokenEditNode(io.ComfyNode):
             words, chosen = parse_word_windows(word_windows), LayerFilter(layers)
             edit = TokenEdit(cls.METHOD, cross, own, words, chosen, self_token_cap)
             patched = with_step(model, prompts.with_edits(), edit)
-            return cls.output(patched, plan_of(patched, prompts).describe())
+            return cls.output(patched, plan_of(patched, prompts).describe(), prompts)
 
     @classmethod
-    def output(cls, model: Any, told: str) -> io.NodeOutput:
+    def output(cls, model: Any, told: str, prompts: Any) -> io.NodeOutput:
         return io.NodeOutput(model, ui=summary(told))

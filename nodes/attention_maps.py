@@ -13,6 +13,7 @@ from ..p2p_core.errors import naming
 from ..p2p_core.fields import entries
 from ..p2p_core.maps import heat_maps, word_masks
 from ..p2p_core.sheets import word_sheet
+from ._shown import shown_maps
 from ._types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice
 
 CELL = 8  # pixels a latent cell stands for
@@ -64,12 +65,14 @@ class P2PAttentionMaps(io.ComfyNode):
             names, style = entries(words), Style(opacity=opacity)
             sheet = draw(word_sheet(recorded, view, names, chosen), images, style)
             maps = heat_maps(recorded, names, chosen)  # [R, n, h, w]
+            shown = shown_maps(recorded, names, chosen, images, opacity)
             if images is None:
                 images, opacity = blank(len(maps), recorded.latent), 1.0
             each = images.expand(len(maps), -1, -1, -1)  # one picture serves all rows
             over = overlay(each.repeat_interleave(maps.shape[1], dim=0), maps.flatten(0, 1), opacity)
             size = (images.shape[1], images.shape[2])
-            return io.NodeOutput(sheet, over, word_masks(recorded, names, threshold, size, chosen))
+            mask = word_masks(recorded, names, threshold, size, chosen)
+            return io.NodeOutput(sheet, over, mask, ui=shown)
 
 
 def blank(rows: int, latent: tuple[int, int]) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ._shown import shown_prompts
 from ._token_edit import TokenEditNode, schema
 from ._types import summary
 
@@ -28,8 +29,8 @@ class P2PPromptEdit(TokenEditNode):
         )
 
     @classmethod
-    def output(cls, model: Any, told: str) -> io.NodeOutput:
-        return io.NodeOutput(model, told, ui=summary(told))
+    def output(cls, model: Any, told: str, prompts: Any) -> io.NodeOutput:
+        return io.NodeOutput(model, told, ui={**summary(told), **shown_prompts(prompts)})
 
 
 NODES = [P2PPromptEdit]

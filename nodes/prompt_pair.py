@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..p2p_core.errors import naming
 from ..p2p_core.prompts import split_edits
 from ._pairing import pair
+from ._shown import shown_prompts
 from ._tokens import prompt_set
 from ._types import CATEGORY, Prompts
 
@@ -59,7 +60,7 @@ class P2PPromptPair(io.ComfyNode):
         with naming("Prompt Pair"):
             prompts = prompt_set(clip, source, split_edits(edit))
             encoded = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in prompts.texts]
-            return io.NodeOutput(prompts, pair(encoded, prompts.texts))
+            return io.NodeOutput(prompts, pair(encoded, prompts.texts), ui=shown_prompts(prompts))
 
 
 NODES = [P2PPromptPair]

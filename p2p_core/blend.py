@@ -6,7 +6,7 @@ The rule is that of the published code's second version (its null-text notebook)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from .errors import P2PError
 from .layers import Layer, LayerFilter
 from .prompts import PromptSet
-from .store import Channel, MapStore, Record
+from .store import Channel, MapStore, Record, Recorded
 
 MaskMode = Literal["intersect", "replace"]
 SHORTEST = 12  # cells: maps with a shorter side are too coarse for a mask
@@ -78,7 +78,14 @@ class Blend:
         if self.by_words and not any(layer in chosen for layer in layers):
             raise P2PError("layers that this MODEL has", repr(chosen.text), "Use 'auto', or other layers.")
         channels = (self._added(prompts), self._subtracted(prompts)) if self.by_words else ()
-        return Record(channels, self.store, chosen)
+        return Record(channels, self.store, chosen, rule=self if self.by_words else None)
+
+    def mask_at(self, recorded: Recorded, threshold: float) -> Tensor:
+        """What another threshold makes of the maps that a run left, [E·B, H, W]."""
+        maps = {layer: values[0] for layer, values in recorded.maps.items()}  # [1, P·B, 2, h, w] each
+        prompts = len(recorded.prompts.prompts)
+        words = word_mask(replace(self, threshold=threshold), maps, prompts, recorded.latent)
+        return final_mask(self, words, prompts - 1, recorded.samples, recorded.latent)
 
     def require_words(self, prompts: PromptSet) -> None:
         """Raises P2PError for words that their prompts do not have."""

@@ -109,7 +109,7 @@ def _columns(recorded: Recorded, view: View, layers: LayerFilter | None) -> dict
     maps = chosen_maps(recorded, layers if view == "steps" else layers or _ALL)
     if view == "layers":
         several = {(layer.stage, layer.number) for layer in maps if layer.index}
-        return {_name(layer, several): mean([m]) for layer, m in maps.items()}
+        return {layer_name(layer, several): mean([m]) for layer, m in maps.items()}
     if view == "resolutions":
         scales = sorted({layer.scale for layer in maps})
         at = [(scale, mean(m for layer, m in maps.items() if layer.scale == scale)) for scale in scales]
@@ -121,16 +121,16 @@ def _columns(recorded: Recorded, view: View, layers: LayerFilter | None) -> dict
             "one mean over all steps",
             "Set the step groups of Attention Store to 2 or more, and queue again.",
         )
-    return {f"part {i + 1} of {parts}": _part(maps.values(), i) for i in range(parts)}
+    return {f"part {i + 1} of {parts}": of_part(maps.values(), i) for i in range(parts)}
 
 
-def _name(layer: Layer, several: set[tuple[str, int]]) -> str:
+def layer_name(layer: Layer, several: set[tuple[str, int]]) -> str:
     """As a layer filter calls it, with the index in blocks that have several."""
     name = f"{layer.stage} {layer.number}"
     return f"{name} · {layer.index}" if (layer.stage, layer.number) in several else name
 
 
-def _part(maps: Iterable[Tensor], part: int) -> Tensor | None:
+def of_part(maps: Iterable[Tensor], part: int) -> Tensor | None:
     """[parts, R, n, h, w] each → [R, n, H, W]."""
     filled = [m[part] for m in maps if bool(m[part].any())]
     return mean_map(filled) if filled else None

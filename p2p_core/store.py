@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
@@ -20,6 +20,9 @@ from .errors import P2PError
 from .layers import Layer, LayerFilter
 from .prompts import PromptSet
 from .schedule import Window
+
+if TYPE_CHECKING:
+    from .blend import Blend
 
 SELF_TOKENS = 4096  # a self-attention map of more is larger than 64 MiB
 _ALL, _WHOLE = LayerFilter(), Window()
@@ -60,7 +63,7 @@ class Record:
 
     parts: the window in so many equal parts, each with a mean of its own.
     self_scale: of the layers that are this many times smaller than the latent the mean self-attention is kept
-    too, which takes 4·N² bytes a row; 0 for none.
+    too, which takes 4·N² bytes a row; 0 for none. rule: what makes a mask of the maps, None for maps alone.
     """
 
     channels: tuple[Channel, ...]
@@ -69,6 +72,7 @@ class Record:
     window: Window = _WHOLE
     parts: int = 1
     self_scale: int = 0
+    rule: Blend | None = None
 
     def keeps_self(self, layer: Layer) -> bool:
         return layer.scale == self.self_scale and layer in self.layers
@@ -100,7 +104,8 @@ class Recorded:
     maps: by layer [parts, P·B, n, h, w], n the channels; row r is of prompt r mod P of sample r div P; a part
     in which no call fell is 0. latent: height and width. self_map: [P·B, N, N], the mean over layers and over
     calls in the window; self_size: height and width of its N; None where none was kept. blend: [E·B, H, W],
-    the mask of a local blend for each edit, None without one.
+    the mask of a local blend for each edit, None without one. rule: what made it of the maps, None where the
+    user's mask alone did.
     """
 
     prompts: PromptSet
@@ -111,6 +116,7 @@ class Recorded:
     self_map: Tensor | None = None
     self_size: tuple[int, int] | None = None
     blend: Tensor | None = None
+    rule: Blend | None = None
 
     @property
     def bytes(self) -> int:
@@ -241,6 +247,7 @@ class Recorder:
             None if own is None else rearrange(own, "r h w n -> r (h w) n"),
             None if own is None else (own.shape[1], own.shape[2]),
             None if blend is None else blend.cpu(),
+            self.record.rule,
         )
 
 

@@ -230,8 +230,10 @@ def test_latents_are_blended_by_the_mask_of_the_means_so_far() -> None:
     assert 0 < masks[1].mean() < 1 and not torch.equal(*masks)
     final = latents(run, seed=5)
     assert torch.equal(run.finish(final), blended(final, masks[1], 3))
-    recorded = around.store.read(final).blend
-    assert recorded is not None and torch.equal(recorded, masks[1])
+    recorded = around.store.read(final)
+    assert recorded.blend is not None and torch.equal(recorded.blend, masks[1])
+    assert recorded.rule is around and torch.equal(around.mask_at(recorded, 0.6), masks[1])
+    assert around.mask_at(recorded, 0.9).sum() < masks[1].sum()  # without another run
 
 
 def test_a_blend_starts_after_its_start_and_when_there_are_maps() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import tempfile
 from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
 import comfy.samplers
 import comfyui_version
+import folder_paths
 import torch
 from adapter import Conditioning, Host, Latent
 from comfy_api.internal import make_locked_method_func
@@ -24,6 +26,8 @@ class ComfyUI(Host):
 
     def __init__(self, demo_model: Any) -> None:
         self._demo_model = demo_model
+        self._temp = tempfile.TemporaryDirectory()  # nodes leave small pictures for the front end
+        folder_paths.set_temp_directory(self._temp.name)
 
     def _execute(self, node: Any, inputs: dict[str, Any]) -> Any:
         return make_locked_method_func(node, node.FUNCTION, node.PREPARE_CLASS_CLONE(None))(**inputs)

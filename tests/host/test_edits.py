@@ -59,7 +59,7 @@ def shown(graph: Graph, name: str, source: str, edit: str, model: Any = None, **
 def test_prompt_edit_says_what_it_will_do(graph: Graph, source: str, edit: str, told: str):
     result = shown(graph, "PromptEdit", source, edit)
     assert result.args[1] == told
-    assert result.ui == {"p2p_summary": [told]}
+    assert result.ui["p2p_summary"] == [told]
 
 
 def test_word_swap_and_refine_say_it_on_the_node(graph: Graph):

@@ -4,8 +4,11 @@ from operator import methodcaller
 
 
 class Socket:
-    def __init__(self, id=None, default=None, optional=False, display_name=None, **options):
-        self.id, self.default, self.optional, self.display_name = id, default, optional, display_name
+    def __init__(
+        self, id=None, default=None, optional=False, display_name=None, tooltip=None, **options
+    ):  # fmt: skip
+        self.id, self.default, self.optional = id, default, optional
+        self.display_name, self.tooltip = display_name, tooltip
 
 
 def Custom(io_type):
@@ -20,8 +23,9 @@ def __getattr__(name):
 
 
 class Schema:
-    def __init__(self, node_id, inputs, outputs, **described):
+    def __init__(self, node_id, inputs, outputs, display_name=None, description="", **options):
         self.node_id, self.inputs, self.outputs = node_id, inputs, outputs
+        self.display_name, self.description = display_name, description
 
 
 class NodeOutput:
