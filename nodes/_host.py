@@ -143,6 +143,8 @@ def sample_pair(
     with naming(SAMPLING):
         if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
             raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
+        if prompts > 1 and "context_handler" in options:
+            raise P2PError("whole pictures", "context windows", "Take out the Context Windows node.")
         in_pairs = are_pairs(noise, latent_image, prompts)
         samples = noise.shape[0] // prompts if in_pairs else noise.shape[0]
         in_rows = rows_of_pairs(conds, plan.prompts, samples)
