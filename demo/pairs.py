@@ -20,8 +20,8 @@ class DemoPair:
     source: str
     edits: tuple[str, ...]
     seed: int
-    cross_end: float = 0.8
-    self_end: float = 0.4
+    cross_end: float = 0.4
+    self_end: float = 0.6
     weights: str = ""
     blend: tuple[str, str] | None = None
 

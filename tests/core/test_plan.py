@@ -56,11 +56,11 @@ def test_inside_the_cross_window_all_columns_come_from_the_source(row: int) -> N
         assert plan.mixing(row, MIDDLE, progress) is None
 
 
-def test_the_windows_of_the_paper_are_the_default() -> None:
+def test_by_default_cross_attention_is_free_after_40_percent_and_self_attention_after_60() -> None:
     plan = plan_of(TokenEdit())
-    progress = [0, 0.39, 0.4, 0.79, 0.8, 1]
-    assert [plan.mixing(1, MIDDLE, p) is not None for p in progress] == [True] * 4 + [False] * 2
-    assert [plan.self_attention(MIDDLE, p) for p in progress] == [True] * 2 + [False] * 4
+    progress = [0, 0.39, 0.4, 0.59, 0.6, 1]
+    assert [plan.mixing(1, MIDDLE, p) is not None for p in progress] == [True] * 2 + [False] * 4
+    assert [plan.self_attention(MIDDLE, p) for p in progress] == [True] * 4 + [False] * 2
 
 
 def test_a_plan_without_edits_does_nothing() -> None:
@@ -103,7 +103,7 @@ def test_layers_outside_the_filter_are_left_alone() -> None:
 def test_a_cap_keeps_self_attention_of_larger_layers_the_edits_own(cap: int, injected: list[bool]) -> None:
     plan = plan_of(TokenEdit(self_tokens=cap))
     assert [plan.self_attention(MIDDLE, 0, tokens) for tokens in (16**2, 32**2, 64**2)] == injected
-    assert not plan.self_attention(MIDDLE, 0.4, 1)
+    assert not plan.self_attention(MIDDLE, 0.6, 1)
     assert plan.mixing(1, MIDDLE, 0) is not None
     other = TokenEdit(self_attention=Window(0, 0.1))
     assert plan_of(TokenEdit(self_tokens=cap), other).self_attention(MIDDLE, 0, 64**2)
@@ -152,7 +152,7 @@ def test_what_one_run_made_serves_another_in_any_mode() -> None:
     prompts = PromptSet(made_of("a cat"), (made_of("an owl"),))
     with torch.inference_mode():
         first = plan_of(TokenEdit(), prompts=prompts).mixing(1, MIDDLE, 0)
-    again = plan_of(TokenEdit(), prompts=copy.deepcopy(prompts)).mixing(1, MIDDLE, 0.7)
+    again = plan_of(TokenEdit(), prompts=copy.deepcopy(prompts)).mixing(1, MIDDLE, 0.3)
     assert again is not None and again is first
     v = torch.ones(77, 4, requires_grad=True)
     values, _ = again.values(v)
