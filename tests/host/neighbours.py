@@ -193,3 +193,27 @@ def windows_of_frames(model: Model) -> Model:
     clone = model.clone()
     clone.set_model_unet_function_wrapper(wrapper)
     return clone
+
+
+# A U-Net with attention at the latent's own size, where ToMe merges
+
+
+def fine_unet(context: int) -> Model:
+    """Random weights in the shape of Stable Diffusion 1.5, small."""
+    import comfy.model_base
+    import comfy.model_patcher
+    import comfy.supported_models
+
+    depths = {"transformer_depth": [1, 1], "transformer_depth_middle": 1, "transformer_depth_output": [1] * 4}
+    shape = {"model_channels": 32, "channel_mult": [1, 2], "num_res_blocks": [1, 1], "num_heads": 4, **depths}
+    fixed = {"image_size": 32, "in_channels": 4, "out_channels": 4, "use_spatial_transformer": True}
+    other = {"use_linear_in_transformer": False, "adm_in_channels": None, "legacy": False}
+    config = comfy.supported_models.SD15({**shape, **fixed, **other, "context_dim": context})
+    config.unet_config["dtype"] = torch.float32
+    model = comfy.model_base.BaseModel(config).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for weights in model.parameters():
+            torch.nn.init.normal_(weights, std=0.1)
+    cpu = torch.device("cpu")
+    return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)

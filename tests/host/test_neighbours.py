@@ -198,3 +198,21 @@ def test_context_windows_are_refused(graph: Graph, host: Host, error: Any, dim: 
         "expected whole pictures, got context windows",
         latent=host.empty_latent(64, 64, 2),
     )
+
+
+def test_tome_is_refused_in_the_self_attention_window_alone(graph: Graph, host: Host, error: Any):
+    """It merges other tokens in each row, so that no row can use what another one asks."""
+    from neighbours import core, fine_unet
+
+    apply = core("nodes_tomesd", "TomePatchModel", ratio=0.3)
+    model = fine_unet(context=host.encode(SOURCE)[0][0].shape[-1])
+    prompts, positive = graph.pair()
+    with pytest.raises(
+        error, match=r"expected an image token for each of 8 × 8 places .*, got 45 tokens.*ToMe"
+    ):
+        graph.sample(apply(graph.swapped(prompts, model, **OPEN)), positive)
+    cross = {**CLOSED, "cross_end": 1.0}
+    torch.manual_seed(0)
+    source, edit = graph.sample(graph.swapped(prompts, apply(model), **cross), positive)
+    torch.manual_seed(0)
+    assert torch.equal(source, graph.plain(SOURCE, model=apply(model))[0]) and differ(source, edit)
