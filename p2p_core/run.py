@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from threading import Lock
 
 from torch import Tensor
 
@@ -32,6 +33,9 @@ class Run:
         self._records = [self._recorder(record) for record in plan.records]
         for record in plan.records:
             record.require_self(layers)
+        self._observing = (
+            Lock()
+        )  # a host with several GPUs calls the parts of a batch on threads of their own
         self._masks: dict[int, Tensor] = {}
         self._kept: Tensor | None = None
         self._to_the_end = True
@@ -62,8 +66,9 @@ class Run:
             replace(row, mixing=self.plan.mixing(row.prompt, layer, progress)) if row.prompt else row
             for row in rows
         ]
-        for recorder in self._recorders:
-            recorder.observe(layer, progress, size, q, k, heads, rows)
+        with self._observing:
+            for recorder in self._recorders:
+                recorder.observe(layer, progress, size, q, k, heads, rows)
         edits = [RowEdit(row.row, row.source, row.mixing) for row in rows if row.prompt]
         return edit_cross(q, k, v, edits, attend, attend_own)
 
@@ -73,8 +78,9 @@ class Run:
     ) -> Tensor:  # fmt: skip
         """`edit_self` of one call, its maps recorded."""
         from_source = self.injects(layer, progress, q.shape[1])
-        for recorder in self._recorders:
-            recorder.observe_self(layer, progress, size, q, k, heads, rows, from_source)
+        with self._observing:
+            for recorder in self._recorders:
+                recorder.observe_self(layer, progress, size, q, k, heads, rows, from_source)
         edits = [RowEdit(row.row, row.source) for row in rows if row.prompt and from_source]
         return edit_self(q, k, v, edits, attend)
 

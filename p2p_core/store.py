@@ -214,7 +214,8 @@ class Recorder:
         grid = rearrange(maps, "r (h w) n -> r h w n", h=size[0])
         self._self = self._self or _Mean(self._rows, grid)
         self._self.add(grid, self._targets(rows))
-        self._self_finite[layer] = torch.isfinite(maps).all() & self._self_finite.get(layer, True)
+        finite = torch.isfinite(maps).all().to(self._self.value.device)
+        self._self_finite[layer] = finite & self._self_finite.get(layer, True)
 
     def _targets(self, rows: Sequence[PairedRow]) -> list[int]:
         return [row.sample * len(self.prompts.prompts) + row.prompt for row in rows]
@@ -259,7 +260,7 @@ class _Mean:
         self.value, self.count = like.new_zeros(rows, *like.shape[1:]), [0] * rows
 
     def add(self, maps: Tensor, rows: Sequence[int]) -> None:
-        """maps: [R, ...] for these rows of the result, each row any number of times."""
+        """maps: [R, ...] for these rows of the result, each row any number of times; from any device."""
         if self.value.shape[1:] != maps.shape[1:]:
             raise P2PError(
                 "attention maps of one size",
@@ -268,7 +269,7 @@ class _Mean:
             )
         for row, new in zip(rows, maps, strict=True):
             self.count[row] += 1
-            self.value[row].lerp_(new, 1 / self.count[row])
+            self.value[row].lerp_(new.to(self.value.device), 1 / self.count[row])
 
 
 def _require_finite(finite: Mapping[Layer, Tensor]) -> None:
