@@ -129,7 +129,7 @@ def _away(out: Tensor, q: Tensor, keys: Tensor, values: Tensor, scale: float, he
     """Away from the attention to the negative prompt, no further than 2.5 times the norm, half and half."""
     rows = q.shape[0]
     other = optimized_attention(q, keys.expand(rows, -1, -1), values.expand(rows, -1, -1), heads)
-    far = out * scale - other * (scale - 1)
+    far = out + scale * (out - other)
     ratio = far.norm(p=1, dim=-1, keepdim=True) / out.norm(p=1, dim=-1, keepdim=True)
     return 0.5 * far * ratio.clamp(max=2.5) / ratio + 0.5 * out
 
