@@ -85,7 +85,6 @@ def _descend(
         losses = rearrange(missed.square(), "b ... -> b (...)").mean(1)
         if bool((losses < chosen.enough(step)).all()):
             break
-        adam.zero_grad()
-        losses.sum().backward()  # pyright: ignore[reportUnknownMemberType]
+        (null.grad,) = torch.autograd.grad(losses.sum(), null)  # no other tensor's is touched
         adam.step()  # pyright: ignore[reportUnknownMemberType]
     return null.detach()

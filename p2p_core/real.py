@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from einops import repeat
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -115,8 +114,8 @@ def with_sources(rows: Tensor, sources: Tensor, prompts: int) -> Tensor:
 
 
 def per_row(samples: Tensor, prompts: int) -> Tensor:
-    """[B, ...] → [P·B, ...]: row r holds sample r div P."""
-    return repeat(samples, "b ... -> (b p) ...", p=prompts)
+    """[B, ...] → [P·B, ...], a copy: row r holds sample r div P."""
+    return samples.repeat_interleave(prompts, dim=0)
 
 
 def proximal(with_text: Tensor, without: Tensor, quantile: float) -> tuple[Tensor, Tensor]:

@@ -42,13 +42,14 @@ class Trajectory:
         steps, shape = self.steps, tuple(self.picture.shape)
         expected = {
             "latents": (self.latents, (steps + 1, *shape)),
-            "prompt": (self.prompt, (*self.prompt.shape[:1], *self.prompt.shape[-1:])),
             "noise": (self.noise, (steps, *shape)),
             "nulls": (self.nulls, (steps, *shape[:1], *_last(self.nulls))),
         }
         for name, (tensor, wanted) in expected.items():
             if tensor is not None and tuple(tensor.shape) != wanted:
                 raise P2PError(f"{name} of shape {wanted}", f"{tuple(tensor.shape)}", AGAIN)
+        if self.prompt.ndim != 2:
+            raise P2PError("an encoded prompt [T, W]", f"{tuple(self.prompt.shape)}", AGAIN)
         tensors = (self.latents, self.picture, self.prompt, self.noise, self.nulls)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor is not None):
             mend = "Look at the picture's latent, try the method euler, or a MODEL and VAE in float32."

@@ -1,0 +1,167 @@
+"""A real picture as the source: pinned rows, and what its edits are guided by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from inverting import trajectory
+from prompts_of import prompt_of
+
+from p2p_core.errors import P2PError
+from p2p_core.layers import Layer
+from p2p_core.plan import EditPlan, TokenEdit
+from p2p_core.prompts import PromptSet
+from p2p_core.real import RealImage, mixed_negative, proximal
+from p2p_core.run import Run
+
+LAYERS = (Layer("middle", 0, 0, 1),)
+ROWS = torch.randn(4, 3, 4, 5, generator=torch.Generator().manual_seed(8))
+
+
+def prompts(source: str, edit: str) -> PromptSet:
+    return PromptSet(prompt_of(source), (prompt_of(edit),))
+
+
+def run_of(real: RealImage | None) -> Run:
+    """A run of a cat that becomes a dog, of two pictures."""
+    pair = prompts("a cat", "a dog")
+    plan = EditPlan(pair).then(pair, TokenEdit())
+    return Run(plan if real is None else plan.then(pair, real), 2, (4, 5), LAYERS)
+
+
+def test_source_rows_are_the_trajectorys_at_its_levels():
+    t = trajectory()
+    run, before = run_of(RealImage(t)), ROWS.clone()
+    rows = run.pin(ROWS, 7.5)
+    assert torch.equal(rows[::2], t.latents[1]) and torch.equal(rows[1::2], ROWS[1::2])
+    assert run.pin(ROWS, 6.0) is ROWS  # between its levels the sampler's own
+    assert torch.equal(ROWS, before)
+
+
+def test_every_row_starts_from_the_noise_of_its_picture():
+    t = trajectory()
+    rows = run_of(RealImage(t)).start(t.sigmas[1:])
+    assert rows is not None
+    assert torch.equal(rows[::2], t.latents[1]) and torch.equal(rows[1::2], t.latents[1])
+    rows.zero_()
+    assert t.latents[1].any()  # what a sampler writes into is not the trajectory
+
+
+def test_at_the_end_the_source_is_the_picture_as_it_was_given():
+    t = trajectory()
+    run = run_of(RealImage(t))
+    run.start(t.sigmas)
+    rows = run.finish(ROWS)
+    assert torch.equal(rows[::2], t.picture) and torch.equal(rows[1::2], ROWS[1::2])
+
+
+def test_a_sampling_that_stops_on_the_way_keeps_its_rows():
+    t = trajectory()
+    run = run_of(RealImage(t))
+    run.start(t.sigmas[:3])
+    assert torch.equal(run.finish(ROWS), ROWS)
+
+
+def test_without_pin_no_row_is_replaced():
+    t = trajectory()
+    run = run_of(RealImage(t, pin=False))
+    run.start(t.sigmas)
+    assert run.pin(ROWS, 7.5) is ROWS and torch.equal(run.finish(ROWS), ROWS)
+
+
+def test_a_run_from_noise_is_as_before():
+    run = run_of(None)
+    assert run.start(torch.tensor([1.0, 0.0])) is None and run.pin(ROWS, 7.5) is ROWS
+    assert run.guide(ROWS, ROWS) is ROWS and run.restore(ROWS, 0.9) is ROWS
+
+
+# Guidance
+
+
+def test_proximal_guidance_leaves_out_what_is_small():
+    without = torch.zeros(2, 1, 2, 2)
+    text = (
+        torch.tensor([[0.1, -0.2], [1.0, -2.0]]).expand(2, 1, 2, 2)
+        * torch.tensor([1.0, 10.0])[:, None, None, None]
+    )
+    guided, kept = proximal(text, without, 0.5)
+    assert kept[0, 0].tolist() == [[False, False], [True, True]]
+    assert torch.allclose(guided[0, 0], torch.tensor([[0.0, 0.0], [0.4, -1.4]]))
+    assert torch.allclose(guided[1], 10 * guided[0])  # each row has a threshold of its own
+
+
+def test_a_quantile_of_0_leaves_guidance_as_it_is():
+    guided, kept = proximal(ROWS, torch.zeros_like(ROWS), 0.0)
+    smallest = ROWS.abs().flatten(1).min(1).values
+    assert (
+        float((guided - ROWS).abs().max()) == pytest.approx(float(smallest.max()))
+        and kept.float().mean() > 0.9
+    )
+
+
+def test_the_picture_comes_back_where_no_guidance_is_left():
+    t = trajectory()
+    run = run_of(RealImage(t, quantile=0.75))
+    text = torch.zeros(4, 3, 4, 5)
+    text[..., 0, 0] = 5.0
+    run.guide(text, torch.zeros_like(text))
+    restored = run.restore(ROWS, 0.9)
+    assert torch.equal(restored[..., 3, 4], t.latents[-1].repeat_interleave(2, 0)[..., 3, 4])
+    assert torch.equal(restored[..., :2, :2], ROWS[..., :2, :2])  # and one cell around what is guided
+    run.guide(text, torch.zeros_like(text))
+    assert torch.equal(run.restore(ROWS, 0.5), ROWS)  # early the edit is free
+
+
+def test_no_picture_comes_back_unless_asked():
+    run = run_of(RealImage(trajectory(), quantile=0.75, restore=False))
+    run.guide(ROWS, torch.zeros_like(ROWS))
+    assert torch.equal(run.restore(ROWS, 0.9), ROWS)
+
+
+def test_the_source_prompt_as_negative():
+    prompt, negative = torch.ones(1, 4, 3), torch.zeros(1, 2, 3)
+    assert mixed_negative(prompt, negative, 1.0) is prompt
+    assert torch.equal(mixed_negative(prompt, negative, 0.25), torch.full((1, 4, 3), 0.25))
+
+
+def test_noise_of_a_step_is_the_same_for_all_rows_of_a_picture():
+    noise = torch.arange(4.0)[:, None, None, None, None].expand(4, 2, 3, 4, 5)
+    real = RealImage(trajectory(noise=noise.contiguous()))
+    assert real.noise(5.0, 2).shape == (4, 3, 4, 5) and bool((real.noise(5.0, 2) == 2).all())
+
+
+# Bad input
+
+
+def test_another_source_prompt_is_refused():
+    pair = prompts("a dog", "a cat")
+    with pytest.raises(P2PError, match=r"inverted with, 'a cat', got 'a dog'"):
+        EditPlan(pair).then(pair, RealImage(trajectory()))
+
+
+def test_a_second_picture_is_refused():
+    pair, real = prompts("a cat", "a dog"), RealImage(trajectory())
+    with pytest.raises(P2PError, match="one Real Image"):
+        EditPlan(pair).then(pair, real).then(pair, real)
+
+
+@pytest.mark.parametrize("options", [{"share": 1.5}, {"quantile": -0.1}, {"negative": "null text"}])
+def test_settings_that_cannot_be_are_refused(options: dict[str, Any]):
+    with pytest.raises(P2PError):
+        RealImage(trajectory(), **options)
+
+
+@pytest.mark.parametrize(("samples", "shape"), [(1, (3, 4, 5)), (2, (3, 4, 6)), (2, (4, 4, 5))])
+def test_another_size_is_refused(samples: int, shape: tuple[int, ...]):
+    with pytest.raises(P2PError, match=r"size, 2 × 3 channels, 5 × 4, got"):
+        RealImage(trajectory()).require_size(samples, shape)
+
+
+def test_another_encoding_is_refused_and_repeated_columns_are_not():
+    real = RealImage(trajectory(prompt=torch.ones(7, 6)))
+    real.require_encoded(torch.ones(14, 6))
+    for other in (torch.zeros(7, 6), torch.ones(7, 8)):
+        with pytest.raises(P2PError, match="inverted with"):
+            real.require_encoded(other)
