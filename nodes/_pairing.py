@@ -17,7 +17,7 @@ from ..p2p_core.prompts import PromptSet
 from ._rows import per_row
 
 KEY = "p2p_pair"
-_LONGEST_REPEAT = 4  # the host's own limit for repeating a prompt's columns
+_MOST_COLUMNS = 384 * 77  # to which prompts are repeated; 19 chunks and 20 of them are 380
 
 Conditioning = list[list[Any]]
 Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it for a sampling
@@ -84,8 +84,12 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
     longest = math.lcm(*lengths)
     if len(widths) > 1:
         raise _unlike("text encodings of one kind", f"{' and '.join(map(str, sorted(widths)))} channels")
-    if longest > _LONGEST_REPEAT * min(lengths):
-        raise _unlike("prompts of matching length", f"{' and '.join(map(str, lengths))} tokens")
+    if longest > max(_MOST_COLUMNS, *lengths):
+        raise P2PError(
+            f"prompts whose lengths have a common multiple of at most {_MOST_COLUMNS} tokens",
+            f"{' and '.join(map(str, lengths))} tokens",
+            "Shorten the longer prompt or lengthen the shorter one, to as many chunks of 77 tokens.",
+        )
     return torch.cat([t.repeat(1, longest // t.shape[1], 1) for t in tensors])
 
 
