@@ -79,10 +79,9 @@ def changed(conditioning: Any, **options: Any) -> Any:
 MEND = "Encode source and edit with the same CLIP and the same nodes."
 UNLIKE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "of another width": ("channels", lambda c: [[torch.cat([c[0][0]] * 2, dim=2), c[0][1]]]),
-    "of far more tokens": ("77 and 385 tokens", lambda c: [[c[0][0].repeat(1, 5, 1), c[0][1]]]),
     "of tokens that do not go together": (
-        "77 and 100 tokens",
-        lambda c: [[c[0][0].repeat(1, 2, 1)[:, :100], c[0][1]]],
+        "77 and 401 tokens",
+        lambda c: [[c[0][0].repeat(1, 6, 1)[:, :401], c[0][1]]],
     ),
     "of two prompts": ("(2, 77", lambda c: [[torch.cat([c[0][0]] * 2), c[0][1]]]),
     "without a tensor": ("NoneType", lambda c: [[None, c[0][1]]]),
@@ -102,7 +101,8 @@ def test_conditionings_that_cannot_be_paired(graph: Graph, host: Host, refused: 
     if "mask" in kind or "lists" in kind:
         source = changed(source, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
         edit = changed(edit, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
-    refused("Pair Conditioning", value, MEND, pairing, graph, source, change(edit))
+    mend = "Shorten the longer prompt" if "tokens" in kind else MEND
+    refused("Pair Conditioning", value, mend, pairing, graph, source, change(edit))
 
 
 def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused: Refused):

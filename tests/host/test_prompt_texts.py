@@ -1,7 +1,8 @@
-"""Prompts of every kind through ComfyUI's own tokenizers and encoders, narrow ones: SD1's, SD2's and SDXL's two."""
+"""Prompts of every kind through ComfyUI's own tokenizers and narrow encoders: SD1's, SD2's, SDXL's two."""
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,8 @@ from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, close, differ
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
-try:
+with contextlib.suppress(ModuleNotFoundError):  # on the stand-in, where these tests do not run
     from families import TINY, TinyHost, tiny_clip
-except ModuleNotFoundError:  # on the stand-in, where these tests do not run
-    pass
 
 KINDS = ("SD15", "SD20", "SDXL", "SDXLRefiner")
 TEXTS = {
@@ -137,9 +136,8 @@ def test_prompts_of_five_thousand_characters(node: dict[str, Any], name: str, ad
 
 def test_prompts_whose_lengths_do_not_fit(node: dict[str, Any], error: type[Exception]):
     graph = graph_of("SD1.5", node)
-    with pytest.raises(error, match="Prompt Pair: expected prompts whose lengths .* tokens") as raised:
+    with pytest.raises(error, match=r"Prompt Pair: expected prompts whose lengths .* tokens\. Shorten"):
         graph.pair(words(75 * 22), words(75 * 23))
-    assert "Shorten" in raised.value.mend
 
 
 # Textual inversions
@@ -210,9 +208,10 @@ def test_an_embedding_that_one_encoder_alone_leaves_out(
 ):
     """Words after it would stand in other columns of each encoder."""
     for name in ("first", "uneven"):
-        with pytest.raises(error, match=r"Prompt Pair: .*both text encoders.*embedding") as raised:
+        with pytest.raises(
+            error, match=r"Prompt Pair: .*both text encoders.*\. Use an embedding made for SDXL"
+        ):
             paired(graph, "SDXL", inversions, f"a embedding:{name} circle")
-        assert "SDXL" in raised.value.mend
 
 
 def test_the_refiner_asks_its_own_encoder(graph: Graph, inversions: Path):
