@@ -85,7 +85,7 @@ def _frame(source: str, edit: str, seed: int, edits: Sequence[Node], start: str)
     return (
         Node(MODEL, "P2PDemoModel", 0, (280, 100)),
         _note(11, 0, "Start here", f"{start}\n{KNOWS}", (280, 600)),
-        Node(PAIR, "P2PPromptPair", 1, (320, 300), {"clip": From(MODEL, 1), "source": source, "edit": edit}),
+        Node(PAIR, "P2PPromptPair", 1, (320, 380), {"clip": From(MODEL, 1), "source": source, "edit": edit}),
         Node(
             NEGATIVE, "CLIPTextEncode", 1, (320, 110), {"clip": From(MODEL, 1), "text": ""}, "Negative prompt"
         ),
@@ -105,7 +105,7 @@ def _pair(column: int = 4) -> tuple[Node, ...]:
     )
 
 
-TALL = (310, 420)  # an edit node with what it says of itself
+TALL = (310, 540)  # an edit node with what it says of itself
 
 WORKFLOWS = (
     Workflow(
@@ -203,7 +203,7 @@ WORKFLOWS = (
                 "a red house and a blue star on grass",
                 6,
                 [
-                    Node(EDIT_NODE, "P2PPromptEdit", 2, (330, 420)),
+                    Node(EDIT_NODE, "P2PPromptEdit", 2, (330, 540)),
                     Node(
                         SECOND_NODE,
                         "P2PLocalBlend",
@@ -218,7 +218,13 @@ WORKFLOWS = (
                 "subtract.\n",
             ),
             *_pair(),
-            Node(15, "P2PBlendMask", 5, (290, 60), {"store": From(SECOND_NODE, 1), "latent": From(SAMPLER)}),
+            Node(
+                15,
+                "P2PBlendMask",
+                5,
+                (310, 440),
+                {"store": From(SECOND_NODE, 1), "latent": From(SAMPLER), "images": From(DECODE)},
+            ),
             Node(16, "MaskToImage", 5, (290, 40), {"mask": From(15)}),
             Node(17, "PreviewImage", 5, (290, 310), {"images": From(16)}, "Mask"),
             _note(12, 5, "Your own checkpoint", CHECKPOINT, (290, 300)),
@@ -241,7 +247,7 @@ WORKFLOWS = (
                 18,
                 "P2PAttentionMaps",
                 4,
-                (310, 330),
+                (310, 640),
                 {"store": From(EDIT_NODE, 1), "latent": From(SAMPLER), "images": From(DECODE)},
             ),
             Node(SOURCE, "PreviewImage", 4, (310, 330), {"images": From(DECODE)}, "Picture"),

@@ -1,47 +1,87 @@
 // @ts-check
-// Shows on the edit nodes, in words, what the last run did with the prompts. Decoration: the nodes work without it.
+// What the last run did with the prompts: in words on the edit nodes, as chips on Prompt Edit and Prompt Pair.
 
 import { app } from "../../../scripts/app.js";
+import { chips } from "./lib/chips.js";
+import { make } from "./lib/dom.js";
+import { textOf } from "./lib/graph.js";
+import { inserter } from "./lib/insert.js";
+import { addView, chain } from "./lib/view.js";
 
-const NODES = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight"]);
-const BEFORE_A_RUN = "Run the graph to see here what the edit does.";
-const HEIGHT = 56;
+const IN_WORDS = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight"]);
+const PAIR = "P2PPromptPair";
+const OLD = "These are the prompts of the last run; they have changed since.";
 
 app.registerExtension({
   name: "PromptToPrompt.Summary",
   /** @param {any} node */
   nodeCreated(node) {
-    if (!NODES.has(node.constructor?.comfyClass ?? node.comfyClass)) return;
-    const text = textElement();
-    const widget = node.addDOMWidget("p2p_summary", "p2p_summary", text, {
-      serialize: false, // not in the prompt
-      getMinHeight: () => HEIGHT,
-    });
-    widget.serialize = false; // nor in the workflow
-    const before = node.onExecuted;
-    node.onExecuted = function (/** @type {any} */ output) {
-      const result = before?.apply(this, arguments);
-      if (output?.p2p_summary) text.textContent = output.p2p_summary.join("\n");
-      return result;
-    };
+    const type = node.constructor?.comfyClass ?? node.comfyClass;
+    if (type === PAIR) addChips(node);
+    else if (IN_WORDS.has(type)) addSummary(node, type === "P2PPromptEdit");
   },
 });
 
-function textElement() {
-  const text = document.createElement("div");
-  text.className = "p2p-summary";
-  text.setAttribute("role", "status"); // read out when it changes
-  text.textContent = BEFORE_A_RUN;
-  Object.assign(text.style, {
-    boxSizing: "border-box",
-    padding: "4px 8px",
-    font: "12px sans-serif",
-    lineHeight: "1.35",
-    whiteSpace: "pre-wrap",
-    overflow: "auto",
-    color: "var(--input-text, #ddd)",
-    background: "var(--comfy-input-bg, #222)",
-    borderRadius: "4px",
+/** @param {any} node @param {boolean} withChips */
+function addSummary(node, withChips) {
+  addView(node, {
+    name: "p2p_summary",
+    label: "What the edit does",
+    height: withChips ? 120 : 56,
+    empty: "Run the graph to see here what the edit does.",
+    keys: ["p2p_summary", "p2p_prompts"],
+    show(panel, output) {
+      const text = output.p2p_summary.join("\n");
+      panel.append(make("div", { class: "p2p-summary", role: "status", text }));
+      const prompts = output.p2p_prompts?.[0];
+      if (prompts) showChips(node, panel, prompts);
+    },
   });
-  return text;
+}
+
+/** @param {any} node */
+function addChips(node) {
+  /** @type {{ panel: any, prompts: any }} */
+  let shown = { panel: null, prompts: null };
+  addView(node, {
+    name: "p2p_prompts",
+    label: "The prompts, word by word",
+    height: 110,
+    empty: "Run the graph to see here the prompts word by word.",
+    keys: ["p2p_prompts"],
+    show(panel, output) {
+      const prompts = output.p2p_prompts[0];
+      shown = { panel, prompts };
+      panel.append(make("p", { class: "p2p-note p2p-old", role: "status", hidden: true, text: OLD }));
+      showChips(node, panel, prompts);
+      markOld();
+    },
+  });
+  for (const name of ["source", "edit"]) {
+    const widget = node.widgets?.find((/** @type {any} */ each) => each.name === name);
+    if (widget) chain(widget, "callback", markOld);
+  }
+  function markOld() {
+    const line = shown.panel?.querySelector(".p2p-old");
+    if (line) line.hidden = isOf(node, shown.prompts);
+  }
+}
+
+/** @param {any} node @param {HTMLElement} panel @param {any} prompts */
+function showChips(node, panel, prompts) {
+  const { element, choose } = inserter(node);
+  panel.append(...chips(prompts, choose), element);
+}
+
+/**
+ * Whether these are the prompts that stand in the fields. A dynamic prompt, {red|blue}, may be any.
+ * @param {any} pair
+ * @param {import("./lib/chips.js").Prompts} prompts
+ */
+function isOf(pair, prompts) {
+  const written = [textOf(pair, "source"), textOf(pair, "edit")];
+  if (written.some((text) => /[{]|\/\/|\/\*/.test(text))) return true;
+  const plain = (/** @type {string} */ text) => text.replace(/\s+/g, " ").trim();
+  const edits = prompts.edits.map((edit) => edit.text).join(" --- ");
+  return plain(written[0]) === plain(prompts.source.text) && plain(written[1]) === plain(edits);
 }

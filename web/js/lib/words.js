@@ -1,0 +1,103 @@
+// @ts-check
+// Words in text fields: which there are, which field wants which, and putting one in. No page is touched here.
+
+import { allNodes, originOf, pairOf, textOf } from "./graph.js";
+
+/**
+ * The fields of words by node: of which prompt their words are, and what follows a word that is put in.
+ * @type {Record<string, Record<string, { of: "source" | "edit" | "all", after?: string }>>}
+ */
+export const FIELDS = {
+  P2PLocalBlend: {
+    source_words: { of: "source" },
+    edit_words: { of: "edit" },
+    subtract_words: { of: "all" },
+  },
+  P2PAttentionStore: { words: { of: "all" } },
+  P2PAttentionMaps: { words: { of: "all" } },
+  P2PReweight: { weights: { of: "edit", after: ": 1" } },
+  P2PPromptEdit: { word_windows: { of: "edit", after: ": 0.4" } },
+  P2PWordSwap: { word_windows: { of: "edit", after: ": 0.4" } },
+  P2PRefine: { word_windows: { of: "edit", after: ": 0.4" } },
+};
+
+const WORD = /embedding:[\w./\\-]+|[\p{L}\p{N}]+(?:['’]\p{L}+)?/gu;
+const WEIGHT = /:\s*[-+]?\d*\.?\d+(?=\s*\))/g;
+
+/** The words of a text, each once, lower case. @param {string} text */
+export function wordsIn(text) {
+  const words = text.replace(WEIGHT, " ").match(WORD) ?? [];
+  return [...new Set(words.map((word) => word.toLowerCase()))];
+}
+
+/**
+ * The words that a field of a node can name, from the prompts as they are written now.
+ * @param {any} node
+ * @param {string} field
+ */
+export function choices(node, field) {
+  const pair = pairOf(node);
+  const wanted = FIELDS[node.type]?.[field];
+  if (!pair || !wanted) return [];
+  const source = wordsIn(textOf(pair, "source"));
+  const edit = wordsIn(textOf(pair, "edit"));
+  if (wanted.of === "source" || !edit.length) return source;
+  return wanted.of === "edit" ? edit : [...new Set([...source, ...edit])];
+}
+
+/**
+ * The fields that a word of a pair's prompts can go into.
+ * @param {any} pair
+ * @param {"source" | "edit" | "all"} side where the word is
+ */
+export function fieldsFor(pair, side) {
+  const nodes = allNodes(pair?.graph?.rootGraph ?? pair?.graph);
+  return nodes.flatMap((node) =>
+    Object.entries(FIELDS[node.type] ?? {})
+      .filter(([name, { of }]) => (of === "all" || side === "all" || of === side) && isFree(node, name))
+      .filter(() => pairOf(node) === pair)
+      .map(([name, { after }]) => ({ node, name, after: after ?? "", label: `${node.title}: ${name}` }))
+  );
+}
+
+/** @param {any} node @param {string} name */
+function isFree(node, name) {
+  return !originOf(node, name) && node.widgets?.some((/** @type {any} */ each) => each.name === name);
+}
+
+/**
+ * The text with the word as one more entry; as it is where the word is an entry already.
+ * @param {string} text
+ * @param {string} word
+ * @param {string} after
+ */
+export function withWord(text, word, after) {
+  const entries = text.split(/[\n,;]/).map((entry) => entry.replace(/:.*$/, "").trim().toLowerCase());
+  if (entries.includes(word.toLowerCase())) return text;
+  const before = text.replace(/[\s,;]+$/, "");
+  return (before ? before + (after ? "\n" : ", ") : "") + word + after;
+}
+
+/**
+ * The unfinished entry before the caret, and where it starts.
+ * @param {string} text
+ * @param {number} caret
+ */
+export function unfinished(text, caret) {
+  const start = Math.max(...["\n", ",", ";"].map((mark) => text.lastIndexOf(mark, caret - 1))) + 1;
+  const entry = text.slice(start, caret);
+  const typed = entry.trimStart();
+  return { typed, start: caret - typed.length };
+}
+
+/**
+ * The words that go on from what is typed; none where it is one of them or has its weight already.
+ * @param {string} typed
+ * @param {string[]} words
+ */
+export function completions(typed, words) {
+  if (typed.includes(":")) return [];
+  const last = typed.split(/\s+/).pop()?.toLowerCase() ?? "";
+  const found = words.filter((word) => word.startsWith(last));
+  return found.length === 1 && found[0] === last ? [] : found;
+}
