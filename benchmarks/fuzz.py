@@ -37,9 +37,8 @@ def main() -> int:
             outcomes["trouble"] += 1
             print(trouble, flush=True)
     told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
-    print(
-        f"{chosen.count} prompt pairs on {on.host.name}: {told}; {(time.monotonic() - started) / 60:.0f} minutes"
-    )
+    minutes = (time.monotonic() - started) / 60
+    print(f"{chosen.count} prompt pairs on {on.host.name}: {told}; {minutes:.0f} minutes")
     return int(outcomes["trouble"] > 0)
 
 

@@ -1,0 +1,166 @@
+"""Whatever ends a sampling, wherever: no patch stays, nothing grows, and the next run is the same as ever."""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from adapter import Host
+from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, close, own_attention, state, with_patch
+from torch import Tensor
+
+pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
+
+STEPS, BLOCKS = 3, [("input", 1), ("input", 3), ("input", 5), ("middle", 0), ("output", 0), ("output", 3)]
+
+
+def endings(host: Host) -> dict[str, BaseException]:
+    return {
+        "error": RuntimeError("a patch fails"),
+        "interrupt": host.interrupt(),
+        "out of memory": torch.cuda.OutOfMemoryError("no memory left"),
+    }
+
+
+def ended(graph: Graph, calls: list[int], ending: BaseException) -> Any:
+    """A MODEL that raises in the call whose number `calls` counts down to."""
+
+    def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        calls[0] -= 1
+        if calls[0] == 0:
+            raise ending
+        return own_attention(q, k, v, extra_options)
+
+    model = graph.host.model()
+    for block in BLOCKS:
+        for name in ("attn1", "attn2"):
+            model = with_patch(model, patch, *block, name=name)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["error", "interrupt", "out of memory"])
+def test_an_end_at_any_call_of_any_step(graph: Graph, host: Host, error: Any, kind: str):
+    """With all that a sampling can hold: an edit, weights, a local blend by words, a store."""
+    ending, calls = endings(host)[kind], [0]
+    prompts, positive = graph.pair()
+    model = graph.swapped(prompts, ended(graph, calls, ending), **OPEN)
+    model = graph.on("Reweight", prompts, model, weights="house: 2")[0]
+    model, blend = graph.on("LocalBlend", prompts, model, source_words="circle", edit_words="house")
+    model, store = graph.on("AttentionStore", prompts, model)
+    first = graph.sample(model, positive, steps=STEPS)
+    total, kept = -calls[0], state(model)
+    for call in range(1, total + 1, max(1, total // 8)):
+        calls[0] = call
+        with pytest.raises(type(ending)):
+            graph.sample(model, positive, steps=STEPS)
+        assert state(model) == kept
+        for unfilled in (blend, store):
+            with pytest.raises(error, match="never filled"):
+                unfilled.read()
+    calls[0] = 0
+    assert torch.equal(graph.sample(model, positive, steps=STEPS), first)
+    assert torch.equal(graph.plain(SOURCE, model=host.model()), graph.plain(SOURCE))
+
+
+def test_nothing_grows_from_run_to_run(graph: Graph, host: Host):
+    def run() -> None:
+        prompts, positive = graph.pair()
+        model, _ = graph.on("LocalBlend", prompts, graph.swapped(prompts, **OPEN), source_words="circle")
+        graph.sample(graph.on("AttentionStore", prompts, model)[0], positive)
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(isinstance(each, Tensor) for each in gc.get_objects())
+
+    for _ in range(2):
+        run()
+    before = tensors()
+    for _ in range(5):
+        run()
+    assert tensors() <= before
+
+
+@pytest.mark.real_host
+def test_little_memory_splits_the_batch_and_not_the_pair(graph: Graph, host: Host, monkeypatch: Any):
+    """The host then calls the model for the positive and the negative side in turn."""
+    whole = graph.edited()
+    sides: list[list[int]] = []
+
+    def noting(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        sides.append(list(extra_options["cond_or_uncond"]))
+        return own_attention(q, k, v, extra_options)
+
+    model = with_patch(host.model(), noting, "middle", 0)
+    monkeypatch.setattr(host.model().model, "memory_required", lambda *args, **kwargs: 1e18)
+    for windows, row, text in ((OPEN, 0, SOURCE), (CLOSED, 1, EDIT)):
+        rows = graph.edited(windows=windows, model=model)
+        assert torch.equal(rows[row], graph.plain(text, model=model)[row])
+    assert all(len(parts) == 1 for parts in sides)
+    assert close(graph.edited(model=model), whole, 1e-4)
+
+
+@pytest.mark.real_host
+def test_both_sides_at_once_on_threads(graph: Graph, host: Host):
+    """As on several GPUs: each side is one call of the model, on a thread of its own, in no order."""
+    prompts, positive = graph.pair()
+    model = graph.swapped(prompts, **OPEN)
+    model, blend = graph.on("LocalBlend", prompts, model, source_words="circle", edit_words="house")
+    model, store = graph.on("AttentionStore", prompts, model)
+    for _ in range(3):
+        results = []
+        for threads in (1, 2):
+            apart = model.clone()
+            apart.set_model_sampler_calc_cond_batch_function(each_on_its_own(threads))
+            rows = graph.sample(apart, positive, steps=STEPS)
+            results.append((rows, *maps_of(blend), *maps_of(store)))
+        assert all(map(torch.equal, *results))
+    assert close(results[0][0], graph.sample(model, positive, steps=STEPS), 1e-4)
+
+
+@pytest.mark.real_host
+def test_two_edited_entries_at_once_on_threads(graph: Graph, host: Host):
+    """Both are recorded, into the same means."""
+    prompts, positive = graph.pair()
+    model, store = graph.on("AttentionStore", prompts, graph.swapped(prompts, **OPEN))
+    apart = model.clone()
+    apart.set_model_sampler_calc_cond_batch_function(each_on_its_own(2, entries=True))
+    rows = graph.sample(apart, [*positive, *positive], steps=STEPS)
+    threaded = maps_of(store)
+    once = graph.sample(model, positive, steps=STEPS)
+    assert close(rows, once, 1e-3)
+    assert all(close(a, b, 1e-3) for a, b in zip(threaded, maps_of(store), strict=True))
+
+
+def each_on_its_own(threads: int, entries: bool = False) -> Any:
+    """A call of the model for each side, or for each of its entries, whose mean is the side."""
+
+    def function(args: dict[str, Any]) -> list[Tensor]:
+        import comfy.samplers
+
+        model, x, sigma = args["model"], args["input"], args["sigma"]
+        options = {k: v for k, v in args["model_options"].items() if k != "sampler_calc_cond_batch_function"}
+
+        def call(side: Any) -> Tensor:
+            with torch.inference_mode():
+                return comfy.samplers.calc_cond_batch(model, [side], x, sigma, options)[0]
+
+        parts = [(i, [e]) for i, side in enumerate(args["conds"]) for e in side] if entries else None
+        jobs = parts or list(enumerate(args["conds"]))
+        with ThreadPoolExecutor(threads) as pool:
+            made = list(pool.map(call, [side for _, side in jobs]))
+        numbers = [i for i, _ in jobs]
+        grouped = [
+            [m for n, m in zip(numbers, made, strict=True) if n == i] for i in range(len(args["conds"]))
+        ]
+        return [sum(group[1:], group[0]) / len(group) for group in grouped]
+
+    return function
+
+
+def maps_of(store: Any) -> list[Tensor]:
+    recorded = store.read()
+    more = [recorded.self_map, recorded.blend]
+    return [*recorded.maps.values(), *(each for each in more if each is not None)]
