@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-core test-host check fix bench matrix fuzz bench-quality
+.PHONY: help demo gallery test test-core test-host check fix bench matrix fuzz stress bench-quality
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ matrix: $(READY) ## every sampler × scheduler × way to sample; ARGS=--docs wri
 
 fuzz: $(READY) ## ten thousand random prompt pairs through the nodes, on the first ComfyUI that is found
 	$(PY) tests/run_hosts.py --script benchmarks/fuzz.py $(ARGS)
+
+stress: $(READY) ## two hundred random edits on a real server, on the first ComfyUI that is found
+	$(PY) -m benchmarks.stress $(ARGS)
 
 bench-quality: $(READY) ## edit quality with known truth, into docs/; ARGS="--curve windows" for the curve
 	$(PY) -m benchmarks.edit_quality $(ARGS)

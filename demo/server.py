@@ -63,12 +63,21 @@ class Server:
 
     def run(self, workflow: Workflow, timeout: float = RUN_TIMEOUT) -> dict[str, Any]:
         """Queue a workflow and wait for its entry in the history, whether it went well or not."""
-        body = json.dumps({"prompt": workflow, "client_id": uuid.uuid4().hex}).encode()
-        headers = {"Content-Type": "application/json"}
-        reply = self._open(urllib.request.Request(self._address("/prompt", {}), body, headers))
-        name: str = json.loads(reply)["prompt_id"]
+        return self.finished(self.queue(workflow), timeout)
+
+    def queue(self, workflow: Workflow) -> str:
+        """The name under which the server will run a workflow. ServerError where it is refused."""
+        reply = self._post("/prompt", {"prompt": workflow, "client_id": uuid.uuid4().hex})
+        return str(json.loads(reply)["prompt_id"])
+
+    def finished(self, name: str, timeout: float = RUN_TIMEOUT) -> dict[str, Any]:
+        """The entry of a queued workflow in the history, once it is there."""
         entry = self._until(lambda: self.get_json(f"/history/{name}").get(name), "finish", timeout)
         return dict(entry)
+
+    def interrupt(self) -> None:
+        """Stop what runs now."""
+        self._post("/interrupt", {})
 
     def wait_until_up(self, timeout: float = START_TIMEOUT) -> None:
         self._until(lambda: self.get("/system_stats"), "answer", timeout)
@@ -86,6 +95,10 @@ class Server:
 
     def _tail(self, lines: int = 40) -> str:
         return "\nIts log ends:\n" + "\n".join(self.log.splitlines()[-lines:])
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        return self._open(urllib.request.Request(self._address(path, {}), json.dumps(body).encode(), headers))
 
     def _address(self, path: str, query: Mapping[str, str]) -> str:
         return self.url + path + ("?" + urllib.parse.urlencode(query) if query else "")
