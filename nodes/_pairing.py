@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..p2p_core.errors import P2PError
 from ..p2p_core.prompts import PromptSet
+from ._controls import control_per_row
 from ._rows import per_row
 
 KEY = "p2p_pair"
@@ -102,7 +103,7 @@ def _merge(key: str, values: Sequence[Any]) -> Any:
         return torch.cat(list(values))
     if all(value is None for value in values):
         return None
-    raise _unlike(f"the same {key!r} on source and edit", "different ones")
+    raise _unlike(f"the same {key!r} on source and edit", "different ones", _AFTER)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -112,11 +113,41 @@ def _same(a: Any, b: Any) -> bool:
         return False
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     return a is b or bool(a == b)
 
 
-def _unlike(expected: str, got: str) -> P2PError:
-    return P2PError(expected, got, "Encode source and edit with the same CLIP and the same nodes.")
+_AFTER = " What both shall have (a ControlNet, an area) goes after the pairing."
+
+
+def _unlike(expected: str, got: str, more: str = "") -> P2PError:
+    return P2PError(expected, got, "Encode source and edit with the same CLIP and the same nodes." + more)
+
+
+def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
+    """The CONDITIONING of the source prompt alone, for a plain MODEL, and its text, "" where unknown.
+
+    A plain one is that already.
+    """
+    found = [entry[1].get("model_conds", {}).get(KEY) for entry in conditioning]
+    pairs = [
+        entry[1].get(KEY) if guard is None else guard.cond
+        for entry, guard in zip(conditioning, found, strict=True)
+    ]
+    texts = [pair.texts[0] for pair in pairs if pair is not None and pair.texts]
+    return [
+        _first(entry[0], entry[1], pair) for entry, pair in zip(conditioning, pairs, strict=True)
+    ], "".join(texts[:1])
+
+
+def _first(tensor: Tensor, options: dict[str, Any], found: Pair | None) -> list[Any]:
+    """An entry with the first row of what it holds for each prompt."""
+    stacked = found.keys if found else ()
+    own = {key: value[:1] if key in stacked else value for key, value in options.items() if key != KEY}
+    if "model_conds" in own:
+        own["model_conds"] = {key: cond for key, cond in own["model_conds"].items() if key != KEY}
+    return [tensor[:1], own]
 
 
 # In a sampling
@@ -135,9 +166,14 @@ def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, l
                 "a plain one",
                 "Connect the CONDITIONING of Prompt Pair (or Pair Conditioning) to the sampler.",
             )
-        for found in filter(None, pairs):
-            _require_prompts(prompts, found, side in edited_sides(conds))
-    return {side: [_in_rows(entry, samples, len(prompts.prompts)) for entry in conds[side]] for side in conds}
+        for entry, found in zip(entries, pairs, strict=True):
+            if found is not None:
+                _require_prompts(prompts, found, side in edited_sides(conds))
+            if found is not None and side in edited_sides(conds):
+                _require_columns(prompts, entry["cross_attn"])
+    controls: dict[int, Any] = {}
+    count = len(prompts.prompts)
+    return {side: [_in_rows(entry, samples, count, controls) for entry in conds[side]] for side in conds}
 
 
 def edited_sides(conds: Sides) -> frozenset[str]:
@@ -175,8 +211,8 @@ def _pair_of(entry: Entry) -> Pair | None:
     return entry.get(KEY) if guard is None else guard.cond
 
 
-def _in_rows(entry: Entry, samples: int, prompts: int) -> Entry:
-    """Without the guard; a tensor with a batch of its own, unless it is that of the prompts, repeated."""
+def _in_rows(entry: Entry, samples: int, prompts: int, controls: dict[int, Any]) -> Entry:
+    """Without the guard; what has a batch of its own, unless it is that of the prompts, repeated."""
     found = _pair_of(entry)
     stacked = found.keys if found else ()
     repeated = {
@@ -184,6 +220,8 @@ def _in_rows(entry: Entry, samples: int, prompts: int) -> Entry:
         for key, value in entry.items()
         if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] > 1 and key not in stacked
     }
+    if "control" in entry:
+        repeated["control"] = control_per_row(entry["control"], samples, prompts, controls)
     return {**entry, **repeated, "model_conds": {k: v for k, v in entry["model_conds"].items() if k != KEY}}
 
 
@@ -197,3 +235,15 @@ def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:
             " → ".join(map(repr, found.texts)) if found.texts else f"one of {found.rows} prompts",
             "Connect the sampler's CONDITIONING and the MODEL's nodes to the same Prompt Pair.",
         )
+
+
+def _require_columns(prompts: PromptSet, encoded: Tensor) -> None:
+    """Raises P2PError for [P, T, C] that holds more than the columns of its prompts, repeated."""
+    for prompt, row in zip(prompts.prompts, encoded, strict=False):
+        own = prompt.columns
+        if row.shape[0] % own or not torch.equal(row, row[:own].repeat(row.shape[0] // own, 1)):
+            raise P2PError(
+                f"a conditioning of {own} tokens, as its prompts have",
+                f"one of {row.shape[0]}",
+                "Write all text into the prompts of Prompt Pair; Conditioning (Concat) cannot be edited.",
+            )

@@ -484,8 +484,8 @@ def test_a_conditioning_of_other_tokens(graph: Graph, host: Host, refused: Refus
     cut = [[[tensor[:, :50], options]] for tensor, options in (host.encode(SOURCE)[0], host.encode(EDIT)[0])]
     paired = pairing(graph, *cut)
     negative = [[host.encode("")[0][0][:, :50], {}]]
-    mend = "Connect the CONDITIONING of the same Prompt Pair to the sampler."
-    refused("Prompt-to-Prompt", "50 key tokens", mend, sampling, graph, model, paired, negative=negative)
+    mend = "Write all text into the prompts of Prompt Pair"
+    refused("Prompt-to-Prompt", "one of 50", mend, sampling, graph, model, paired, negative=negative)
 
 
 # Split Pair
