@@ -1,4 +1,8 @@
-"""The example workflow in ComfyUI's own front end, in a real browser: it opens whole, and it runs."""
+"""The pack in ComfyUI's own front end, in a real browser, with each way to draw nodes.
+
+tests/web/visit.mjs opens and uses it, once for the session; here is judged what it saw. Its screenshots are
+in tests/web/out.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +26,16 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "tests" / "web"
-SCRIPT = WEB / "open_workflow.mjs"
-WORKFLOW = ROOT / "examples_workflows" / "p2p_prompt_edit.json"
-SAVED = {str(node["id"]): node for node in json.loads(WORKFLOW.read_text("utf-8"))["nodes"]}
-TWIN = json.loads((WORKFLOW.parent / "api" / WORKFLOW.name).read_text("utf-8"))
+SCRIPT = WEB / "visit.mjs"
+FOLDER = ROOT / "examples_workflows"
+NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
+READ = {name: json.loads((FOLDER / f"{name}.json").read_text("utf-8")) for name in NAMES}
+TWINS = {name: json.loads((FOLDER / "api" / f"{name}.json").read_text("utf-8")) for name in NAMES}
+PICTURES = {
+    "p2p_prompt_edit": {"9": 1, "10": 1},
+    "p2p_attention_maps": {"9": 1, "10": 1, "17": 3},
+    "p2p_local_blend": {"9": 1, "10": 1, "17": 1},
+}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 VUE_SINCE = (1, 33)
 TITLE = 30  # pixels of a node's title, above its box
@@ -62,7 +72,7 @@ def node() -> str:
         install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         made = subprocess.run(install, cwd=WEB, capture_output=True, text=True, timeout=180, check=False)
         if made.returncode:
-            pytest.skip(f"npm could not install playwright-core: {made.stderr.strip()[-300:]}")
+            pytest.skip(f"npm could not install what the browser tests need: {made.stderr.strip()[-300:]}")
     return program
 
 
@@ -72,9 +82,9 @@ def views(browser: str, node: str, server: Server) -> dict[str, Any]:
     renderers = ["canvas", "vue"] if FRONT_END >= VUE_SINCE else ["canvas"]
     out = WEB / "out"
     out.mkdir(exist_ok=True)
-    prefix = out / f"{WORKFLOW.stem}_{'.'.join(map(str, FRONT_END))}"
+    prefix = out / ".".join(map(str, FRONT_END))
     return json.loads(
-        _output_of([node, str(SCRIPT), server.url, str(WORKFLOW), browser, str(prefix), *renderers])
+        _output_of([node, str(SCRIPT), server.url, str(FOLDER), browser, str(prefix), *renderers])
     )
 
 
@@ -82,7 +92,7 @@ def views(browser: str, node: str, server: Server) -> dict[str, Any]:
 def seen(request: pytest.FixtureRequest, views: dict[str, Any]) -> dict[str, Any]:
     if request.param not in views:
         pytest.skip("this front end does not draw nodes with Vue, or only as an experiment")
-    assert views[request.param]["vue"] is (request.param == "vue")
+    assert {each["vue"] for each in views[request.param]["opened"].values()} == {request.param == "vue"}
     return views[request.param]
 
 
@@ -100,37 +110,53 @@ def _output_of(command: list[str]) -> str:
     return output
 
 
-def test_no_node_is_missing(seen: dict[str, Any]) -> None:
-    assert {node["id"]: node["type"] for node in seen["nodes"]} == {i: n["type"] for i, n in SAVED.items()}
-    assert [node["type"] for node in seen["nodes"] if not node["known"]] == []
-    assert seen["dialogs"] == []
+# As it opens
 
 
-def test_widgets_hold_what_was_saved(seen: dict[str, Any]) -> None:
-    for node in seen["nodes"]:
-        names = [each["name"] for each in SAVED[node["id"]]["inputs"] if "widget" in each]
-        expected = {name: TWIN[node["id"]]["inputs"][name] for name in names}
-        assert {name: node["widgets"].get(name) for name in names} == expected, node["type"]
+def saved(name: str) -> dict[str, dict[str, Any]]:
+    return {str(node["id"]): node for node in READ[name]["nodes"]}
 
 
-def test_links_are_connected(seen: dict[str, Any]) -> None:
-    for node in seen["nodes"]:
-        saved = [each["name"] for each in SAVED[node["id"]]["inputs"] if each["link"] is not None]
-        assert node["linked"] == saved, node["type"]
+@pytest.mark.parametrize("name", NAMES)
+def test_no_node_is_missing(seen: dict[str, Any], name: str) -> None:
+    opened = seen["opened"][name]
+    assert {node["id"]: node["type"] for node in opened["nodes"]} == {
+        i: n["type"] for i, n in saved(name).items()
+    }
+    assert [node["type"] for node in opened["nodes"] if not node["known"]] == []
+    assert opened["dialogs"] == []
 
 
-def test_the_front_end_sends_the_workflow_of_the_api_folder(seen: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_widgets_hold_what_was_saved(seen: dict[str, Any], name: str) -> None:
+    for node in seen["opened"][name]["nodes"]:
+        names = [each["name"] for each in saved(name)[node["id"]]["inputs"] if "widget" in each]
+        expected = {each: TWINS[name][node["id"]]["inputs"][each] for each in names}
+        assert {each: node["widgets"].get(each) for each in names} == expected, node["type"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_are_connected(seen: dict[str, Any], name: str) -> None:
+    for node in seen["opened"][name]["nodes"]:
+        linked = [each["name"] for each in saved(name)[node["id"]]["inputs"] if each["link"] is not None]
+        assert node["linked"] == linked, node["type"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_front_end_sends_the_workflow_of_the_api_folder(seen: dict[str, Any], name: str) -> None:
     def essence(prompt: dict[str, Any]) -> dict[str, Any]:
         return {i: (node["class_type"], node["inputs"]) for i, node in prompt.items()}
 
-    assert essence(seen["prompt"]) == essence(TWIN)
+    assert essence(seen["opened"][name]["prompt"]) == essence(TWINS[name])
 
 
-def test_nodes_have_room_and_do_not_overlap(seen: dict[str, Any]) -> None:
-    for node in seen["nodes"]:
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_have_room_and_do_not_overlap(seen: dict[str, Any], name: str) -> None:
+    nodes = seen["opened"][name]["nodes"]
+    for node in nodes:
         (_, _, *size), needed = node["box"], node["needed"]
         assert size[0] >= needed[0] and size[1] >= needed[1], node["type"]
-    for a, b in combinations(seen["nodes"], 2):
+    for a, b in combinations(nodes, 2):
         assert not _overlap(a["box"], b["box"]), f"{a['type']} and {b['type']}"
 
 
@@ -140,14 +166,103 @@ def _overlap(a: list[float], b: list[float]) -> bool:
     return not (apart_across or apart_down)
 
 
-def test_it_runs_and_shows_two_pictures(seen: dict[str, Any]) -> None:
-    assert seen["end"] == "execution_success"
-    assert seen["pictures"] == {"9": 1, "10": 1}
-    assert seen["widths"] == {"9": 256, "10": 256}
+# As it runs
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_it_runs_and_shows_its_pictures(seen: dict[str, Any], name: str) -> None:
+    opened = seen["opened"][name]
+    assert opened["end"] == "execution_success"
+    assert opened["pictures"] == PICTURES[name]
+    assert all(width >= 256 for width in opened["widths"].values())
 
 
 def test_the_edit_node_says_in_words_what_it_did(seen: dict[str, Any]) -> None:
-    assert seen["summaries"] == ["swap: red → blue · kept: 5 words"]
+    told = seen["opened"]["p2p_prompt_edit"]["panels"]["What the edit does"]
+    assert told.startswith("swap: red → blue · kept: 5 words")
+
+
+def test_the_prompts_are_shown_word_by_word_on_both_nodes(seen: dict[str, Any]) -> None:
+    kept = [["kept", word] for word in ("a", "house", "in", "the", "sky")]
+    expected = [kept[0], ["swapped", "red", "blue"], *kept[1:]]
+    assert seen["opened"]["p2p_prompt_edit"]["chips"] == expected * 2
+
+
+def test_before_a_run_a_panel_says_what_to_do(views: dict[str, Any]) -> None:
+    """With the first way to draw nodes; later ones may know the last run."""
+    for opened in next(iter(views.values()))["opened"].values():
+        assert all(text.startswith("Run the graph") for text in opened.get("empty", {}).values())
+
+
+def test_pointing_at_a_word_shows_its_map_and_sliders_choose_layers(seen: dict[str, Any]) -> None:
+    maps = seen["maps"]
+    (first, one), (hovered, two), (last, three) = maps["first"], maps["hovered"], maps["last"]
+    assert first == "Where “circle” looks: source, all steps, chosen layers"
+    assert hovered == "Where “star” looks: source, all steps, chosen layers"
+    assert last == f"Where “grass” looks: source, all steps, {maps['layers']}"
+    assert len({one, two, three}) == 3, "the pictures differ"
+
+
+def test_a_mask_is_shown_and_another_threshold_without_a_run(seen: dict[str, Any]) -> None:
+    first, higher = (re.match(r"(\d+) %", seen["masks"][key]) for key in ("first", "higher"))
+    assert first and higher and int(higher[1]) < int(first[1])
+    assert seen["masks"]["first"].endswith("the threshold of the run, 0.30")
+    assert seen["masks"]["higher"].endswith("at 0.60; the run had 0.30")
+    assert seen["masks"]["threshold"] == 0.6
+
+
+def test_source_and_edit_are_divided_by_keyboard_and_by_pointer(seen: dict[str, Any]) -> None:
+    compare = seen["compare"]
+    assert (compare["keyed"], compare["dragged"]) == ("52", "25")
+    assert re.match(r"PSNR over the picture \d+\.\d dB, outside the mask \d+\.\d dB", compare["told"])
+
+
+# As it is written in
+
+
+def test_a_click_on_a_word_puts_it_into_a_field_of_a_connected_node(seen: dict[str, Any]) -> None:
+    chips = seen["chips"]
+    fields = [
+        "Prompt Edit: word_windows",
+        *(f"Local Blend: {n}_words" for n in ("source", "edit", "subtract")),
+    ]
+    assert chips["offered"] == [f"P2P {field}" for field in fields]
+    assert chips["value"] == "star" and "subtract_words" in chips["told"]
+
+
+def test_words_are_completed_from_the_prompt(seen: dict[str, Any]) -> None:
+    assert seen["completed"] == {"offered": ["house"], "next": ["blue"], "open": 0, "value": "house"}
+
+
+def test_widgets_keep_their_values(seen: dict[str, Any]) -> None:
+    kept = seen["kept"]
+    values = ["circle, red", "house", "", 0.3, 0.3, 0.2, True, 0, "auto", "intersect"]
+    others = {i: each for i, each in kept["pristine"].items() if i != "14"}
+    assert kept["changed"] == kept["loaded"] == {**others, "14": values}
+    assert kept["copied"] == [values, values]
+    assert kept["undone"] == values
+    assert kept["inSubgraph"] == [values, "circle, red", "house"]
+
+
+# Bad input and access
+
+
+def test_markup_in_a_prompt_is_text(seen: dict[str, Any]) -> None:
+    markup = seen["markup"]
+    assert (markup["end"], markup["hacked"], markup["images"]) == ("execution_success", None, 0)
+    assert {"<", "img", "onerror"} <= set(markup["words"])
+
+
+def test_a_workflow_of_another_version_opens_with_a_message(seen: dict[str, Any]) -> None:
+    assert "another version of Prompt-to-Prompt" in seen["older"]
+    assert "P2P Blend Mask no longer has shape" in seen["older"] and "now has images too" in seen["older"]
+
+
+@pytest.mark.parametrize("palette", ["dark", "light"])
+def test_axe_has_nothing_against_the_panels(seen: dict[str, Any], palette: str) -> None:
+    found = seen["axe"][palette]
+    assert {"The prompts, word by word", "Source and edit"} < set(found["panels"])
+    assert found["against"] == []
 
 
 def test_the_console_logs_no_error_of_ours(seen: dict[str, Any]) -> None:

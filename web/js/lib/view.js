@@ -49,7 +49,7 @@ export function addView(node, { name, label, height, empty, keys, show }) {
   return panel;
 }
 
-/** Lets a node do one thing more. @param {any} node @param {string} name @param {Function} more */
+/** Lets a node do one thing more. @param {any} node @param {string} name @param {(...given: any[]) => void} more */
 export function chain(node, name, more) {
   const before = node[name];
   node[name] = function () {

@@ -1,0 +1,45 @@
+"""What of the front end's code runs without a page, under node's own test runner."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
+HOSTS = {"app.js", "api.js"}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_words_are_found_in_graphs_and_versions_are_told_apart(tmp_path: Path) -> None:
+    lib = shutil.copytree(ROOT / "web" / "js" / "lib", tmp_path / "lib")
+    (lib / "package.json").write_text('{"type": "module"}', "utf-8")
+    command = ["node", "--test", str(ROOT / "tests" / "web" / "lib.test.mjs")]
+    environment = {**os.environ, "LIB": str(lib)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-4000:]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_is_checked_and_imports_the_hosts_two_modules_alone(script: Path) -> None:
+    text = script.read_text("utf-8")
+    assert text.startswith("// @ts-check\n")
+    for name in re.findall(r'^import .* from "(.+)";$', text, re.MULTILINE):
+        if "/scripts/" in name:
+            assert name in {f"../../../scripts/{host}" for host in HOSTS}
+        else:
+            assert (script.parent / name).is_file(), name
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("web/js/lib/*.js")), ids=lambda file: file.name)
+def test_a_helper_does_nothing_when_it_is_loaded(script: Path) -> None:
+    """ComfyUI loads every script of the folder in the page: at its top level a helper only declares."""
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", script.read_text("utf-8"), flags=re.DOTALL)
+    starts = [line for line in text.splitlines() if line and not line[0].isspace()]
+    allowed = re.compile(r"(import|export|const|let|function|async function|[})\]])")
+    assert [line for line in starts if not allowed.match(line)] == []
