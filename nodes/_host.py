@@ -22,7 +22,7 @@ from ..p2p_core.prompts import PromptSet
 from ..p2p_core.run import Run
 from ._layers import cross_attention_layers, require_layers
 from ._noise import OwnDraws, paired_sampler
-from ._pairing import edited_sides, ids, keep_ids_apart, rows_of_pairs
+from ._pairing import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from ._rows import are_pairs, mask_per_row
 
 KEY = "p2p"
@@ -61,12 +61,16 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
 
 
 class Sampling:
-    """One sampling of the host: the run of its plan, what the host calls the edited conditionings."""
+    """One sampling of the host: the run of its plan, what the host calls the edited conditionings.
+
+    plain: those of them that hold one prompt for all rows.
+    """
 
     def __init__(
-        self, run: Run, layers: tuple[Layer, ...], edited: frozenset[Any], model_sampling: Any
-    ) -> None:
-        self.run, self.edited, self.model_sampling = run, edited, model_sampling
+        self, run: Run, layers: tuple[Layer, ...], edited: frozenset[Any], plain: frozenset[Any],
+        model_sampling: Any,
+    ) -> None:  # fmt: skip
+        self.run, self.edited, self.plain, self.model_sampling = run, edited, plain, model_sampling
         self.layers = {(layer.stage, layer.number, layer.index): layer for layer in layers}
         self._progress: tuple[Any, float] = (None, 0.0)
 
@@ -101,9 +105,13 @@ class Sampling:
             )
         return height, width
 
-    def rows(self, batch: int, options: dict[str, Any]) -> list[PairedRow]:
-        """`paired_rows` of one call of a layer; the host names the conditioning of each part of the batch."""
-        edited = [name in self.edited for name in options["uuids"]]
+    def rows(self, batch: int, options: dict[str, Any], words: bool = False) -> list[PairedRow]:
+        """`paired_rows` of one call of a layer; the host names the conditioning of each part of the batch.
+
+        words: without the parts that hold one prompt for all rows.
+        """
+        named = self.edited - self.plain if words else self.edited
+        edited = [name in named for name in options["uuids"]]
         samples, prompts = self.run.samples, self.run.prompts
         if "ad_params" in options:
             raise P2PError("pictures in a batch", "frames of AnimateDiff", "Take the motion model out.")
@@ -151,7 +159,7 @@ def sample_pair(
         sides, schedule = edited_sides(conds), guider.model_patcher.get_model_object("model_sampling")
         layers = cross_attention_layers(guider.model_patcher)
         run = Run(plan, samples, (noise.shape[-2], noise.shape[-1]), layers)
-        sampling = Sampling(run, layers, ids(conds, sides), schedule)
+        sampling = Sampling(run, layers, ids(conds, sides), plain_ids(conds, sides), schedule)
         patched = _with_patches(options, sampling)
         patched = _with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
         draws = OwnDraws()
@@ -221,7 +229,7 @@ def _cross_patch(sampling: Sampling, previous: Patch | None) -> Patch:
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
         progress, attend = sampling.progress(extra_options["sigmas"]), _attention(previous, extra_options)
         with naming(SAMPLING):
-            layer, rows = sampling.layer(extra_options), sampling.rows(q.shape[0], extra_options)
+            layer, rows = sampling.layer(extra_options), sampling.rows(q.shape[0], extra_options, words=True)
             size, heads = sampling.size(layer, extra_options, q.shape[1]), extra_options["n_heads"]
             own = _attention(None, extra_options)
             return sampling.run.cross(layer, progress, size, q, k, v, heads, rows, attend, own)

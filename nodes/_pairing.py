@@ -49,12 +49,19 @@ class PairGuard(CONDConstant):
 def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = None) -> Conditioning:
     """One CONDITIONING of P rows from P of the same make, entry by entry. [1, T, C] each → [P, T, C].
 
-    One alone stays as it is, for a plain MODEL too, and only notes its prompt.
+    One alone stays as it is, for a plain MODEL too, and only notes its prompt; so does an entry that is the
+    same on all sides beside one that is not, such as a region without an edit.
     """
     counts = [len(c) for c in conditionings]
     if len(set(counts)) > 1 or not counts[0]:
         raise _unlike("the same number of entries", " and ".join(map(str, counts)))
-    return [_pair_entry(entries, texts) for entries in zip(*conditionings, strict=True)]
+    sides = list(zip(*conditionings, strict=True))
+    same = [texts is None and all(_same(entries[0], other) for other in entries[1:]) for entries in sides]
+    same = [False] * len(same) if all(same) else same
+    return [
+        entries[0] if alike else _pair_entry(entries, texts)
+        for entries, alike in zip(sides, same, strict=True)
+    ]
 
 
 def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> list[Any]:
@@ -160,12 +167,14 @@ def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, l
     """
     for side, entries in conds.items():
         pairs = [_pair_of(entry) for entry in entries]
-        if None in pairs and (side == "positive" or any(pairs)):
+        if side == "positive" and not any(pairs):
             raise P2PError(
                 f"a paired CONDITIONING on the sampler's {side} input",
                 "a plain one",
                 "Connect the CONDITIONING of Prompt Pair (or Pair Conditioning) to the sampler.",
             )
+        if side in edited_sides(conds):
+            _require_one_edit(entries)
         for entry, found in zip(entries, pairs, strict=True):
             if found is not None:
                 _require_prompts(prompts, found, side in edited_sides(conds))
@@ -185,6 +194,11 @@ def edited_sides(conds: Sides) -> frozenset[str]:
 def ids(conds: Sides, sides: Collection[str]) -> frozenset[uuid.UUID]:
     """What the host calls the entries of these sides in the model's calls."""
     return frozenset(entry["uuid"] for side in sides for entry in conds[side])
+
+
+def plain_ids(conds: Sides, sides: Collection[str]) -> frozenset[uuid.UUID]:
+    """Those entries of these sides that hold one prompt for all rows, such as a region without an edit."""
+    return frozenset(e["uuid"] for side in sides for e in conds[side] if _pair_of(e) is None)
 
 
 def keep_ids_apart(edited: Collection[str]) -> Callable[..., Any]:
@@ -247,3 +261,15 @@ def _require_columns(prompts: PromptSet, encoded: Tensor) -> None:
                 f"one of {row.shape[0]}",
                 "Write all text into the prompts of Prompt Pair; Conditioning (Concat) cannot be edited.",
             )
+
+
+def _require_one_edit(entries: Sequence[Entry]) -> None:
+    """Raises P2PError for regions with different edits where their prompts are not known."""
+    unknown = [entry for entry in entries if (found := _pair_of(entry)) and found.texts is None]
+    regions = any("area" in entry or "mask" in entry for entry in unknown)
+    if regions and not all(torch.equal(entry["cross_attn"], unknown[0]["cross_attn"]) for entry in unknown):
+        raise P2PError(
+            "one region with an edit",
+            "several with edits of their own",
+            "Give the other regions the same prompt on both sides, or edit them in a second sampling.",
+        )

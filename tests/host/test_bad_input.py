@@ -458,13 +458,9 @@ def test_a_paired_conditioning_with_a_plain_model(graph: Graph, host: Host, refu
 
 
 def test_a_patched_model_with_a_plain_conditioning(graph: Graph, host: Host, refused: Refused):
-    prompts, paired = graph.pair()
-    model = graph.swapped(prompts, **OPEN)
+    model = graph.swapped(graph.pair()[0], **OPEN)
     mend = "Connect the CONDITIONING of Prompt Pair"
-    for positive in (host.encode(SOURCE), [*paired, *host.encode(SOURCE)]):
-        refused("Prompt-to-Prompt", "a plain one", mend, sampling, graph, model, positive)
-    negative = [*paired, *host.encode("")]
-    refused("Prompt-to-Prompt", "a plain one", mend, sampling, graph, model, paired, negative=negative)
+    refused("Prompt-to-Prompt", "a plain one", mend, sampling, graph, model, host.encode(SOURCE))
 
 
 def test_a_paired_conditioning_of_other_prompts(graph: Graph, host: Host, refused: Refused):

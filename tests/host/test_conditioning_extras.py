@@ -340,3 +340,79 @@ def test_pictures_of_instruct_pix2pix(node: dict[str, Any]):
         return tuple(node_helpers.conditioning_set_values(side, both) for side in (positive, negative))
 
     require_like_plain(graph, change)
+
+
+# Regions
+
+
+def in_area(conditioning: Any, x: int) -> Any:
+    """In one half of the picture: left at 0, right at 32 pixels."""
+    return stock("ConditioningSetArea", conditioning, 32, 64, x, 0, 1.0)[0]
+
+
+def combined(*conditionings: Any) -> Any:
+    result = conditionings[0]
+    for other in conditionings[1:]:
+        (result,) = stock("ConditioningCombine", result, other)
+    return result
+
+
+BACKGROUND, TREE = "a small tree on snow", "a large tree on snow"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_region_without_an_edit(node: dict[str, Any], whole: bool):
+    """A plain conditioning beside a paired one: it is the same for source and edit."""
+    graph = of("SD1.5", node)
+    plain = graph.host.encode(BACKGROUND)
+
+    def change(positive: Any, negative: Any, _: int) -> Sides:
+        return combined(in_area(positive, 0), plain if whole else in_area(plain, 32)), negative
+
+    require_like_plain(graph, change)
+    prompts, positive = graph.pair()
+    rows = graph.sample(graph.swapped(prompts, **OPEN), change(positive, None, 1)[0], steps=1)
+    if not whole:
+        assert torch.equal(rows[0][..., 4:], rows[1][..., 4:]) and differ(*rows)
+
+
+def test_regions_with_masks(node: dict[str, Any]):
+    graph = of("SD1.5", node)
+    left = torch.zeros(1, 8, 8)
+    left[..., :4] = 1.0
+    plain = stock("ConditioningSetMask", graph.host.encode(BACKGROUND), 1 - left, "default", 1.0)[0]
+
+    def change(positive: Any, negative: Any, _: int) -> Sides:
+        return combined(stock("ConditioningSetMask", positive, left, "default", 1.0)[0], plain), negative
+
+    require_like_plain(graph, change)
+
+
+def test_regions_that_were_encoded_elsewhere(node: dict[str, Any]):
+    """Pair Conditioning: the entry that is the same on both sides is the region without an edit."""
+    graph = of("SD1.5", node)
+    region = in_area(graph.host.encode(BACKGROUND), 32)
+    sides = [combined(in_area(graph.host.encode(text), 0), region) for text in (SOURCE, EDIT)]
+    (paired,) = graph.host.run(node["P2PPairConditioning"], source=sides[0], edit=sides[1])
+    prompts, positive = graph.pair()
+    model = graph.swapped(prompts)
+    assert torch.equal(
+        graph.sample(model, paired), graph.sample(model, combined(in_area(positive, 0), region))
+    )
+
+
+def test_regions_with_two_edits_are_refused(node: dict[str, Any], error: type[Exception]):
+    graph = of("SD1.5", node)
+    sides = [
+        combined(in_area(graph.host.encode(left), 0), in_area(graph.host.encode(right), 32))
+        for left, right in ((SOURCE, BACKGROUND), (EDIT, TREE))
+    ]
+    (paired,) = graph.host.run(node["P2PPairConditioning"], source=sides[0], edit=sides[1])
+    prompts, positive = graph.pair()
+    with pytest.raises(
+        error, match=r"expected one region with an edit, .*\. Give the other regions the same"
+    ):
+        graph.sample(graph.swapped(prompts), paired)
+    _, other = graph.pair(BACKGROUND, TREE)
+    with pytest.raises(error, match=r"a CONDITIONING of the prompts of the MODEL, .*\. Connect"):
+        graph.sample(graph.swapped(prompts), combined(in_area(positive, 0), in_area(other, 32)))
