@@ -194,12 +194,12 @@ def test_before_a_run_a_panel_says_what_to_do(views: dict[str, Any]) -> None:
         assert all(text.startswith("Run the graph") for text in opened.get("empty", {}).values())
 
 
-def test_pointing_at_a_word_shows_its_map_and_sliders_choose_layers(seen: dict[str, Any]) -> None:
+def test_pointing_at_a_word_shows_its_map_and_sliders_choose_steps_and_layers(seen: dict[str, Any]) -> None:
     maps = seen["maps"]
     (first, one), (hovered, two), (last, three) = maps["first"], maps["hovered"], maps["last"]
     assert first == "Where “circle” looks: source, all steps, chosen layers"
     assert hovered == "Where “star” looks: source, all steps, chosen layers"
-    assert last == f"Where “grass” looks: source, all steps, {maps['layers']}"
+    assert last == f"Where “grass” looks: source, part 2 of 2, {maps['layers']}"
     assert len({one, two, three}) == 3, "the pictures differ"
 
 
@@ -214,7 +214,15 @@ def test_a_mask_is_shown_and_another_threshold_without_a_run(seen: dict[str, Any
 def test_source_and_edit_are_divided_by_keyboard_and_by_pointer(seen: dict[str, Any]) -> None:
     compare = seen["compare"]
     assert (compare["keyed"], compare["dragged"]) == ("52", "25")
-    assert re.match(r"PSNR over the picture \d+\.\d dB, outside the mask \d+\.\d dB", compare["told"])
+    assert re.match(r"PSNR over the picture \d+\.\d dB\s+outside the mask \d+\.\d dB", compare["told"])
+
+
+def test_after_a_reload_of_the_page_the_panels_still_show_the_last_run(views: dict[str, Any]) -> None:
+    """The server keeps results and sends those of unchanged nodes no second time."""
+    panels = list(views.values())[-1]["reloaded"]
+    assert panels["What the edit does"].startswith("swap: circle → house")
+    assert "house" in panels["The prompts, word by word"]
+    assert "of the picture may change" in panels["Where the edit could change the picture"]
 
 
 # As it is written in
@@ -266,7 +274,8 @@ def test_axe_has_nothing_against_the_panels(seen: dict[str, Any], palette: str) 
 
 
 def test_the_console_logs_no_error_of_ours(seen: dict[str, Any]) -> None:
-    """A bare front end logs some of its own when it starts; none of them names the pack."""
+    """A bare front end logs some of its own when it starts, and asks other hosts for models of its template."""
     ours = re.compile(rf"{LINK}|P2P", re.IGNORECASE)
     assert [text for text in seen["before"] if ours.search(text)] == []
-    assert [text for text in seen["afterwards"] if text not in seen["before"]] == []
+    later = [text for text in seen["afterwards"] if text not in seen["before"] and "https://" not in text]
+    assert later == []

@@ -12,6 +12,7 @@ import * as inPage from "./in_page.mjs";
 
 const RUN = ["p2p_prompt_edit", "p2p_attention_maps", "p2p_local_blend"];
 const STEPS = Number(process.env.P2P_STEPS ?? 8); // of a run: fewer than the workflows have
+const STEP_GROUPS = { type: "P2PAttentionStore", name: "step_groups", value: 2 };
 const MARKUP = `<img src=x onerror="window.p2pHacked=1"> red house`;
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -40,7 +41,18 @@ async function visit() {
     const used = await use(page, renderer);
     views[renderer] = { opened, ...used, before, afterwards: complaints.splice(0) };
   }
+  views[renderers.at(-1)].reloaded = await reload(page);
   return views;
+}
+
+/** What the panels of a workflow that ran say after a reload of the page, before another run. */
+async function reload(page) {
+  await page.reload({ waitUntil: "domcontentloaded" });
+  await page.waitForFunction(() => window.app?.graph && window.app?.extensionManager?.setting);
+  await page.waitForLoadState("networkidle", { timeout: 5_000 }).catch(() => {});
+  await load(page, workflows.p2p_local_blend);
+  await view(page, ["P2PPromptPair"], 0.7);
+  return page.evaluate(inPage.readPanels);
 }
 
 async function open(page, renderer, name) {
@@ -51,6 +63,7 @@ async function open(page, renderer, name) {
   await page.evaluate(inPage.setValueOf, { type: "KSampler", name: "steps", value: STEPS });
   await view(page, ["P2PPromptPair"], 0.7);
   const empty = await page.evaluate(inPage.readPanels);
+  if (name === "p2p_attention_maps") await page.evaluate(inPage.setValueOf, STEP_GROUPS);
   if (name === "p2p_local_blend") await page.evaluate(inPage.addCompare);
   const ran = await run(page);
   const panels = await page.evaluate(inPage.readPanels);
@@ -111,6 +124,8 @@ async function useMaps(page) {
   const hovered = await read();
   await maps.getByRole("button", { name: "grass" }).focus();
   await page.keyboard.press("Enter");
+  await maps.getByRole("slider", { name: "steps" }).focus();
+  await page.keyboard.press("End");
   const layers = maps.getByRole("slider", { name: "layers" });
   await layers.focus();
   await page.keyboard.press("End");

@@ -42,7 +42,7 @@ async function showPairs(panel, data) {
       const [source, edit] = await Promise.all(files.map((file) => loaded(addressOf(file, api))));
       stage.replaceChildren(divided(source, edit, pair.name));
       told.replaceChildren(
-        make("span", { text: pair.told }),
+        ...pair.told.split(", ").map((text) => make("span", { text })),
         pair.text ? make("span", { class: "p2p-hint", text: pair.text }) : ""
       );
     } catch {

@@ -11,7 +11,7 @@ import { make } from "./dom.js";
  * @typedef {(word: Word, side: "source" | "edit" | "all", button: HTMLElement) => void} Choose
  */
 
-const MARKS = { kept: "=", swapped: "⇄", added: "+", removed: "−" };
+const MARKS = { kept: "▢", swapped: "⇄", added: "+", removed: "−" };
 
 /**
  * @param {Prompts} prompts

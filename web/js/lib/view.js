@@ -52,9 +52,9 @@ export function addView(node, { name, label, height, empty, keys, show }) {
 /** Lets a node do one thing more. @param {any} node @param {string} name @param {(...given: any[]) => void} more */
 export function chain(node, name, more) {
   const before = node[name];
-  node[name] = function () {
-    const result = before?.apply(this, arguments);
-    more.apply(this, arguments);
+  node[name] = function (/** @type {any[]} */ ...given) {
+    const result = before?.apply(this, given);
+    more.apply(this, given);
     return result;
   };
 }
