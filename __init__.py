@@ -13,14 +13,18 @@ class PromptToPrompt(ComfyExtension):
             blend_mask,
             compare,
             demo_model,
+            invert,
             local_blend,
+            null_text,
             pair_conditioning,
             prompt_edit,
             prompt_pair,
+            real_image,
             refine,
             reweight,
             self_attention_components,
             split_pair,
+            trajectory_files,
             word_swap,
         )
 
@@ -38,6 +42,10 @@ class PromptToPrompt(ComfyExtension):
             self_attention_components,
             split_pair,
             compare,
+            invert,
+            null_text,
+            real_image,
+            trajectory_files,
             demo_model,
         )
         return [node for file in files for node in file.NODES]

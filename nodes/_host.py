@@ -19,10 +19,12 @@ from ..p2p_core.errors import P2PError, naming
 from ..p2p_core.layers import Layer
 from ..p2p_core.plan import EditPlan, Step
 from ..p2p_core.prompts import PromptSet
+from ..p2p_core.real import RealImage
 from ..p2p_core.run import Run
 from ._layers import cross_attention_layers, require_layers
 from ._noise import OwnDraws, paired_sampler
 from ._pairing import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
+from ._real import following, guided_calls, require_fit
 from ._rows import are_pairs, mask_per_row
 
 KEY = "p2p"
@@ -38,8 +40,9 @@ Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
     """A clone of MODEL whose plan has one more step. Raises P2PError when it cannot be done on this MODEL."""
     layers = cross_attention_layers(model)
-    if step.layers is not None:
-        require_layers(step.layers, layers)
+    chosen = None if isinstance(step, RealImage) else step.layers
+    if chosen is not None:
+        require_layers(chosen, layers)
     return with_plan(model, plan_of(model, prompts).then(prompts, step))
 
 
@@ -112,6 +115,8 @@ class Sampling:
         """
         named = self.edited - self.plain if words else self.edited
         edited = [name in named for name in options["uuids"]]
+        if not any(edited):
+            return []  # of a real picture's source there need be no rows
         samples, prompts = self.run.samples, self.run.prompts
         if "ad_params" in options:
             raise P2PError("pictures in a batch", "frames of AnimateDiff", "Take the motion model out.")
@@ -153,7 +158,9 @@ def sample_pair(
             raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
         if prompts > 1 and "context_handler" in options:
             raise P2PError("whole pictures", "context windows", "Take out the Context Windows node.")
-        in_pairs = are_pairs(noise, latent_image, prompts)
+        real = plan.real
+        fresh = real is not None and noise.shape[0] == real.trajectory.samples
+        in_pairs = not fresh and are_pairs(noise, latent_image, prompts)
         samples = noise.shape[0] // prompts if in_pairs else noise.shape[0]
         in_rows = rows_of_pairs(conds, plan.prompts, samples)
         sides, schedule = edited_sides(conds), guider.model_patcher.get_model_object("model_sampling")
@@ -164,13 +171,19 @@ def sample_pair(
         patched = _with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
         draws = OwnDraws()
         patched = _with_wrapper(patched, WrappersMP.PREDICT_NOISE, _blending(sampling), draws.around_model)
+        sampler = paired_sampler(sampler, prompts, draws)
+        if real is not None:
+            require_fit(real, guider, noise, samples, denoise_mask, sides)
+            start = run.start(sigmas)
+            sampler = following(sampler, run, real, None if in_pairs else start)
+            guided = guided_calls(run, real, sampling.edited, SAMPLING)
+            patched = _with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided)
     if not in_pairs:
         noise, latent_image = (t.repeat_interleave(prompts, dim=0) for t in (noise, latent_image))
     if denoise_mask is not None:
         denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
-    sampler = paired_sampler(sampler, prompts, draws)
     guider.conds, guider.model_options = in_rows, patched
     try:
         rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
@@ -181,20 +194,22 @@ def sample_pair(
 
 
 def _blending(sampling: Sampling) -> Callable[..., Tensor]:
-    """A PREDICT_NOISE wrapper: local blend of what goes into the model and of what it predicts.
+    """A PREDICT_NOISE wrapper: a real picture's source rows go into the model, local blend goes around it.
 
-    The one place where an input is written: the sampler's next step has to start from the blended latent.
+    The one place where an input is written: the sampler's next step has to start from that latent.
     """
+
+    run = sampling.run
 
     def wrapper(executor: Any, x: Tensor, timestep: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
         progress = sampling.progress(timestep)
         with naming(SAMPLING):
-            blended = sampling.run.blend(x, progress)
-        if blended is not x:
-            x.copy_(blended)
+            entering = run.blend(run.pin(x, float(timestep.flatten()[0])), progress)
+        if entering is not x:
+            x.copy_(entering)
         predicted = executor(x, timestep, *rest, **kwargs)
         with naming(SAMPLING):
-            return sampling.run.blend(predicted, progress)
+            return run.blend(run.restore(predicted, progress), progress)
 
     return wrapper
 

@@ -9,6 +9,7 @@ from ..p2p_core.layers import LayerFilter
 CATEGORY = "Prompt-to-Prompt"
 Prompts = io.Custom("P2P_PROMPTS")
 Store = io.Custom("P2P_STORE")
+TrajectorySocket = io.Custom("P2P_TRAJECTORY")
 STORE_TOOLTIP = "From Attention Store, the one that the sampler's MODEL went through."
 
 

@@ -14,6 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 CHANNELS = 3
+SCALE = 0.18215
 WIDTH = 32
 TEXT = 16
 TOKENS = 77
@@ -32,6 +33,13 @@ class TinyModel:
     def __init__(self, diffusion_model: nn.Module) -> None:
         self.diffusion_model = diffusion_model.eval()
         self.model_sampling = Schedule()
+        self.latent_format = SimpleNamespace(latent_channels=CHANNELS)
+
+    def process_latent_in(self, latent: Tensor) -> Tensor:
+        return latent * SCALE
+
+    def process_latent_out(self, latent: Tensor) -> Tensor:
+        return latent / SCALE
 
     def apply_model(
         self, x: Tensor, t: Tensor, c_crossattn: Tensor, transformer_options: Any, **other: Any
@@ -46,6 +54,7 @@ class Schedule:
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
         kept = torch.cumprod(1 - betas, 0)
         self.sigmas = ((1 - kept) / kept).sqrt()
+        self.sigma_min, self.sigma_max = self.sigmas[0], self.sigmas[-1]
 
     def percent_to_sigma(self, percent: float) -> float:
         if percent <= 0:
@@ -70,7 +79,7 @@ class TinyUNet(nn.Module):
         super().__init__()
         attention = Attention if text else nn.Identity
         first = nn.Conv2d(CHANNELS, WIDTH, 3, padding=1)
-        self.input_blocks = nn.ModuleList([first, Stage(attention()), Downsample(2)])
+        self.input_blocks = nn.ModuleList([first, Stage(attention()), Downsample(2, ceil_mode=True)])
         self.middle_block = Stage(attention())
         self.output_blocks = nn.ModuleList([Stage(attention(), Upsample(scale_factor=2))])
         self.out = nn.Conv2d(WIDTH, CHANNELS, 3, padding=1)
@@ -82,7 +91,8 @@ class TinyUNet(nn.Module):
         options["block"] = ("middle", 0)
         h = self.middle_block(self.input_blocks[2](skipped), context, options)
         options["block"] = ("output", 0)
-        return self.out(skipped + self.output_blocks[0](h, context, options))
+        h = self.output_blocks[0](h, context, options)
+        return self.out(skipped + h[..., : skipped.shape[2], : skipped.shape[3]])
 
 
 class Downsample(nn.AvgPool2d): ...

@@ -5,6 +5,7 @@ class WrappersMP:
     OUTER_SAMPLE = "outer_sample"
     SAMPLER_SAMPLE = "sampler_sample"
     PREDICT_NOISE = "predict_noise"
+    CALC_COND_BATCH = "calc_cond_batch"
 
 
 class WrapperExecutor:

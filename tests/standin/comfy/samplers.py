@@ -9,6 +9,18 @@ from .model_patcher import copied
 from .patcher_extension import WrappersMP, inside_wrappers
 
 
+class Sampler:
+    pass
+
+
+class KSampler:
+    SCHEDULERS = ("normal", "simple")
+
+
+def calculate_sigmas(model_sampling, scheduler, steps):
+    return model_sampling.steps(steps)
+
+
 class KSamplerX0Inpaint:
     """The model as sampler functions call it; outside the mask it keeps the latent."""
 
@@ -24,7 +36,7 @@ class KSamplerX0Inpaint:
         return out * denoise_mask + self.latent_image * kept
 
 
-class KSAMPLER:
+class KSAMPLER(Sampler):
     def __init__(self, sampler_function, extra_options, inpaint_options):
         self.sampler_function = sampler_function
         self.extra_options, self.inpaint_options = extra_options, inpaint_options
@@ -37,6 +49,7 @@ class KSAMPLER:
 
 class CFGGuider:
     def __init__(self, model_patcher, positive, negative, cfg):
+        self.inner_model = model_patcher.model
         self.model_patcher, self.model_options, self.cfg = model_patcher, model_patcher.model_options, cfg
         self.original_conds = {"positive": entries(positive), "negative": entries(negative)}
 
@@ -54,18 +67,21 @@ class CFGGuider:
     def outer_sample(self, noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed):
         for entry in self.conds["positive"] + self.conds["negative"]:
             entry["model_conds"] = {**entry["model_conds"], "c_crossattn": CONDCrossAttn(entry["cross_attn"])}
+        if latent_image.any():
+            latent_image = self.inner_model.process_latent_in(latent_image)
         transformer = {**copied(self.model_options["transformer_options"]), "sample_sigmas": sigmas}
         options = {**self.model_options, "transformer_options": transformer}
         run = inside_wrappers(WrappersMP.SAMPLER_SAMPLE, sampler.sample, sampler, options)
         extra_args = {"model_options": options, "seed": seed}
-        return run(self, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+        rows = run(self, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+        return self.inner_model.process_latent_out(rows)
 
-    def __call__(self, x, timestep, model_options, seed=None):
+    def __call__(self, x, timestep, model_options=None, seed=None):
         run = inside_wrappers(WrappersMP.PREDICT_NOISE, self.predict_noise, self, self.model_options)
         return run(x, timestep, model_options, seed)
 
     def predict_noise(self, x, timestep, model_options, seed=None):
-        conds = [self.conds["positive"], self.conds["negative"] if self.cfg != 1 else []]
+        conds = [self.conds["positive"], self.conds["negative"] if self.cfg != 1 else None]
         cond, uncond = calc_cond_batch(self.model_patcher.model, conds, x, timestep, model_options)
         return uncond + (cond - uncond) * self.cfg
 
@@ -75,8 +91,15 @@ def entries(conditioning):
 
 
 def calc_cond_batch(model, conds, x, timestep, model_options):
+    run = inside_wrappers(WrappersMP.CALC_COND_BATCH, _calc_cond_batch, None, model_options)
+    return run(model, conds, x, timestep, model_options)
+
+
+def _calc_cond_batch(model, conds, x, timestep, model_options):
     """A prediction for each side; entries that fit together are one call of the model, the last first."""
-    waiting = [(i, entry["uuid"], ready(entry, len(x))) for i, side in enumerate(conds) for entry in side]
+    waiting = [
+        (i, entry["uuid"], ready(entry, len(x))) for i, side in enumerate(conds) for entry in side or ()
+    ]
     sums = [torch.zeros_like(x) for _ in conds]
     while waiting:
         first = waiting[0][2]

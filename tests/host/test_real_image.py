@@ -1,0 +1,327 @@
+"""Real pictures: the source comes out as it went in, and edits start from its noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from adapter import Host
+from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, close, differ, noting, state, with_patch
+from pictures import STEPS, Gallery, apart, finite
+from test_samplers import names
+
+pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
+
+DRIFTING = ["euler", "euler at target level", "fixed point", "midpoint"]
+NOISE = "edit-friendly noise"
+SAMPLERS = [s for s in ("euler", "ddim", "heun", "dpmpp_2m", "dpmpp_2s_ancestral", "lcm") if s in names()]
+
+
+@pytest.fixture(scope="module")
+def gallery(graph: Graph) -> Gallery:
+    return Gallery(graph)
+
+
+# The source
+
+
+@pytest.mark.parametrize("method", DRIFTING)
+def test_the_source_comes_out_as_it_went_in(gallery: Gallery, method: str):
+    rows = gallery.edited(gallery.inverted(method=method), cfg=7.5)
+    assert torch.equal(rows[:1], gallery.picture()) and differ(rows[1:], gallery.picture())
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0, 15.0])
+def test_at_any_guidance_scale(gallery: Gallery, cfg: float):
+    rows = gallery.edited(gallery.inverted(), cfg=cfg)
+    assert torch.equal(rows[:1], gallery.picture())
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_with_samplers_of_every_kind(gallery: Gallery, sampler: str):
+    """Some look between the levels of the trajectory, some keep what they predicted before."""
+    rows = gallery.edited(gallery.inverted(), sampler=sampler)
+    assert torch.equal(rows[:1], gallery.picture())
+    assert finite(rows) and differ(rows[1:], gallery.picture())
+
+
+def test_edit_friendly_noise_goes_through_the_ancestral_sampler(gallery: Gallery):
+    trajectory = gallery.inverted(method=NOISE)
+    rows = gallery.edited(trajectory, sampler="euler_ancestral", cfg=7.5)
+    assert torch.equal(rows[:1], gallery.picture()) and differ(rows[1:], gallery.picture())
+    drawn = gallery.edited(trajectory, sampler="euler_ancestral", cfg=1.0, pin=False)
+    last = drawn[:1]  # the last step draws no noise: what the model makes of the level before
+    assert apart(last, gallery.picture()) < apart(rows[1:], gallery.picture())
+
+
+def test_the_seed_has_no_effect(gallery: Gallery):
+    trajectory = gallery.inverted(method=NOISE)
+    one, other = (gallery.edited(trajectory, sampler="euler_ancestral", seed=seed) for seed in (1, 2))
+    assert torch.equal(one, other)
+
+
+def test_the_latent_at_the_sampler_has_no_effect_beside_its_size(gallery: Gallery, host: Host):
+    trajectory = gallery.inverted()
+    rows = gallery.edited(trajectory, latent=host.empty_latent(64, 64))
+    assert torch.equal(rows, gallery.edited(trajectory))
+
+
+# The edit
+
+
+def test_an_edit_starts_from_the_noise_of_its_picture(gallery: Gallery, graph: Graph):
+    """With the source's prompt and no guidance it is what the trajectory's noise becomes."""
+    trajectory = gallery.inverted()
+    same = graph.pair(SOURCE, SOURCE)
+    pinned = gallery.edited(trajectory, CLOSED, pair=same, cfg=1.0)
+    drawn = gallery.edited(trajectory, CLOSED, pair=same, cfg=1.0, pin=False)
+    assert close(pinned[1], drawn[0]) and close(drawn[0], drawn[1])
+
+
+def test_guidance_acts_on_the_edit(gallery: Gallery):
+    one, other = (gallery.edited(gallery.inverted(), cfg=cfg) for cfg in (1.0, 7.5))
+    assert differ(one[1], other[1])
+
+
+@pytest.mark.real_host
+def test_a_better_inversion_drifts_less(gallery: Gallery):
+    def drift(**settings: Any) -> float:
+        rows = gallery.edited(gallery.inverted(steps=12, **settings), steps=12, cfg=1.0, pin=False)
+        return apart(rows[:1], gallery.picture())
+
+    assert drift(method="fixed point", iterations=10) < 0.5 * drift(method="euler at target level")
+
+
+def test_a_sampling_of_a_part_starts_at_its_level(gallery: Gallery):
+    """Half of eight steps in a sampler at denoise 0.5."""
+    trajectory = gallery.inverted(steps=8)
+    rows = gallery.edited(trajectory, steps=4, denoise=0.5)
+    whole = gallery.edited(trajectory, steps=8)
+    assert torch.equal(rows[:1], gallery.picture())
+    assert 0 < apart(rows[1:], gallery.picture()) < apart(whole[1:], gallery.picture())
+
+
+def test_an_inversion_of_a_part_fits_the_same_sampler(gallery: Gallery):
+    trajectory = gallery.inverted(steps=4, denoise=0.5)
+    assert torch.equal(gallery.edited(trajectory, steps=4, denoise=0.5)[:1], gallery.picture())
+
+
+def test_pictures_make_a_batch_and_have_several_edits(gallery: Gallery, graph: Graph):
+    pictures = gallery.picture(samples=2)
+    trajectory = gallery.inverted(pictures)
+    several = graph.pair(SOURCE, f"{EDIT}\n---\n{EDIT} at night")
+    rows = gallery.edited(trajectory, pair=several)
+    assert rows.shape[0] == 6 and torch.equal(rows[::3], pictures)
+    alone = gallery.edited(gallery.inverted(pictures[1:]), pair=several)
+    assert close(rows[3:], alone, 1e-3)
+
+
+@pytest.mark.parametrize("size", [(72, 88), (104, 56)])
+def test_latents_of_odd_sizes(gallery: Gallery, size: tuple[int, int]):
+    picture = gallery.picture(size=size)
+    rows = gallery.edited(gallery.inverted(picture))
+    assert torch.equal(rows[:1], picture) and differ(rows[1:], picture)
+
+
+# With the other nodes
+
+
+def test_the_order_of_nodes_does_not_matter(gallery: Gallery, graph: Graph):
+    trajectory = gallery.inverted()
+    prompts, positive = graph.pair()
+    mask = torch.zeros(1, 64, 64)
+    mask[..., :32] = 1
+    results = []
+    for order in (("real", "swap", "blend"), ("swap", "real", "blend"), ("swap", "blend", "real")):
+        model: Any = None
+        for name in order:
+            if name == "real":
+                model, latent = graph.on("RealImage", prompts, model, trajectory=trajectory)
+            elif name == "swap":
+                model = graph.swapped(prompts, model, **OPEN)
+            else:
+                model = graph.on("LocalBlend", prompts, model, mask=mask, mask_mode="replace")[0]
+        results.append(gallery.sampled(model, positive, latent))
+    assert all(torch.equal(results[0], other) for other in results[1:])
+    source, edit = results[0]
+    assert torch.equal(source, gallery.picture()[0])
+    assert torch.equal(edit[..., 4:], source[..., 4:]) and differ(edit[..., :4], source[..., :4])
+
+
+def test_attention_maps_of_a_picture(gallery: Gallery, graph: Graph, host: Host):
+    alone = graph.pair(SOURCE, "")
+    prompts, positive = alone
+    model, latent = graph.on("RealImage", prompts, trajectory=gallery.inverted())
+    model, store = graph.on("AttentionStore", prompts, model, words="circle")
+    rows = gallery.sampled(model, positive, latent)
+    assert torch.equal(rows, gallery.picture())
+    (sheet, *_) = host.run(graph.node["P2PAttentionMaps"], store=store, latent={"samples": rows})
+    assert finite(sheet) and sheet.std() > 0
+
+
+def test_weights_on_words_of_a_picture(gallery: Gallery, graph: Graph):
+    prompts, positive = graph.pair(SOURCE, "")
+    model, latent = graph.on("RealImage", prompts, trajectory=gallery.inverted())
+    model, *_ = graph.on("Reweight", prompts, model, weights="red: -1")
+    rows = gallery.sampled(model, positive, latent)
+    assert torch.equal(rows[:1], gallery.picture()) and differ(rows[1:], rows[:1])
+
+
+def test_nothing_is_left_on_the_model(gallery: Gallery, graph: Graph, host: Host):
+    before = state(host.model())
+    prompts, positive = graph.pair()
+    model, latent = graph.on("RealImage", prompts, trajectory=gallery.inverted())
+    patched = state(model)
+    gallery.sampled(model, positive, latent)
+    assert state(host.model()) == before and state(model) == patched
+
+
+def test_two_runs_are_the_same_and_the_trajectory_stays(gallery: Gallery):
+    trajectory = gallery.inverted()
+    before = trajectory.latents.clone(), trajectory.picture.clone()
+    assert torch.equal(gallery.edited(trajectory), gallery.edited(trajectory))
+    assert torch.equal(before[0], trajectory.latents) and torch.equal(before[1], trajectory.picture)
+
+
+# What the unconditional pass leaves out
+
+
+def rows_of_calls(
+    gallery: Gallery, graph: Graph, host: Host, **options: Any
+) -> set[tuple[tuple[int, ...], int]]:
+    """(sides, rows) of the model's calls in a pinned sampling of two pictures."""
+    seen: set[tuple[tuple[int, ...], int]] = set()
+
+    def patch(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra: dict[str, Any]) -> torch.Tensor:
+        seen.add((tuple(extra["cond_or_uncond"]), q.shape[0]))
+        return noting([])(q, k, v, extra)
+
+    model = with_patch(host.model(), patch, "middle", 0)
+    gallery.edited(gallery.inverted(gallery.picture(samples=2)), model=model, **options)
+    return seen
+
+
+def test_source_rows_have_no_unconditional_pass(gallery: Gallery, graph: Graph, host: Host):
+    assert rows_of_calls(gallery, graph, host) == {((0,), 4), ((1,), 2)}
+
+
+def test_they_have_where_they_are_not_pinned(gallery: Gallery, graph: Graph, host: Host):
+    assert rows_of_calls(gallery, graph, host, pin=False) == {((1, 0), 8)}
+
+
+def test_they_have_where_each_picture_has_a_negative_of_its_own(gallery: Gallery, graph: Graph, host: Host):
+    (one, options), (other, _) = host.encode(NEGATIVE)[0], host.encode("")[0]
+    negative = [[torch.cat([one, other]), {k: v for k, v in options.items() if k != "pooled_output"}]]
+    calls = rows_of_calls(gallery, graph, host, away=negative)
+    assert {rows // len(sides) for sides, rows in calls} == {4}
+
+
+def test_edits_are_the_same_with_and_without_that_pass(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, pack: Any
+):
+    import importlib
+
+    real = importlib.import_module(f"{pack.__name__}.nodes._real")
+    lean = gallery.edited(gallery.inverted(), cfg=7.5)
+    monkeypatch.setattr(real, "_for_every_row", lambda entry: False)
+    assert close(lean, gallery.edited(gallery.inverted(), cfg=7.5), 1e-4)
+
+
+# Guidance without pinning
+
+
+def test_the_source_prompt_as_negative_makes_guidance_vanish_for_the_source(gallery: Gallery):
+    plain = gallery.edited(gallery.inverted(), cfg=1.0, pin=False)
+    guided = gallery.edited(gallery.inverted(), cfg=7.5, pin=False, negative="source prompt")
+    assert close(guided[0], plain[0], 1e-3) and differ(guided[1], plain[1])
+
+
+def test_a_share_of_0_is_the_negative_as_connected(gallery: Gallery):
+    options = {"cfg": 4.0, "pin": False}
+    plain = gallery.edited(gallery.inverted(), **options)
+    mixed = gallery.edited(gallery.inverted(), negative="source prompt", source_share=0.0, **options)
+    half = gallery.edited(gallery.inverted(), negative="source prompt", source_share=0.5, **options)
+    assert close(mixed, plain, 1e-4) and differ(half, plain)
+
+
+def test_proximal_guidance_keeps_the_edit_nearer_to_the_picture(gallery: Gallery):
+    options = {"cfg": 7.5, "negative": "source prompt"}
+    free = gallery.edited(gallery.inverted(), **options)
+    held = gallery.edited(gallery.inverted(), proximal=0.9, **options)
+    assert apart(held[1:], gallery.picture()) < apart(free[1:], gallery.picture())
+    assert torch.equal(held[:1], gallery.picture())
+
+
+def test_proximal_guidance_of_everything_leaves_the_picture(gallery: Gallery):
+    """At a quantile of 1 nothing is left to guide by, and the last steps take the picture back."""
+    rows = gallery.edited(gallery.inverted(), proximal=1.0, cfg=7.5)
+    assert close(rows[1:], gallery.picture(), 1e-3)
+
+
+# Other kinds of MODEL and of sampling
+
+
+def other_sampling(model: Any, name: str, *args: Any) -> Any:
+    """The MODEL behind a stock node that changes what its noise levels mean."""
+    from comfy_extras import nodes_model_advanced
+
+    node = getattr(nodes_model_advanced, name)()
+    return getattr(node, node.FUNCTION)(model, *args)[0]
+
+
+MODELS = {
+    "velocity": ("ModelSamplingDiscrete", "v_prediction", False),
+    "velocity, zero terminal SNR": ("ModelSamplingDiscrete", "v_prediction", True),
+    "flow": ("ModelSamplingSD3", 3.0),
+}
+
+
+@pytest.mark.real_host
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("method", ["fixed point", NOISE])
+def test_models_of_every_kind(gallery: Gallery, host: Host, kind: str, method: str):
+    """The demo model predicts noise, so that it draws nothing here; the way up and down is the same."""
+    model = other_sampling(host.model(), *MODELS[kind])
+    sampler = "euler_ancestral" if method == NOISE else "euler"
+    trajectory = gallery.inverted(gallery.picture(), model=model, method=method, denoise=0.8)
+    options = {"model": model, "sampler": sampler, "denoise": 0.8}
+    rows = gallery.edited(trajectory, **options)
+    assert torch.equal(rows[:1], gallery.picture()) and finite(rows)
+    x = trajectory.latents[1]
+    assert finite(x) and differ(x, trajectory.latents[2])
+
+
+@pytest.mark.real_host
+def test_two_samplers_that_share_the_steps(gallery: Gallery, graph: Graph, host: Host):
+    import nodes as stock
+
+    trajectory = gallery.inverted()
+    prompts, positive = graph.pair()
+    model, latent = graph.on("RealImage", prompts, trajectory=trajectory)
+    model = graph.swapped(prompts, model, **OPEN)
+    advanced = stock.KSamplerAdvanced().sample
+    with torch.inference_mode():
+        rest = (positive, host.encode(NEGATIVE))
+        settings = (STEPS, 4.0, "euler", "normal", *rest)
+        first = advanced(model, "enable", 7, *settings, latent, 0, 2, "enable")[0]
+        second = advanced(model, "disable", 7, *settings, first, 2, 1000, "disable")[0]["samples"]
+    assert close(second, gallery.sampled(model, positive, latent), 1e-4)
+    assert torch.equal(second[:1], gallery.picture())
+
+
+@pytest.mark.real_host
+def test_sigmas_of_a_custom_sampler(gallery: Gallery, graph: Graph, host: Host):
+    import comfy.sample
+    import comfy.samplers
+
+    schedule = host.model().get_model_object("model_sampling")
+    sigmas = comfy.samplers.calculate_sigmas(schedule, "karras", 5)
+    trajectory = gallery.inverted(sigmas=sigmas)
+    prompts, positive = graph.pair()
+    model, latent = graph.on("RealImage", prompts, trajectory=trajectory)
+    sampler, picture = comfy.samplers.ksampler("euler"), latent["samples"]
+    args = (model, torch.zeros_like(picture), 4.0, sampler, sigmas, positive, host.encode(""), picture)
+    with torch.inference_mode():
+        rows = comfy.sample.sample_custom(*args, disable_pbar=True, seed=5)
+    assert torch.equal(rows[:1], gallery.picture())
