@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -220,8 +221,6 @@ def test_they_have_where_each_picture_has_a_negative_of_its_own(gallery: Gallery
 def test_edits_are_the_same_with_and_without_that_pass(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, pack: Any
 ):
-    import importlib
-
     real = importlib.import_module(f"{pack.__name__}.nodes._real")
     lean = gallery.edited(gallery.inverted(), cfg=7.5)
     monkeypatch.setattr(real, "_for_every_row", lambda entry: False)
@@ -294,13 +293,11 @@ def test_models_of_every_kind(gallery: Gallery, host: Host, kind: str, method: s
 
 @pytest.mark.real_host
 def test_two_samplers_that_share_the_steps(gallery: Gallery, graph: Graph, host: Host):
-    import nodes as stock
-
     trajectory = gallery.inverted()
     prompts, positive = graph.pair()
     model, latent = graph.on("RealImage", prompts, trajectory=trajectory)
     model = graph.swapped(prompts, model, **OPEN)
-    advanced = stock.KSamplerAdvanced().sample
+    advanced = importlib.import_module("nodes").KSamplerAdvanced().sample  # ComfyUI's
     with torch.inference_mode():
         rest = (positive, host.encode(NEGATIVE))
         settings = (STEPS, 4.0, "euler", "normal", *rest)
