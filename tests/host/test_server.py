@@ -72,6 +72,13 @@ def test_every_node_has_its_help_page(server: Server, listed: dict[str, Any]) ->
         assert server.get(f"/extensions/{LINK}/docs/{name}.md").startswith(b"# ")
 
 
+def test_the_nodes_have_names_in_every_language(server: Server, listed: dict[str, Any]) -> None:
+    spoken = server.get_json("/i18n")
+    for language in ("en", "zh", "ja", "de"):
+        assert set(listed) == set(spoken[language]["nodeDefs"])
+        assert "P2P_PROMPTS" in spoken[language]["dataTypes"]
+
+
 def test_the_template_browser_finds_the_workflow(server: Server) -> None:
     assert "p2p_word_swap" in server.get_json("/api/workflow_templates")[LINK]
     assert "nodes" in server.get_json(f"/api/workflow_templates/{LINK}/p2p_word_swap.json")
