@@ -49,7 +49,7 @@ from .ways import CONTESTS
 
 ROOT = Path(__file__).resolve().parent.parent
 CFG = 5.0
-STEPS = 15  # the windows end after 6, 9 and 12 model calls however one rounds, so that all methods have theirs
+STEPS = 15  # the windows end after 6, 9 and 12 calls however one rounds: all methods have theirs
 CANDIDATES = 300
 SHOWN = 2  # edits of each type on the contact sheet
 
