@@ -90,13 +90,15 @@ export function useStyle() {
 
 // A reload of the page forgets the outputs while the server goes on knowing them and sends none again.
 
-/** @param {any} node */
+/** Null in a graph without an id of its own, which could be any. @param {any} node */
 function placeOf(node) {
-  return `${KEY}/${node.graph?.id ?? ""}/${node.id}/${node.type}`;
+  const graph = String(node.graph?.id ?? "");
+  return /[1-9a-f]/.test(graph) ? `${KEY}/${graph}/${node.id}/${node.type}` : null;
 }
 
-/** @param {string} place @param {Output} output */
+/** @param {string | null} place @param {Output} output */
 function remember(place, output) {
+  if (!place) return;
   try {
     sessionStorage.setItem(place, JSON.stringify(output));
   } catch {
@@ -114,8 +116,9 @@ function forgetAll() {
   }
 }
 
-/** @param {string} place @param {string} key @returns {Output | null} */
+/** @param {string | null} place @param {string} key @returns {Output | null} */
 function recall(place, key) {
+  if (!place) return null;
   try {
     const output = JSON.parse(sessionStorage.getItem(place) ?? "null");
     return output?.[key] ? output : null;
