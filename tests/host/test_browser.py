@@ -223,6 +223,12 @@ def test_after_a_reload_of_the_page_the_panels_still_show_the_last_run(views: di
     assert "of the picture may change" in panels["Where the edit could change the picture"]
 
 
+def test_several_edits_stand_on_tabs(seen: dict[str, Any]) -> None:
+    compare = seen["compare"]
+    assert compare["tabs"] == ["edit 1", "edit 2"]
+    assert compare["second"].startswith("the second") and compare["again"]
+
+
 # As it is written in
 
 

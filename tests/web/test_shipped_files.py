@@ -128,6 +128,15 @@ def test_a_help_page_gives_the_defaults(node: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("node", IDS)
+def test_a_help_page_shows_the_node_after_a_run(node: str) -> None:
+    (said, name) = re.findall(r"!\[([^\]]+)\]\((pictures/\w+\.png)\)", PAGES[node])[0]
+    file = ROOT / "web" / "docs" / name
+    assert len(said) > 15 and file.stat().st_size < 200_000
+    with Image.open(file) as picture:
+        assert 300 <= picture.width <= 1100
+
+
 def written(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"

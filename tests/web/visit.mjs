@@ -11,13 +11,15 @@ import { launch, listen, load, newPage, openFrontEnd, run } from "./browser.mjs"
 import * as inPage from "./in_page.mjs";
 
 const RUN = ["p2p_prompt_edit", "p2p_attention_maps", "p2p_local_blend"];
-const STEPS = Number(process.env.P2P_STEPS ?? 8); // of a run: fewer than the workflows have
+const LAST = "p2p_local_blend"; // it is used after the others, while the server still has its result
+const STEPS = Number(process.env.P2P_STEPS ?? 6); // of a run: fewer than the workflows have
 const STEP_GROUPS = { type: "P2PAttentionStore", name: "step_groups", value: 2 };
 const MARKUP = `<img src=x onerror="window.p2pHacked=1"> red house`;
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const [address, folder, executablePath, prefix, ...renderers] = process.argv.slice(2);
-const names = (await readdir(folder)).filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -5));
+const files = (await readdir(folder)).filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -5));
+const names = [...files.filter((name) => name !== LAST), LAST];
 const workflows = Object.fromEntries(
   await Promise.all(names.map(async (name) => [name, JSON.parse(await readFile(`${folder}/${name}.json`, "utf8"))]))
 );
@@ -49,7 +51,8 @@ async function visit() {
 async function reload(page) {
   await page.reload({ waitUntil: "domcontentloaded" });
   await page.waitForFunction(() => window.app?.graph && window.app?.extensionManager?.setting);
-  await page.waitForLoadState("networkidle", { timeout: 5_000 }).catch(() => {});
+  await page.waitForFunction(() => window.app.graph.nodes.length > 5); // it opens what was open
+  await page.waitForTimeout(1500);
   await load(page, workflows.p2p_local_blend);
   await view(page, ["P2PPromptPair"], 0.7);
   return page.evaluate(inPage.readPanels);
@@ -188,7 +191,16 @@ async function useCompare(page) {
   await page.mouse.down();
   await page.mouse.move(box.x + box.width / 4, box.y + box.height / 2, { steps: 4 });
   await page.mouse.up();
-  return { told, keyed, dragged: await divider.getAttribute("aria-valuenow") };
+  const dragged = await divider.getAttribute("aria-valuenow");
+  await page.evaluate(inPage.showTwoEdits);
+  const tabs = compare.getByRole("tab");
+  await tabs.nth(1).click();
+  await page.waitForTimeout(400);
+  const second = await compare.locator(".p2p-told").innerText();
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForTimeout(400);
+  const first = await compare.locator(".p2p-told").innerText();
+  return { told, keyed, dragged, tabs: await tabs.allInnerTexts(), second, again: first === told };
 }
 
 async function judged(page, renderer) {
