@@ -1,7 +1,7 @@
 """Thumbnails of the example workflows, made by running them: `python -m demo.thumbnails [name ...]`.
 
 ComfyUI's template browser shows a workflow with the .jpg of the same name beside it. Run this again when a
-workflow or the demo model has changed.
+workflow or the demo model has changed. Those for real checkpoints get a card with their graph.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -20,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from p2p_core.errors import P2PError
 from p2p_core.fields import blocks
 
+from .cards import card
 from .hosts import find_comfy
 from .server import PACK, Server, ServerError, comfy_server
 from .workflow_list import WEIGHED
@@ -41,19 +43,37 @@ class Shown:
 
 def main(names: Sequence[str]) -> int:
     files = [WORKFLOWS / "api" / f"{name}.json" for name in names] or sorted(WORKFLOWS.glob("api/*.json"))
+    drawn = [file for file in files if runs_here(read(file))]
+    for file in set(files) - set(drawn):
+        save(file, card(read(WORKFLOWS / file.name), read(file)), "a card of its graph")
+    if not drawn:
+        return 0
     try:
         installs = find_comfy(os.environ, PACK)
         if not installs:
             raise P2PError("a ComfyUI to run the workflows", "none", "Give COMFYUI_PATH=/path/to/ComfyUI.")
         with comfy_server(installs[0]) as server:
-            for file in files:
-                target = WORKFLOWS / f"{file.stem}.jpg"
-                thumbnail(shown_by(server, json.loads(file.read_text("utf-8")))).save(target, quality=92)
-                print(f"{target}: {target.stat().st_size / 1000:.0f} KB, drawn by {installs[0]}")
+            for file in drawn:
+                save(file, thumbnail(shown_by(server, read(file))), f"drawn by {installs[0]}")
     except (P2PError, ServerError, OSError) as error:
         print(f"thumbnails: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text("utf-8"))
+
+
+def runs_here(workflow: Mapping[str, Any]) -> bool:
+    """Whether it has the bundled model, and no checkpoint that would have to be downloaded."""
+    return any(node["class_type"] == "P2PDemoModel" for node in workflow.values())
+
+
+def save(file: Path, picture: Image.Image, made: str) -> None:
+    target = WORKFLOWS / f"{file.stem}.jpg"
+    picture.save(target, quality=92)
+    print(f"{target}: {target.stat().st_size / 1000:.0f} KB, {made}")
 
 
 def shown_by(server: Server, workflow: Mapping[str, Any]) -> list[Shown]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from .checkpoint_workflows import CHECKPOINT_WORKFLOWS
 from .server import PACK
 from .workflow_list import WORKFLOWS, From, Node, Workflow
 
@@ -44,12 +45,28 @@ def _stock(widgets: str = "", sockets: str = "", outputs: str = "") -> Sockets:
 
 STOCK = {
     "CLIPTextEncode": _stock("text:STRING", "clip:CLIP", "CONDITIONING:CONDITIONING"),
+    "Canny": _stock("low_threshold:FLOAT high_threshold:FLOAT", "image:IMAGE", "IMAGE:IMAGE"),
+    "CheckpointLoaderSimple": _stock("ckpt_name:COMBO", "", "MODEL:MODEL CLIP:CLIP VAE:VAE"),
+    "ControlNetApplyAdvanced": _stock(
+        "strength:FLOAT start_percent:FLOAT end_percent:FLOAT",
+        "positive:CONDITIONING negative:CONDITIONING control_net:CONTROL_NET image:IMAGE",
+        "positive:CONDITIONING negative:CONDITIONING",
+    ),
+    "ControlNetLoader": _stock("control_net_name:COMBO", "", "CONTROL_NET:CONTROL_NET"),
     "EmptyLatentImage": _stock("width:INT height:INT batch_size:INT", "", "LATENT:LATENT"),
     "KSampler": _stock(
         "seed:INT steps:INT cfg:FLOAT sampler_name:COMBO scheduler:COMBO denoise:FLOAT",
         "model:MODEL positive:CONDITIONING negative:CONDITIONING latent_image:LATENT",
         "LATENT:LATENT",
     ),
+    "InpaintModelConditioning": _stock(
+        "noise_mask:BOOLEAN",
+        "positive:CONDITIONING negative:CONDITIONING vae:VAE pixels:IMAGE mask:MASK",
+        "positive:CONDITIONING negative:CONDITIONING latent:LATENT",
+    ),
+    "LatentBatchSeedBehavior": _stock("seed_behavior:COMBO", "samples:LATENT", "LATENT:LATENT"),
+    "LatentUpscaleBy": _stock("upscale_method:COMBO scale_by:FLOAT", "samples:LATENT", "LATENT:LATENT"),
+    "LoadImage": _stock("image:COMBO", "", "IMAGE:IMAGE MASK:MASK"),
     "VAEDecode": _stock("", "samples:LATENT vae:VAE", "IMAGE:IMAGE"),
     "MaskToImage": _stock("", "mask:MASK", "IMAGE:IMAGE"),
     "PreviewImage": _stock("", "images:IMAGE"),
@@ -224,11 +241,12 @@ def _flat_lists(text: str) -> str:
 
 
 def main() -> None:
-    for workflow in WORKFLOWS:
+    workflows = (*WORKFLOWS, *CHECKPOINT_WORKFLOWS)
+    for workflow in workflows:
         for folder, graph in ((FOLDER, ui(workflow)), (FOLDER / "api", api(workflow))):
             text = _flat_lists(json.dumps(graph, indent=1, ensure_ascii=False)) + "\n"
             (folder / f"{workflow.name}.json").write_text(text, encoding="utf-8")
-    print(f"{len(WORKFLOWS)} workflows are in {FOLDER}")
+    print(f"{len(workflows)} workflows are in {FOLDER}")
 
 
 if __name__ == "__main__":

@@ -19,13 +19,17 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server]
 API = Path(__file__).resolve().parents[2] / "examples_workflows" / "api"
 PAIRS = ("p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2p_local_blend")
 SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}
+CHECKPOINTS = ("p2p_controlnet", "p2p_hires", "p2p_inpainting", "p2p_sdxl")  # in test_checkpoint_workflows.py
 CELL = 8  # pixels a latent cell stands for
 FAR = 3  # cells around one that its neighbours show in when they are decoded
 
 
 def shown(server: Server, name: str) -> dict[str, list[np.ndarray]]:
     """The pictures [H, W, 3] of the preview nodes by their titles."""
-    workflow: dict[str, Any] = json.loads((API / f"{name}.json").read_text("utf-8"))
+    return pictures_of(server, json.loads((API / f"{name}.json").read_text("utf-8")))
+
+
+def pictures_of(server: Server, workflow: dict[str, Any]) -> dict[str, list[np.ndarray]]:
     drawn = server.draw(workflow)
     return {
         workflow[node]["_meta"]["title"]: [
@@ -37,7 +41,7 @@ def shown(server: Server, name: str) -> dict[str, list[np.ndarray]]:
 
 
 def test_every_workflow_is_run_here() -> None:
-    names = {*PAIRS, *SEVERAL, "p2p_attention_maps"}
+    names = {*PAIRS, *SEVERAL, *CHECKPOINTS, "p2p_attention_maps"}
     assert names == {file.stem for file in API.glob("*.json")}
 
 

@@ -22,7 +22,17 @@ WORKFLOWS = ROOT / "examples_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
 SCHEMAS = json.loads((ROOT / "tests" / "host" / "schemas.json").read_text("utf-8"))  # held by the host suite
 IDS = sorted(SCHEMAS)
-CORE = {"CLIPTextEncode", "EmptyLatentImage", "KSampler", "MaskToImage", "PreviewImage", "VAEDecode"}
+CORE = {
+    *("Canny", "CheckpointLoaderSimple", "CLIPTextEncode", "ControlNetApplyAdvanced", "ControlNetLoader"),
+    *(
+        "EmptyLatentImage",
+        "InpaintModelConditioning",
+        "KSampler",
+        "LatentBatchSeedBehavior",
+        "LatentUpscaleBy",
+    ),
+    *("LoadImage", "MaskToImage", "PreviewImage", "VAEDecode"),
+}
 NOTES = {"MarkdownNote", "Note"}
 PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
