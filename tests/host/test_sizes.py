@@ -34,6 +34,12 @@ def stock(name: str, *args: Any, module: str = "nodes", **inputs: Any) -> Any:
         return getattr(kind(), kind.FUNCTION)(*args, **inputs)[0]
 
 
+def fixed(latent: dict[str, Any], behavior: str = "fixed") -> dict[str, Any]:
+    """Latent Batch Seed Behavior."""
+    importlib.import_module("comfy_extras.nodes_post_processing")  # it and nodes_latent import each other
+    return stock("LatentBatchSeedBehavior", latent, behavior, module="comfy_extras.nodes_latent")
+
+
 def cells(height: int, width: int, batch: int = 1) -> dict[str, Any]:
     return {"samples": torch.zeros(batch, 4, height, width)}
 
@@ -88,8 +94,9 @@ def test_a_hires_pass(tiny: Graph, size: tuple[int, int], sampler: str):
 
     def second(model: Any, conditioning: Any, first: Any) -> Tensor:
         large = stock("LatentUpscale", first, "nearest-exact", *size, "disabled")
-        large = stock("LatentBatchSeedBehavior", large, "fixed", module="comfy_extras.nodes_latent")
-        return host.sample(model, conditioning, host.encode(NEGATIVE), latent=large, **options)["samples"]
+        return host.sample(model, conditioning, host.encode(NEGATIVE), latent=fixed(large), **options)[
+            "samples"
+        ]
 
     model = tiny.swapped(prompts)
     pair = host.sample(model, positive, host.encode(NEGATIVE))
@@ -106,8 +113,7 @@ def test_a_hires_pass_of_pictures(tiny: Graph):
     prompts, positive = tiny.pair()
     pair = torch.randn(2, 4, 12, 12, generator=torch.Generator().manual_seed(2))
     for behavior, rows in (("fixed", 2), ("random", 4)):
-        module = "comfy_extras.nodes_latent"
-        latent = stock("LatentBatchSeedBehavior", {"samples": pair}, behavior, module=module)
+        latent = fixed({"samples": pair}, behavior)
         made = tiny.sample(tiny.swapped(prompts), positive, latent=latent, denoise=0.4)
         assert made.shape[0] == rows
 
