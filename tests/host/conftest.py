@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ran import pytest_runtest_logreport, pytest_sessionfinish  # noqa: F401  hooks
 
 ROOT = Path(__file__).resolve().parents[2]
 COMFYUI = os.environ.get("P2P_HOST")
