@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -129,8 +128,12 @@ class EditPlan:
         """Whether edit rows use the source's queries and keys in this layer of `tokens` image tokens now."""
         return any(edit.uses_self_attention(layer, progress, tokens) for edit in self.token_edits)
 
-    def mixing(self, row: int, layer: Layer, progress: float) -> Mixing | None:
+    def mixing(
+        self, row: int, layer: Layer, progress: float, make: Callable[..., Mixing | None] | None = None
+    ) -> Mixing | None:
         """Column mixing of edit prompt `row` (1..E) in this cross-attention layer now, None for no mixing.
+
+        make: `mixing_of`, or what remembers its results.
 
         Edits are applied in order: with mapper M and alpha a,
         W_s ← W_s·diag(1−a) + M·diag(a), w_e ← w_e·(1−a);
@@ -146,7 +149,7 @@ class EditPlan:
         )
         if not weights and not any(any(state) for state in states):
             return None
-        return _mixing(self.prompts, active, states, weights, row)
+        return (make or mixing_of)(self.prompts, active, states, weights, row)
 
     def describe(self) -> str:
         """What the plan will do, in words, one line an edit prompt."""
@@ -180,16 +183,16 @@ def _alpha_state(edit: TokenEdit, progress: float) -> tuple[bool, ...]:
     return edit.cross.active(progress), *(w.window.active(progress) for w in edit.words)
 
 
-@lru_cache(maxsize=256)
-def _mixing(
+def mixing_of(
     prompts: PromptSet,
     edits: tuple[TokenEdit, ...],
     states: tuple[tuple[bool, ...], ...],
     weights: tuple[WordWeight, ...],
     row: int,
 ) -> Mixing | None:
+    """The mixing of these edits in these states of their windows, see `EditPlan.mixing`."""
     source, target = prompts.source, prompts.prompts[row]
-    with torch.inference_mode(False):  # what is cached outlives the mode of the run that asked first
+    with torch.inference_mode(False):  # so that it serves in any mode
         from_source = torch.zeros(source.columns, target.columns)
         own = torch.ones(target.columns)
         for edit, state in zip(edits, states, strict=True):

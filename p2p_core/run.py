@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from threading import Lock
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from .attention import Attend, PairedRow, RowEdit, edit_cross, edit_self
 from .blend import blended, final_mask, user_mask, word_mask
 from .errors import P2PError
 from .layers import Layer
-from .plan import EditPlan
+from .plan import EditPlan, mixing_of
 from .real import proximal
 from .store import Record, Recorder
 
@@ -33,9 +34,8 @@ class Run:
         self._records = [self._recorder(record) for record in plan.records]
         for record in plan.records:
             record.require_self(layers)
-        self._observing = (
-            Lock()
-        )  # a host with several GPUs calls the parts of a batch on threads of their own
+        self._mixing = cache(mixing_of)  # for this run alone: of long prompts they are large
+        self._observing = Lock()  # hosts with several GPUs call the parts of a batch on threads
         self._masks: dict[int, Tensor] = {}
         self._kept: Tensor | None = None
         self._to_the_end = True
@@ -62,10 +62,8 @@ class Run:
         rows: Sequence[PairedRow], attend: Attend, attend_own: Attend | None = None,
     ) -> Tensor:  # fmt: skip
         """`edit_cross` of one call, its maps recorded. size: height and width of the layer, N = h·w."""
-        rows = [
-            replace(row, mixing=self.plan.mixing(row.prompt, layer, progress)) if row.prompt else row
-            for row in rows
-        ]
+        mixing = partial(self.plan.mixing, layer=layer, progress=progress, make=self._mixing)
+        rows = [replace(row, mixing=mixing(row.prompt)) if row.prompt else row for row in rows]
         with self._observing:
             for recorder in self._recorders:
                 recorder.observe(layer, progress, size, q, k, heads, rows)

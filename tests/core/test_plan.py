@@ -148,12 +148,11 @@ def test_prompts_of_several_chunks() -> None:
     assert swap(1, prompts).shape == (154, 77)
 
 
-def test_what_one_run_made_serves_another_in_any_mode() -> None:
+def test_a_mixing_serves_in_any_mode() -> None:
     prompts = PromptSet(made_of("a cat"), (made_of("an owl"),))
     with torch.inference_mode():
-        first = plan_of(TokenEdit(), prompts=prompts).mixing(1, MIDDLE, 0)
-    again = plan_of(TokenEdit(), prompts=copy.deepcopy(prompts)).mixing(1, MIDDLE, 0.3)
-    assert again is not None and again is first
+        again = plan_of(TokenEdit(), prompts=prompts).mixing(1, MIDDLE, 0)
+    assert again is not None
     v = torch.ones(77, 4, requires_grad=True)
     values, _ = again.values(v)
     assert values is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from p2p_core.attention import PairedRow, RowEdit, edit_cross, edit_self, paired
 from p2p_core.blend import Blend, blended, final_mask, word_mask
 from p2p_core.errors import P2PError
 from p2p_core.layers import Layer, LayerFilter
-from p2p_core.plan import EditPlan, Reweight, Step, TokenEdit
+from p2p_core.plan import EditPlan, Reweight, Step, TokenEdit, mixing_of
 from p2p_core.prompts import PromptSet
 from p2p_core.run import Run
 from p2p_core.schedule import Window
@@ -104,6 +106,26 @@ def test_attention_is_that_of_the_plan_whether_or_not_it_is_watched(
     assert run.injects(layer, progress, q.shape[1]) == injected
     assert torch.equal(result, edit_self(q, k, v, edits if injected else [], ATTEND))
     assert torch.equal(result, ATTEND(q, k, v)) != injected
+
+
+def test_the_mixing_is_made_once_a_run_and_gone_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of two prompts of 5,000 letters takes some ten megabytes."""
+    made: list[weakref.ref[Any]] = []
+
+    def noting(*args: Any) -> Any:
+        mixing = mixing_of(*args)
+        made.append(weakref.ref(mixing))
+        return mixing
+
+    monkeypatch.setattr("p2p_core.run.mixing_of", noting)
+    run = run_of(TokenEdit())
+    for layer in LAYERS:
+        cross(run, layer, 0.0)
+        cross(run, layer, 0.1)
+    assert len(made) == len(PROMPTS.edits)
+    del run
+    gc.collect()
+    assert not any(ref() for ref in made)
 
 
 def test_what_an_earlier_patch_adds_is_added_once() -> None:
