@@ -92,7 +92,7 @@ def one(server: Server, nodes: Any, seed: int) -> str:
         assert "expected" in trouble_of(entry) and trouble_of(entry).count(". ") >= 1, trouble_of(entry)
         return "refused with a mend" + ("" if wild else ", of usual values")
     shown = pictures(server, entry)
-    assert shown and all(picture.std() > 0 for picture in shown[:2]), "an empty picture"
+    assert shown and shown[0].std() > 0, "an empty picture"
     if random.random() < 0.2:
         return drawn_again(server, graph, shown)
     return "drawn"
@@ -126,17 +126,20 @@ def error_of(entry: Any) -> dict[str, Any] | None:
 
 
 def pictures(server: Server, entry: Any) -> list[Any]:
-    """All pictures of a run, [H, W, 3] each; AssertionError where it failed."""
+    """All pictures of a run, [H, W, 3] each, by node; AssertionError where it failed."""
     assert not trouble_of(entry), trouble_of(entry)
-    places = [place for output in entry["outputs"].values() for place in output.get("images", [])]
+    outputs = sorted(entry["outputs"].items(), key=lambda item: int(item[0]))
+    places = [place for _, output in outputs for place in output.get("images", [])]
     files = [server.get("/view", **place) for place in places]
     return [np.array(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
 
 
 def reference(server: Server, anew: bool = False) -> Any:
-    """The run of an example workflow; a blank line in a field makes the server sample it anew."""
+    """A short run of an example workflow; a blank line in a field makes the server sample it anew."""
     graph = json.loads(REFERENCE.read_text(encoding="utf-8"))
     for node in graph.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 6
         if anew and "word_windows" in node["inputs"]:
             node["inputs"]["word_windows"] = "\n"
     return server.run(graph)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from comfy_api.latest import io
 
+from ..p2p_core.errors import P2PError
 from ..p2p_core.layers import LayerFilter
 
 CATEGORY = "Prompt-to-Prompt"
@@ -16,6 +20,12 @@ STORE_TOOLTIP = "From Attention Store, the one that the sampler's MODEL went thr
 def bound(name: str, default: float, tooltip: str) -> io.Float.Input:
     """A number from 0 to 1."""
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, round=0.001, tooltip=tooltip)
+
+
+def require_option(name: str, value: Any, options: Iterable[str]) -> None:
+    """Raises P2PError for a value that its list does not have; ComfyUI 0.3.64 lets any value through."""
+    if not isinstance(value, str) or value not in options:
+        raise P2PError(f"a {name} of its list, {', '.join(options)}", repr(value), "Choose one of them.")
 
 
 def summary(told: str) -> dict[str, list[str]]:

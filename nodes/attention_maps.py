@@ -14,9 +14,10 @@ from ..p2p_core.fields import entries
 from ..p2p_core.maps import heat_maps, word_masks
 from ..p2p_core.sheets import word_sheet
 from ._shown import shown_maps
-from ._types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice
+from ._types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option
 
 CELL = 8  # pixels a latent cell stands for
+VIEWS = ["words", "steps", "resolutions", "layers"]
 
 
 class P2PAttentionMaps(io.ComfyNode):
@@ -33,7 +34,7 @@ class P2PAttentionMaps(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
                 io.String.Input("words", multiline=True, default="",
                     tooltip="Words to show, one a line or with commas, of those that were kept. Empty: all."),
-                io.Combo.Input("view", options=["words", "steps", "resolutions", "layers"], default="words",
+                io.Combo.Input("view", options=VIEWS, default="words",
                     tooltip="What stands side by side on the sheet. Steps need step groups in the store."),
                 io.String.Input("layers", default="auto",
                     tooltip="Layers to average: 'auto' (a quarter of the latent's side, finer for small "
@@ -61,6 +62,7 @@ class P2PAttentionMaps(io.ComfyNode):
         threshold: float, images: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Attention Maps"):
+            require_option("view", view, VIEWS)
             recorded, chosen = store.read(latent["samples"]), layer_choice(layers)
             names, style = entries(words), Style(opacity=opacity)
             sheet = draw(word_sheet(recorded, view, names, chosen), images, style)

@@ -12,7 +12,7 @@ from ..p2p_core.layers import LayerFilter
 from ..p2p_core.schedule import Window
 from ..p2p_core.store import MapStore, Record, all_words, word_channel
 from ._host import with_step
-from ._types import CATEGORY, Prompts, Store, bound
+from ._types import CATEGORY, Prompts, Store, bound, require_option
 
 SELF_SCALES = {"none": 0, "1/2": 2, "1/4": 4, "1/8": 8}
 
@@ -60,6 +60,7 @@ class P2PAttentionStore(io.ComfyNode):
         step_groups: int, self_attention: str,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Attention Store"):
+            require_option("self_attention", self_attention, SELF_SCALES)
             chosen = entries(words) or all_words(prompts)
             channels = tuple(word_channel(word, prompts) for word in chosen)
             window, scale = Window(start, end), SELF_SCALES[self_attention]

@@ -12,7 +12,7 @@ from ..p2p_core.inversion import METHODS
 from ._host import PLAN
 from ._inversion import inverted, sigmas_of
 from ._pairing import source_of
-from ._types import CATEGORY, TrajectorySocket
+from ._types import CATEGORY, TrajectorySocket, require_option
 
 
 class P2PInvert(io.ComfyNode):
@@ -68,6 +68,8 @@ class P2PInvert(io.ComfyNode):
         denoise: float, cfg: float, seed: int, negative: Any = None, sigmas: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Invert"):
+            require_option("method", method, METHODS)
+            require_option("scheduler", scheduler, KSampler.SCHEDULERS)
             if PLAN in model.model_options["transformer_options"]:
                 mend = "Connect the MODEL as it is before the first Prompt-to-Prompt node."
                 raise P2PError("a MODEL without edits", "one with", mend)

@@ -11,7 +11,9 @@ from ..p2p_core.errors import naming
 from ..p2p_core.fields import entries
 from ..p2p_core.store import MapStore
 from ._host import with_step
-from ._types import CATEGORY, Prompts, Store, bound, layer_choice
+from ._types import CATEGORY, Prompts, Store, bound, layer_choice, require_option
+
+MASK_MODES = ["intersect", "replace"]
 
 
 class P2PLocalBlend(io.ComfyNode):
@@ -45,7 +47,7 @@ class P2PLocalBlend(io.ComfyNode):
                 io.String.Input("layers", default="auto",
                     tooltip="Layers whose maps are used: 'auto' (a quarter of the latent's side, finer for "
                     "small pictures), or blocks and resolutions such as '1/2'."),
-                io.Combo.Input("mask_mode", options=["intersect", "replace"], default="intersect",
+                io.Combo.Input("mask_mode", options=MASK_MODES, default="intersect",
                     tooltip="What a connected mask does: cut the words' mask down to it, or take its place."),
                 io.Mask.Input("mask", optional=True,
                     tooltip="Where the picture may change: one mask, or one for each edit. Any size: it is "
@@ -65,6 +67,7 @@ class P2PLocalBlend(io.ComfyNode):
         layers: str, mask_mode: Any, mask: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Local Blend"):
+            require_option("mask_mode", mask_mode, MASK_MODES)
             words = entries(source_words), entries(edit_words), entries(subtract_words)
             limits, form = (threshold, subtract_threshold, start), (pooling, soft_edge)
             mask = None if mask is None else mask.reshape(-1, *mask.shape[-2:])  # some nodes make [H, W]

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..p2p_core.errors import naming
 from ..p2p_core.real import NEGATIVES, RealImage
 from ._host import with_step
-from ._types import CATEGORY, Prompts, TrajectorySocket, bound
+from ._types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
 
 
 class P2PRealImage(io.ComfyNode):
@@ -54,6 +54,7 @@ class P2PRealImage(io.ComfyNode):
         proximal: float, restore: bool,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Real Image"):
+            require_option("negative", negative, NEGATIVES)
             real = RealImage(trajectory, pin, negative, source_share, proximal, restore)
             return io.NodeOutput(with_step(model, prompts, real), {"samples": trajectory.picture})
 

@@ -40,7 +40,7 @@ def workflow(seed: int, nodes: Nodes, wild: bool) -> Workflow:
         views += [("P2PBlendMask", name)] * (kind == "P2PLocalBlend")
         views += [("P2PAttentionMaps", name)] * (kind == "P2PAttentionStore")
     settings = {
-        "seed": random.randrange(2**32), "steps": random.randint(1, 4), "cfg": random.choice([1.0, 4.0]),
+        "seed": random.randrange(2**32), "steps": random.randint(2, 4), "cfg": random.choice([1.0, 4.0]),
         "sampler_name": random.choice(SAMPLERS), "scheduler": random.choice(["simple", "karras", "beta"]),
         "denoise": random.choice([1.0, 1.0, 0.5]),
     }  # fmt: skip

@@ -405,6 +405,17 @@ def test_steps_of_a_store_with_one_mean(graph: Graph, refused: Refused):
     refused("Attention Maps", "one mean", mend, read, graph, "Attention Maps", store, rows, view="steps")
 
 
+@pytest.mark.parametrize("value", ["x", True, None])
+def test_a_choice_that_its_list_does_not_have(graph: Graph, host: Host, refused: Refused, value: Any):
+    """ComfyUI 0.3.64 lets any value through."""
+    prompts, _ = graph.pair()
+    store, rows = stored(graph)
+    mend, blend = "Choose one of them", {"source_words": "circle", "mask_mode": value}
+    refused("Attention Store", repr(value), mend, graph.on, "AttentionStore", prompts, self_attention=value)
+    refused("Local Blend", repr(value), mend, graph.on, "LocalBlend", prompts, **blend)
+    refused("Attention Maps", repr(value), mend, read, graph, "Attention Maps", store, rows, view=value)
+
+
 @pytest.mark.parametrize("widget", ["threshold", "opacity"])
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
 def test_maps_with_a_threshold_or_opacity_outside_0_to_1(
