@@ -21,7 +21,7 @@ def _start(checkpoint: str, source: str, edit: str, note: str) -> tuple[Node, ..
     return (
         Node(CHECKPOINT, "CheckpointLoaderSimple", 0, (330, 110), {"ckpt_name": checkpoint}),
         Node(NOTE, "MarkdownNote", 0, (330, 360), title="Start here", text=note),
-        Node(PAIR, "P2PPromptPair", 1, (340, 300), {"clip": From(CHECKPOINT, 1), "source": source, "edit": edit}),
+        Node(PAIR, "P2PPromptPair", 1, (340, 380), {"clip": From(CHECKPOINT, 1), "source": source, "edit": edit}),
         Node(
             NEGATIVE, "CLIPTextEncode", 1, (340, 130), {"clip": From(CHECKPOINT, 1), "text": BAD}, "Negative prompt"
         ),

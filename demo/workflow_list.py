@@ -105,7 +105,7 @@ def _pair(column: int = 4) -> tuple[Node, ...]:
     )
 
 
-TALL = (310, 540)  # an edit node with what it says of itself
+TALL, TALLER = (310, 440), (310, 540)  # an edit node with what it says of itself, and with chips
 
 WORKFLOWS = (
     Workflow(
@@ -144,7 +144,7 @@ WORKFLOWS = (
                 "a red house in the sky",
                 "a blue house in the sky",
                 5,
-                [Node(EDIT_NODE, "P2PPromptEdit", 2, TALL)],
+                [Node(EDIT_NODE, "P2PPromptEdit", 2, TALLER)],
                 "### Edit the prompt, keep the picture\n\n*P2P Prompt Edit* compares the two prompts: changed words "
                 "are swapped, added words drawn anew, removed words taken out. After a run the node says in words "
                 "what it did.\n\nChange the **edit** prompt as you like and run again.\n",
@@ -264,7 +264,7 @@ WORKFLOWS = (
                 "a red house in the sky",
                 "a blue house in the sky\n---\na red fish in the sky\n---\na red house at night",
                 5,
-                [Node(EDIT_NODE, "P2PPromptEdit", 2, TALL)],
+                [Node(EDIT_NODE, "P2PPromptEdit", 2, TALLER)],
                 "### Several edits of one picture\n\nA line of three dashes separates the edit prompts. All of them "
                 "are drawn in one run, from the same noise, each with its own alignment.\n",
             ),

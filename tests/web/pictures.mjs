@@ -2,7 +2,7 @@
 //
 //   node pictures.mjs ADDRESS CHROMIUM FOLDER PLAN.json
 //
-// The plan is a list of {workflow, set: [{type, name, value}], add: [{type, title, size, from: {input: [title,
+// The plan is a list of {workflow, set: [{node, name, value}], add: [{type, title, size, from: {input: [title,
 // output]}}], shots: {file: title or type}, sizes: {title or type: [width, height]}}; demo/help_pictures.py has it.
 
 import { readFile } from "node:fs/promises";
@@ -18,8 +18,8 @@ try {
   await page.evaluate(inPage.drawNodesWithVue, true);
   for (const { workflow, set = [], add = [], shots, sizes = {} } of JSON.parse(await readFile(planFile, "utf8"))) {
     await load(page, JSON.parse(await readFile(workflow, "utf8")));
-    for (const place of set) await page.evaluate(inPage.setValueOf, place);
     await page.evaluate(addNodes, add);
+    for (const place of set) await page.evaluate(setValue, place);
     await page.evaluate(resize, sizes);
     const { end } = await run(page);
     if (end !== "execution_success") throw new Error(`${workflow}: ${end}`);
@@ -52,9 +52,18 @@ function addNodes(nodes) {
   }
 }
 
+function setValue({ node: name, name: field, value }) {
+  const node = window.app.graph.nodes.find((each) => each.title === name || each.type === name);
+  const widget = node.widgets.find((each) => each.name === field);
+  widget.value = value;
+  widget.callback?.(value);
+}
+
 function resize(sizes) {
   for (const [name, size] of Object.entries(sizes)) {
-    window.app.graph.nodes.find((node) => node.title === name || node.type === name).setSize(size);
+    const node = window.app.graph.nodes.find((each) => each.title === name || each.type === name);
+    node.pos = [node.pos[0], 3000]; // away from those that it would cover
+    node.setSize(size);
   }
 }
 

@@ -144,7 +144,7 @@ def test_a_help_page_shows_the_node_after_a_run(node: str) -> None:
     file = ROOT / "web" / "docs" / name
     assert len(said) > 15 and file.stat().st_size < 200_000
     with Image.open(file) as picture:
-        assert 300 <= picture.width <= 1100
+        assert 300 <= picture.width <= 1200
 
 
 def written(default: Any) -> str:

@@ -12,7 +12,7 @@ import * as inPage from "./in_page.mjs";
 
 const RUN = ["p2p_prompt_edit", "p2p_attention_maps", "p2p_local_blend"];
 const LAST = "p2p_local_blend"; // it is used after the others, while the server still has its result
-const STEPS = Number(process.env.P2P_STEPS ?? 6); // of a run: fewer than the workflows have
+const STEPS = 6; // of a run: fewer than the workflows have
 const STEP_GROUPS = { type: "P2PAttentionStore", name: "step_groups", value: 2 };
 const MARKUP = `<img src=x onerror="window.p2pHacked=1"> red house`;
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
