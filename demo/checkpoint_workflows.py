@@ -30,7 +30,7 @@ def _start(checkpoint: str, source: str, edit: str, note: str) -> tuple[Node, ..
 
 def _edit(windows: Mapping[str, Any], kind: str = "P2PPromptEdit") -> Node:
     inputs = {"model": From(CHECKPOINT), "prompts": From(PAIR), **windows}
-    return Node(EDITOR, kind, 2, (330, 460), inputs)
+    return Node(EDITOR, kind, 2, (330, 540), inputs)
 
 
 def _empty(width: int, height: int) -> Node:
