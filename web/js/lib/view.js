@@ -3,6 +3,7 @@
 
 import { make, note } from "./dom.js";
 
+const MARGIN = 10; // that the canvas leaves above and below an element
 const KEY = "p2p.shown";
 const AGAIN = "Nothing after a run? Then nothing had changed: change a setting, such as the seed, and run again.";
 export const GONE = `The pictures of that run are gone. Run the graph again. ${AGAIN}`;
@@ -22,7 +23,7 @@ export function addView(node, { name, label, height, empty, keys, show }) {
   for (const event of ["pointerdown", "wheel"]) panel.addEventListener(event, keepFromCanvas);
   const widget = node.addDOMWidget(name, name, panel, {
     serialize: false, // not in the prompt
-    getMinHeight: () => height,
+    getMinHeight: () => height + 2 * MARGIN,
   });
   widget.serialize = false; // nor in the workflow
 
