@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
 
+stock: Any = importlib.import_module("nodes") if os.environ.get("P2P_HOST") else None  # ComfyUI's
 STEPS = 4
 WINDOWS = {"cross_end": 0.7, "self_end": 0.7}  # ends within the second half
 
@@ -21,9 +23,7 @@ def halves(
     graph: Graph, model: Any, positive: Any, latent: Latent, sampler: str, at: int = STEPS // 2
 ) -> Tensor:
     """KSampler (Advanced) twice: the first hands its noise on to the second."""
-    import nodes
-
-    run, negative = nodes.KSamplerAdvanced().sample, graph.host.encode("")
+    run, negative = stock.KSamplerAdvanced().sample, graph.host.encode("")
     fixed = (7, STEPS, 4.0, sampler, "normal", positive, negative)
     with torch.inference_mode():
         (first,) = run(model, "enable", *fixed, latent, 0, at, "enable")
@@ -57,10 +57,8 @@ def test_the_source_of_two_halves_is_that_of_two_plain_halves(graph: Graph, host
 
 @pytest.mark.real_host
 def test_a_plain_first_half_is_paired_by_the_second(graph: Graph, host: Host):
-    import nodes
-
     prompts, positive = graph.pair()
-    run, negative = nodes.KSamplerAdvanced().sample, host.encode("")
+    run, negative = stock.KSamplerAdvanced().sample, host.encode("")
     fixed, at = (7, STEPS, 4.0, "euler", "normal"), STEPS // 2
     with torch.inference_mode():
         first = run(
@@ -103,14 +101,12 @@ def test_a_second_pass_goes_on_from_source_and_edit(graph: Graph, host: Host):
 
 @pytest.mark.real_host
 def test_the_stock_node_says_that_a_latent_is_paired(graph: Graph, host: Host):
-    import nodes
-
     importlib.import_module("comfy_extras.nodes_post_processing")  # it and nodes_latent import each other
     node = importlib.import_module("comfy_extras.nodes_latent").LatentBatchSeedBehavior
     *_, latent = made(graph)
     fixed = node.execute(latent, "fixed")[0] if hasattr(node, "execute") else node().op(latent, "fixed")[0]
     assert fixed["batch_index"] == [0, 0]
-    assert nodes.LatentUpscale().upscale(fixed, "bilinear", 192, 192, "disabled")[0]["batch_index"] == [0, 0]
+    assert stock.LatentUpscale().upscale(fixed, "bilinear", 192, 192, "disabled")[0]["batch_index"] == [0, 0]
 
 
 def test_latents_with_noise_of_their_own_are_samples(graph: Graph, caplog: pytest.LogCaptureFixture):
