@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-core test-host check fix bench matrix fuzz stress bench-quality
+.PHONY: help demo gallery test test-core test-host check fix bench matrix fuzz stress bench-quality bench-real bench-pinned
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -61,3 +61,9 @@ stress: $(READY) ## two hundred random edits on a real server, on the first Comf
 
 bench-quality: $(READY) ## edit quality with known truth, into docs/; ARGS="--curve windows" for the curve
 	$(PY) -m benchmarks.edit_quality $(ARGS)
+
+bench-real: $(READY) ## real pictures: reconstruction and edits by method, into docs/real_images.md
+	$(PY) -m benchmarks.real_images $(ARGS)
+
+bench-pinned: $(READY) ## what an edit of a real picture costs against one of a generated picture, on ComfyUI
+	$(PY) tests/run_hosts.py --script benchmarks/pinned.py $(ARGS)

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from p2p_core.attention import PairedRow, paired_rows
 from p2p_core.inversion import AncestralStep, Denoise, Levels, Method, edit_friendly, invert
 from p2p_core.null_text import NullText, optimise
 from p2p_core.plan import EditPlan
@@ -105,9 +106,12 @@ def edit_pictures(
         progress = 1 - timestep_of(sigma) / (TRAIN_STEPS - 1)
         _control(pipe, run, progress, x)
         x = run.blend(run.pin(x, sigma), progress)
-        both = predicted(pipe, torch.cat([x, x]), sigma, torch.cat([away(i, len(x)), context]))
-        free, clean = both.chunk(2)
-        clean = free + cfg * (run.guide(clean, free) - free)
+        if cfg == 1:
+            clean = predicted(pipe, x, sigma, context)
+        else:
+            both = predicted(pipe, torch.cat([x, x]), sigma, torch.cat([away(i, len(x)), context]))
+            free, clean = both.chunk(2)
+            clean = free + cfg * (run.guide(clean, free) - free)
         clean = run.blend(run.restore(clean, progress), progress)
         if trajectory.noise is None or low == 0:
             x = clean + (x - clean) * low / sigma
@@ -132,10 +136,18 @@ def _negative(
     return lambda step, rows: empty.expand(rows, -1, -1)
 
 
+class _Processor(PairProcessor):
+    """Of batches without an unconditional half too."""
+
+    def _rows(self, run: Run, batch: int) -> list[PairedRow]:
+        whole = batch == run.samples * run.prompts
+        return paired_rows(batch, (True,) if whole else (False, True), run.prompts)
+
+
 def _control(pipe: DemoPipeline, run: Run | None, progress: float, latents: Tensor) -> None:
     """Set the attention processors for what comes next."""
     size = latents.shape[-2], latents.shape[-1]
     processors = {
-        name: PairProcessor(diffusers_layer(name), run, progress, size) for name in pipe.unet.attn_processors
+        name: _Processor(diffusers_layer(name), run, progress, size) for name in pipe.unet.attn_processors
     }
     pipe.unet.set_attn_processor(processors)

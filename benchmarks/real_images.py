@@ -1,0 +1,263 @@
+"""Real pictures, with known truth: `make bench-real`, or `python -m benchmarks.real_images`.
+
+Scenes are drawn by program, not by the model, so that they are pictures from outside. Each is encoded,
+inverted in several ways and edited; the checker says whether the edit happened, fidelity.py how far the rest
+moved. What is compared is what the decoder makes of a latent: the autoencoder's own loss is the same for all.
+
+What is done is kept in `--out`: a run that was interrupted goes on where it was. The tables go into
+docs/real_images.md, pictures into docs/pictures/real_images.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.multiprocessing import get_context
+from tqdm import tqdm
+
+from demo.checker import Checker, to_tensor
+from demo.inverting import NOISE, edit_pictures, encoded, inverted, with_null_texts
+from demo.model import WEIGHTS
+from demo.pipeline import DemoPipeline, load, start_noise
+from p2p_core.blend import Blend
+from p2p_core.errors import P2PError
+from p2p_core.null_text import NullText
+from p2p_core.plan import EditPlan, TokenEdit
+from p2p_core.real import RealImage
+from p2p_core.store import MapStore
+from p2p_core.trajectory import Trajectory
+
+from .edits import TYPES, Edit, draw_edit
+from .fidelity import decibels, fidelity
+from .measures import measured, shows, to_stay
+from .real_report import edits_table, reconstruction_table, sheet
+from .report import fill
+
+ROOT = Path(__file__).resolve().parent.parent
+CFG, STEPS, EDITS = 5.0, 12, 200
+KINDS = [name for name in TYPES if "weight" not in name]
+NULL_EVERY, SHOWN = 8, 6  # null-text inversion takes as long as all else; edits on the picture
+TARGET = "euler at target level"
+
+
+@dataclass(frozen=True)
+class Way:
+    """An edit of a trajectory. real: options of RealImage; blend: with Local Blend."""
+
+    method: str
+    real: Mapping[str, Any]
+    blend: bool = False
+
+
+FREE, AWAY = {"pin": False}, {"pin": False, "negative": "source prompt"}
+WAYS: Mapping[str, Way] = {
+    "DDIM inversion": Way(TARGET, FREE),
+    "negative-prompt inversion": Way(TARGET, AWAY),
+    "proximal guidance": Way(TARGET, {**AWAY, "quantile": 0.75}),
+    "null-text inversion": Way("null text", {"pin": False, "negative": "null text"}),
+    "pinned": Way(TARGET, {}),
+    "pinned, fixed point": Way("fixed point", {}),
+    "pinned, edit-friendly noise": Way(NOISE, {}),
+    "pinned, Local Blend": Way(TARGET, {}, blend=True),
+}
+INVERSIONS: Mapping[str, Callable[..., Trajectory]] = {
+    "euler": partial(inverted, method="euler"),
+    TARGET: partial(inverted, method=TARGET),
+    "fixed point": partial(inverted, method="fixed point", iterations=3),
+    "midpoint": partial(inverted, method="midpoint"),
+    NOISE: partial(inverted, method=NOISE),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a result depends on, besides its index."""
+
+    seed: int
+    steps: int
+    weights: Path
+    folder: Path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="make bench-real", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--edits", type=int, default=EDITS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--workers", type=int, default=2, help="processes, each of one thread")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, default=ROOT / "out" / "real_images")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    chosen = parser.parse_args()
+    folder = chosen.out / f"{chosen.seed}-{chosen.steps}-{_checksum(chosen.weights):08x}"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = Settings(chosen.seed, chosen.steps, chosen.weights, folder)
+    try:
+        results = run_all(settings, chosen.edits, chosen.workers)
+    except P2PError as error:
+        print(f"bench-real: {error}", file=sys.stderr)
+        return 1
+    line = f"{len(results)} edits, seed {chosen.seed}, {chosen.steps} steps, guidance {CFG:g}."
+    parts = {
+        "reconstruction": f"{line}\n\n{reconstruction_table(results)}",
+        "edits": f"{line}\n\n{edits_table(results, list(WAYS))}",
+    }
+    fill(chosen.docs / "real_images.md", parts)
+    strips = [strip for i in range(SHOWN) if (strip := _file(settings, i).with_suffix(".png")).exists()]
+    sheet(results, strips, list(WAYS)).save(chosen.docs / "pictures" / "real_images.png", optimize=True)
+    print("\n\n".join(parts.values()))
+    return 0
+
+
+def _checksum(weights: Path) -> int:
+    """Of all that a result depends on."""
+    names = ("edits", "measures", "fidelity", "real_images")
+    own = [Path(__file__).with_name(f"{name}.py") for name in names]
+    parts = ("p2p_core/*.py", "demo/inverting.py", "demo/pipeline.py", "demo/scenes.py")
+    files = [weights, *own, *sorted(file for part in parts for file in ROOT.glob(part))]
+    checksum = 0
+    for file in files:
+        checksum = zlib.crc32(file.read_bytes(), checksum)
+    return checksum
+
+
+# Running
+
+
+def run_all(settings: Settings, count: int, workers: int) -> list[dict[str, Any]]:
+    """The results of edits 0..count − 1; those that are not there yet are made by `workers` processes."""
+    if count < 1 or workers < 1:
+        raise P2PError("an edit and a worker", f"{count} edits, {workers} workers", "Raise them.")
+    jobs = [(settings, index) for index in range(count) if not _file(settings, index).exists()]
+    if jobs:
+        with get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
+            for _ in tqdm(pool.imap_unordered(_work, jobs), total=count, initial=count - len(jobs)):
+                pass
+    return [json.loads(_file(settings, index).read_text("utf-8")) for index in range(count)]
+
+
+def _file(settings: Settings, index: int) -> Path:
+    return settings.folder / f"{index:04}.json"
+
+
+def _work(job: tuple[Settings, int]) -> None:
+    file = _file(*job)
+    draft = file.with_suffix(".draft")  # a file that is there is complete
+    draft.write_text(json.dumps(run_edit(*job)), "utf-8")
+    draft.replace(file)
+
+
+@lru_cache(maxsize=1)
+def _parts(weights: Path) -> tuple[DemoPipeline, Checker]:
+    return load(weights), Checker.load()
+
+
+def run_edit(settings: Settings, index: int) -> dict[str, Any]:
+    """One picture inverted and edited in all ways, as it stands in the JSON file."""
+    pipe, checker = _parts(settings.weights)
+    edit, latent, picture = find_picture(pipe, checker, settings, index)
+    found = shows(edit, checker(picture[None] * 2 - 1)[0])
+    assert found is not None
+    _, pair_time = timed(generated_pair, pipe, edit, settings.steps)
+    trajectories, recorded = {}, {}
+    for name, invert in INVERSIONS.items():
+        trajectories[name], seconds = timed(invert, pipe, latent, edit.texts[0], settings.steps)
+        recorded[name] = {**reconstruction(pipe, trajectories[name], picture), "time": seconds / pair_time}
+    times = {name: recorded[name]["time"] for name in INVERSIONS}
+    if index % NULL_EVERY == 0:
+        start = trajectories[TARGET]
+        trajectories["null text"], seconds = timed(with_null_texts, pipe, start, NullText(CFG))
+        times["null text"] = times[TARGET] + seconds / pair_time
+    scores, pictures = {}, [picture]
+    kept = to_stay(edit, found, picture.shape[-1]).float()
+    for name, way in WAYS.items():
+        if way.method not in trajectories or (way.blend and edit.index is None):
+            continue
+        plan = planned(pipe, edit, way, trajectories[way.method])
+        rows, seconds = timed(edit_pictures, pipe, edit.texts, plan, CFG)
+        source, edited = pipe.decode(rows)
+        verdict = checker(edited[None] * 2 - 1)[0]
+        scores[name] = {
+            **asdict(measured(edit, found, picture, edited, verdict)),
+            **asdict(fidelity(picture, edited, kept)),
+            "source": decibels(float((source - picture).square().mean())),
+            "time": times[way.method] + seconds / pair_time,
+        }
+        pictures.append(edited)
+    if index < SHOWN:
+        _save(torch.stack(pictures), _file(settings, index).with_suffix(".png"))
+    texts = {"source": edit.texts[0], "edit": edit.texts[1]}
+    return {"index": index, "type": edit.type, **texts, "inversions": recorded, "ways": scores}
+
+
+def find_picture(
+    pipe: DemoPipeline, checker: Checker, settings: Settings, index: int
+) -> tuple[Edit, Tensor, Tensor]:
+    """An edit of a drawn scene, its latent [1, 3, 32, 32] and what the decoder makes of it, [3, 256, 256].
+
+    Drawn again until the checker sees in that what the scene is.
+    """
+    for tried in range(100):
+        edit = draw_edit(KINDS[index % len(KINDS)], random.Random(f"real/{settings.seed}/{index}/{tried}"))
+        latent = encoded(pipe, to_tensor(edit.source)[None].add(1).div(2))
+        picture = pipe.decode(latent)[0]
+        if shows(edit, checker(picture[None] * 2 - 1)[0]) is not None:
+            return edit, latent, picture
+    raise P2PError("scenes that the checker can read", "none of 100", "Give trained weights with --weights.")
+
+
+def timed(run: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    """The result and the processor's seconds of this thread, which other processes do not lengthen."""
+    started = time.thread_time()
+    return run(*args), time.thread_time() - started
+
+
+def generated_pair(pipe: DemoPipeline, edit: Edit, steps: int) -> Tensor:
+    """The same edit of a picture that the model draws: what times are compared with."""
+    prompts = pipe.prompts(*edit.texts)
+    plan = EditPlan(prompts).then(prompts, TokenEdit("edit"))
+    return pipe.sample(edit.texts, start_noise(0), steps, CFG, plan)
+
+
+def planned(pipe: DemoPipeline, edit: Edit, way: Way, trajectory: Trajectory) -> EditPlan:
+    prompts = pipe.prompts(*edit.texts)
+    plan = EditPlan(prompts).then(prompts, TokenEdit("edit")).then(prompts, RealImage(trajectory, **way.real))
+    return plan.then(prompts, Blend(*edit.blend, (), MapStore())) if way.blend else plan
+
+
+def reconstruction(pipe: DemoPipeline, trajectory: Trajectory, picture: Tensor) -> dict[str, float]:
+    """What comes back of latent and picture without guidance and without pinning, PSNR in dB."""
+    prompts = pipe.prompts(trajectory.text)
+    plan = EditPlan(prompts).then(prompts, RealImage(trajectory, pin=False))
+    rows = edit_pictures(pipe, [trajectory.text], plan, 1.0)
+    span = float(trajectory.picture.max() - trajectory.picture.min())
+    errors = {
+        "latent": float(((rows - trajectory.picture) / span).square().mean()),
+        "picture": float((pipe.decode(rows)[0] - picture).square().mean()),
+    }
+    return {name: decibels(error) for name, error in errors.items()}
+
+
+def _save(pictures: Sequence[Tensor] | Tensor, file: Path) -> None:
+    """[n, 3, h, w] in 0..1, side by side."""
+    strip = torch.cat(list(pictures), dim=2).mul(255).round().byte().permute(1, 2, 0)
+    Image.fromarray(strip.numpy()).save(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
