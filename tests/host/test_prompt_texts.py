@@ -97,7 +97,7 @@ def test_weights_in_both_encoders(node: dict[str, Any]):
 )
 def test_prompts_of_several_chunks(node: dict[str, Any], source: int, edit: int, negative: int):
     graph, texts = graph_of("SD1.5", node), (words(source), words(edit, "house"))
-    options = {"negative": graph.host.encode(words(negative))}
+    options: dict[str, Any] = {"negative": graph.host.encode(words(negative))}
     closed = graph.edited(*texts, CLOSED, **options)
     plain = [graph.plain(text, **options)[row] for row, text in enumerate(texts)]
     same_length = len({prompt.columns for prompt in graph.pair(*texts)[0].prompts}) == 1
