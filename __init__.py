@@ -13,6 +13,7 @@ class PromptToPrompt(ComfyExtension):
             blend_mask,
             compare,
             demo_model,
+            demo_picture,
             invert,
             local_blend,
             null_text,
@@ -47,6 +48,7 @@ class PromptToPrompt(ComfyExtension):
             real_image,
             trajectory_files,
             demo_model,
+            demo_picture,
         )
         return [node for file in files for node in file.NODES]
 

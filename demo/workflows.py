@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from .checkpoint_workflows import CHECKPOINT_WORKFLOWS
+from .real_workflows import REAL_WORKFLOWS
 from .server import PACK
 from .workflow_list import WORKFLOWS, From, Node, Workflow
 
@@ -67,6 +68,7 @@ STOCK = {
     "LatentBatchSeedBehavior": _stock("seed_behavior:COMBO", "samples:LATENT", "LATENT:LATENT"),
     "LatentUpscaleBy": _stock("upscale_method:COMBO scale_by:FLOAT", "samples:LATENT", "LATENT:LATENT"),
     "LoadImage": _stock("image:COMBO", "", "IMAGE:IMAGE MASK:MASK"),
+    "VAEEncode": _stock("", "pixels:IMAGE vae:VAE", "LATENT:LATENT"),
     "VAEDecode": _stock("", "samples:LATENT vae:VAE", "IMAGE:IMAGE"),
     "MaskToImage": _stock("", "mask:MASK", "IMAGE:IMAGE"),
     "PreviewImage": _stock("", "images:IMAGE"),
@@ -241,7 +243,7 @@ def _flat_lists(text: str) -> str:
 
 
 def main() -> None:
-    workflows = (*WORKFLOWS, *CHECKPOINT_WORKFLOWS)
+    workflows = (*WORKFLOWS, *REAL_WORKFLOWS, *CHECKPOINT_WORKFLOWS)
     for workflow in workflows:
         for folder, graph in ((FOLDER, ui(workflow)), (FOLDER / "api", api(workflow))):
             text = _flat_lists(json.dumps(graph, indent=1, ensure_ascii=False)) + "\n"

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
 API = Path(__file__).resolve().parents[2] / "examples_workflows" / "api"
 PAIRS = ("p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2p_local_blend")
+REAL = ("p2p_real_image", "p2p_real_image_blend", "p2p_edit_friendly", "p2p_null_text")
 SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}
 CHECKPOINTS = ("p2p_controlnet", "p2p_hires", "p2p_inpainting", "p2p_sdxl")  # in test_checkpoint_workflows.py
 CELL = 8  # pixels a latent cell stands for
@@ -26,7 +27,7 @@ FAR = 3  # cells around one that its neighbours show in when they are decoded
 
 def shown(server: Server, name: str) -> dict[str, list[np.ndarray]]:
     """The pictures [H, W, 3] of the preview nodes by their titles."""
-    return pictures_of(server, json.loads((API / f"{name}.json").read_text("utf-8")))
+    return pictures_of(server, workflow_of(name))
 
 
 def pictures_of(server: Server, workflow: dict[str, Any]) -> dict[str, list[np.ndarray]]:
@@ -41,7 +42,7 @@ def pictures_of(server: Server, workflow: dict[str, Any]) -> dict[str, list[np.n
 
 
 def test_every_workflow_is_run_here() -> None:
-    names = {*PAIRS, *SEVERAL, *CHECKPOINTS, "p2p_attention_maps"}
+    names = {*PAIRS, *REAL, *SEVERAL, *CHECKPOINTS, "p2p_attention_maps"}
     assert names == {file.stem for file in API.glob("*.json")}
 
 
@@ -52,6 +53,32 @@ def test_a_pair_is_of_two_pictures_that_differ_in_part(server: Server, name: str
     changed = np.abs(source - edit).max(axis=2) > 24
     assert source.shape == edit.shape == (256, 256, 3)
     assert 0.005 < changed.mean() < 0.6
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_picture_is_edited_in_part(server: Server, name: str) -> None:
+    """The source is what the decoder makes of the picture; with null texts nearly so."""
+    pictures = shown(server, name)
+    (source,), (edit,) = pictures["Source"], pictures["Edit"]
+    (drawn,) = pictures_of(server, decoded_alone(workflow_of(name)))["Source"]
+    changed = np.abs(source - edit).max(axis=2) > 24
+    assert 0.005 < changed.mean() < 0.6
+    assert np.abs(source - drawn).mean() < (8 if name == "p2p_null_text" else 1)
+
+
+def workflow_of(name: str) -> dict[str, Any]:
+    return json.loads((API / f"{name}.json").read_text("utf-8"))
+
+
+def decoded_alone(workflow: dict[str, Any]) -> dict[str, Any]:
+    """The workflow cut down to the picture, encoded and decoded."""
+    kinds = {node["class_type"]: name for name, node in workflow.items()}
+    titles = {node["_meta"]["title"]: name for name, node in workflow.items()}
+    kept = {kinds[kind] for kind in ("P2PDemoModel", "P2PDemoPicture", "VAEEncode", "VAEDecode")}
+    cut = {name: workflow[name] for name in (*kept, titles["Source"])}
+    cut[kinds["VAEDecode"]]["inputs"]["samples"] = [kinds["VAEEncode"], 0]
+    cut[titles["Source"]]["inputs"]["images"] = [kinds["VAEDecode"], 0]
+    return cut
 
 
 @pytest.mark.parametrize("name", SEVERAL)

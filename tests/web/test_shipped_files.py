@@ -31,7 +31,7 @@ CORE = {
         "LatentBatchSeedBehavior",
         "LatentUpscaleBy",
     ),
-    *("LoadImage", "MaskToImage", "PreviewImage", "VAEDecode"),
+    *("LoadImage", "MaskToImage", "PreviewImage", "VAEDecode", "VAEEncode"),
 }
 NOTES = {"MarkdownNote", "Note"}
 PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
