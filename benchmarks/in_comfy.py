@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "compatibility.md"
 
 
-def start() -> Any:
+def start(*options: str) -> Any:
     """The pack, as ComfyUI imports it. ComfyUI reads its options once, from the command line."""
     sys.path.insert(0, os.environ["P2P_HOST"])
-    own, sys.argv = sys.argv, [sys.argv[0], "--cpu"]
+    own, sys.argv = sys.argv, [sys.argv[0], *(options or ("--cpu",))]
     import comfy.options
 
     comfy.options.enable_args_parsing()

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo.sheet import FAINT, INK, MARGIN, PAPER
 
-from .report import markdown
+from .table import markdown
 
 Result = Mapping[str, Any]
 Score = Mapping[str, Any]

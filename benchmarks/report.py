@@ -17,6 +17,7 @@ from p2p_core.errors import P2PError
 
 from .edits import TYPES
 from .plot import Series, plot
+from .table import markdown
 from .ways import ALONE, BLENDED, CROSS_ENDS, LITERAL, OURS, SELF_ENDS
 
 Result = Mapping[str, Any]
@@ -161,10 +162,6 @@ def blends_table(results: Sequence[Result]) -> str:
         cells = _cells(scores, f"{error(scores) / alone:.3f}")
         rows.append((way, *cells[:4], cells[5]))
     return markdown(head, rows)
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
 def fill(document: Path, parts: Mapping[str, str]) -> None:
