@@ -54,6 +54,7 @@ def plan() -> Plan:
         local_blend(),
         attention(),
         real_image(),
+        {"workflow": "p2p_real_image", "shots": _beside("P2PDemoPicture", "Source")},
     ]
 
 
@@ -118,7 +119,7 @@ def real_image() -> dict[str, Any]:
     values += [_set(node, "scheduler", "simple") for node in ("P2PInvert", "Again")]
     values += [
         _set("Again", "cfg", 5.0),
-        _set("P2PLoadTrajectory", "file", "trajectories/house_00001_.safetensors"),
+        _set("P2PLoadTrajectory", "file", "p2p/house_00001_.p2p.safetensors [output]"),
     ]
     shots = _beside("P2PInvert", "Picture") | _beside(real, "Picture", "Its edit")
     shots |= _beside("P2PSaveTrajectory") | _beside("P2PLoadTrajectory") | _beside("P2PNullText")
