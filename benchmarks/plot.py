@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 Point = tuple[float, float]
 SIZE, LEFT, TOP, RIGHT, BOTTOM = (960, 600), 80, 50, 240, 60
 PAPER, INK, FAINT = (255, 255, 255), (20, 20, 20), (215, 215, 215)
-COLORS = ((0, 90, 160), (200, 80, 0), (0, 130, 90), (150, 60, 140))
+COLORS = ((0, 90, 160), (200, 80, 0), (0, 130, 90), (150, 60, 140), (90, 90, 90))
 SCALE = 2  # drawn larger and averaged, for smooth lines
 
 
@@ -80,6 +80,7 @@ MARKERS: tuple[Shape, ...] = (
     _polygon((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
     _polygon((0, -1.2), (1.1, 0.9), (-1.1, 0.9)),
     _polygon((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
+    _polygon((0, 1.2), (1.1, -0.9), (-1.1, -0.9)),
 )
 
 

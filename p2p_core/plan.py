@@ -21,6 +21,8 @@ from .weights import Weights, WordWeight
 from .wording import in_words
 
 Method = Literal["swap", "refine", "edit"]
+_CROSS, _SELF = Window(0.0, 0.4), Window(0.0, 0.6)  # measured (docs/edit_quality.md)
+_CROSS_WEIGHTS, _SELF_WEIGHTS = Window(0.0, 0.8), Window(0.0, 0.4)  # the paper's code
 _ALL = LayerFilter()
 _ALIGNERS: dict[str, Callable[[Prompt, Prompt], Alignment]] = {
     "swap": align_swap,
@@ -35,13 +37,12 @@ class TokenEdit:
 
     cross: window of cross-attention; words: windows of single words of the edit prompts in its place.
     self_attention: window in which the edit uses the source's self-attention, in layers of at most
-    self_tokens image tokens (0: in layers of any size). The default windows are measured
-    (docs/edit_quality.md); the paper's code has 0.8 and 0.4.
+    self_tokens image tokens (0: in layers of any size). The paper's code ends the windows at 0.8 and 0.4.
     """
 
     method: Method = "swap"
-    cross: Window = Window(0.0, 0.4)
-    self_attention: Window = Window(0.0, 0.6)
+    cross: Window = _CROSS
+    self_attention: Window = _SELF
     words: tuple[WordWindow, ...] = ()
     layers: LayerFilter = _ALL
     self_tokens: int = 0
@@ -60,8 +61,8 @@ class Reweight:
     """
 
     weights: Weights
-    cross: Window = Window(0.0, 0.8)
-    self_attention: Window = Window(0.0, 0.4)
+    cross: Window = _CROSS_WEIGHTS
+    self_attention: Window = _SELF_WEIGHTS
     layers: LayerFilter = _ALL
 
     @property
