@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -79,7 +80,7 @@ def sheet(results: Sequence[Result], strips: Sequence[Path], ways: Sequence[str]
     page = Image.new("RGB", (MARGIN + len(columns) * TILE, WORDS + len(strips) * (TILE + WORDS)), PAPER)
     canvas, font = ImageDraw.Draw(page), ImageFont.load_default(11)
     for column, name in enumerate(columns):
-        canvas.multiline_text((MARGIN + column * TILE, 8), name.replace(", ", ",\n"), INK, font)
+        canvas.multiline_text((MARGIN + column * TILE, 8), textwrap.fill(name, 18), INK, font)
     for row, (strip, result) in enumerate(zip(strips, results, strict=False)):
         top, pictures = WORDS + row * (TILE + WORDS), Image.open(strip)
         side = pictures.height
@@ -91,7 +92,7 @@ def sheet(results: Sequence[Result], strips: Sequence[Path], ways: Sequence[str]
             )
         canvas.text(
             (MARGIN, top + TILE),
-            f"{result['source']}  →  {result['edit']}",
+            f"{result['source']}  |  {result['edit']}",
             FAINT,
             ImageFont.load_default(13),
         )
