@@ -109,6 +109,31 @@ TALL, TALLER = (310, 440), (310, 540)  # an edit node with what it says of itsel
 
 WORKFLOWS = (
     Workflow(
+        "p2p_start_here",
+        {**COLUMNS, 5: "Beside each other"},
+        (
+            *_frame(
+                "a red circle and a blue star on grass",
+                "a red house and a blue star on grass",
+                6,
+                [Node(EDIT_NODE, "P2PPromptEdit", 2, TALLER)],
+                "### Start here\n\nNothing has to be downloaded.\n\n1. **Run.** Two pictures come out: **Source** and "
+                "**Edit**. One word of the prompt changed, the rest of the picture stays.\n2. Drag the divider in *P2P "
+                "Compare*.\n3. Change words of the **edit** prompt in *P2P Prompt Pair* and run again.\n4. Then put your "
+                "own checkpoint in.\n",
+            ),
+            *_pair(),
+            Node(
+                14,
+                "P2PCompare",
+                5,
+                (340, 460),
+                {"source": From(SPLIT), "edits": From(SPLIT, 1), "prompts": From(PAIR)},
+            ),
+            _note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
+        ),
+    ),
+    Workflow(
         "p2p_word_swap",
         COLUMNS,
         (

@@ -17,7 +17,7 @@ pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
 API = Path(__file__).resolve().parents[2] / "examples_workflows" / "api"
-PAIRS = ("p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2p_local_blend")
+PAIRS = ("p2p_start_here", "p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2p_local_blend")
 REAL = ("p2p_real_image", "p2p_real_image_blend", "p2p_edit_friendly", "p2p_null_text")
 SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}
 CHECKPOINTS = ("p2p_controlnet", "p2p_hires", "p2p_inpainting", "p2p_sdxl")  # in test_checkpoint_workflows.py
