@@ -44,7 +44,7 @@ def test_the_archive_is_small_enough() -> None:
 def test_the_archive_has_no_tests_and_no_tools() -> None:
     tops = {file.relative_to(ROOT).parts[0] for file in archive()}
     assert not tops & {"tests", "benchmarks", "docs", ".ci", ".github", "Makefile"}
-    assert {"__init__.py", "nodes", "p2p_core", "web", "LICENSE", "README.md"} <= tops
+    assert {"__init__.py", "nodes", "p2p_core", "web", "locales", "LICENSE", "README.md"} <= tops
     assert PROJECT["tool"]["comfy"]["includes"] == ["example_workflows"]
     assert {file.name for file in archive()} >= {file.name for file in ROOT.glob("examples_workflows/*.jp*g")}
 
