@@ -119,7 +119,7 @@ def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused
     ("widgets", "value"),
     [
         ({"cross_end": 1.2}, "0-1.2"),
-        ({"cross_start": -0.1}, "-0.1-0.8"),
+        ({"cross_start": -0.1}, "-0.1-0.4"),
         ({"self_start": 0.6, "self_end": 0.2}, "0.6-0.2"),
         ({"self_end": float("nan")}, "0-nan"),
         ({"word_windows": "house: 0.8-0.2"}, "0.8-0.2"),

@@ -178,7 +178,7 @@ BAD = {
         {"word_windows": "lion: 0.4"},
         ["Word Swap", "'lion'", "Use one of its words: a, purple, house"],
     ),
-    "a window that ends before it starts": (SWAP, {"cross_start": 0.9}, ["Word Swap", "0.9-0.8", "Swap"]),
+    "a window that ends before it starts": (SWAP, {"cross_start": 0.9}, ["Word Swap", "0.9-0.4", "Swap"]),
     "an unpatched model": (SAMPLER, {"model": ["1", 0]}, ["Prompt Pair", "plain MODEL", "Connect the MODEL"]),
     "an unpaired conditioning": (SAMPLER, {"positive": ["4", 0]}, ["positive input", "Prompt Pair"]),
 }
