@@ -14,13 +14,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = ROOT / "tests" / "host"
 TOOLS = ROOT / ".venv" / "host-tools"
 OLDEST = (0, 3, 64)
+PREPARING = Lock()  # hosts of one interpreter share their tools
 
 sys.path.append(str(ROOT))
 
@@ -53,25 +59,51 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if arguments[:1] == ["--script"]:
         return run_script(installs, arguments[1:], environ)
     outcomes = [suite("stand-in", Path(sys.executable), arguments, without_host(environ))]
-    outcomes += [on_comfy(install, arguments, environ) for install in installs]
+    outcomes += on_every_comfy(installs, arguments, environ)
     print(closing_line(outcomes))
     asked_for = bool(environ.get("COMFYUI_PATH") or environ.get("COMFYUI_PATH_NEW"))
     return int(any(outcome.trouble and (outcome.ran or asked_for) for outcome in outcomes))
 
 
-def on_comfy(install: ComfyInstall, arguments: Sequence[str], environ: Mapping[str, str]) -> Outcome:
+def on_every_comfy(
+    installs: Sequence[ComfyInstall], arguments: Sequence[str], environ: Mapping[str, str]
+) -> list[Outcome]:
+    """All at the same time: the first is seen as it runs, what the others say when they are done."""
+    with ThreadPoolExecutor(max(1, len(installs))) as pool, ExitStack() as stack:
+        kept = [stack.enter_context(TemporaryFile("w+")) for _ in installs[1:]]
+        runs = [
+            pool.submit(on_comfy, install, arguments, environ, out)
+            for install, out in zip(installs, [None, *kept], strict=True)
+        ]
+        outcomes = [run.result() for run in runs]
+        for out in kept:
+            out.seek(0)
+            shutil.copyfileobj(out, sys.stdout)
+    return outcomes
+
+
+def on_comfy(
+    install: ComfyInstall, arguments: Sequence[str], environ: Mapping[str, str], out: IO[str] | None
+) -> Outcome:
     try:
-        tag = usable(install)
-        tools = host_tools(install.python, tag)
+        with PREPARING:
+            tools = host_tools(install.python, usable(install))
     except P2PError as error:
         return Outcome(str(install), str(error), ran=False)
-    return suite(str(install), install.python, arguments, with_host(environ, install, tools))
+    return suite(str(install), install.python, arguments, with_host(environ, install, tools), out)
 
 
-def suite(name: str, python: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> Outcome:
+def suite(
+    name: str,
+    python: Path,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    out: IO[str] | None = None,
+) -> Outcome:
     """The folder it runs in becomes the first on the path, so it must not be the pack's root (nodes/)."""
-    print(f"\n=== host suite on {name}", flush=True)
-    run = subprocess.run([python, "-m", "pytest", *arguments], cwd=SUITE, env=dict(environ), check=False)
+    print(f"\n=== host suite on {name}", file=out, flush=True)
+    command = [python, "-m", "pytest", *arguments]
+    run = subprocess.run(command, cwd=SUITE, env=dict(environ), check=False, stdout=out, stderr=out)
     return Outcome(name, "failed" if run.returncode else "")
 
 

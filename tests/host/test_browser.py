@@ -6,6 +6,7 @@ in tests/web/out.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -39,7 +40,7 @@ PICTURES = {
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 VUE_SINCE = (1, 33)
 TITLE = 30  # pixels of a node's title, above its box
-TIMEOUT = 540  # seconds
+TIMEOUT = 900  # seconds
 
 
 def _front_end() -> tuple[int, ...]:
@@ -69,11 +70,13 @@ def node() -> str:
     if not (program and npm):
         pytest.skip("needs Node.js and npm")
     lock, done = WEB / "package-lock.json", WEB / "node_modules" / ".package-lock.json"
-    if not done.is_file() or done.stat().st_mtime < lock.stat().st_mtime:
-        install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        made = subprocess.run(install, cwd=WEB, capture_output=True, text=True, timeout=180, check=False)
-        if made.returncode:
-            pytest.skip(f"npm could not install what the browser tests need: {made.stderr.strip()[-300:]}")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another host's tests may be at it too
+        if not done.is_file() or done.stat().st_mtime < lock.stat().st_mtime:
+            install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            made = subprocess.run(install, cwd=WEB, capture_output=True, text=True, timeout=180, check=False)
+            if made.returncode:
+                pytest.skip(f"npm could not install what the tests need: {made.stderr.strip()[-300:]}")
     return program
 
 
