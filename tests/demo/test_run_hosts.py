@@ -53,3 +53,19 @@ def test_a_process_of_comfy_gets_its_own_environment() -> None:
     assert theirs == {"HOME": "/h", "PYTHONPATH": "/tools", "P2P_HOST": "/comfy"}
     assert "PYTHONPATH" not in run_hosts.with_host(ours, install())
     assert "P2P_HOST" not in run_hosts.without_host(ours)
+
+
+def test_every_comfy_is_run_and_tells_its_own(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Here pytest only says its version, or what is wrong with its options."""
+    monkeypatch.setattr(run_hosts, "NEEDED", ("json",))
+    monkeypatch.setattr(run_hosts, "host_tools", lambda python, tag: None)
+    installs = [install("0.3.64"), install("0.33.0")]
+    outcomes = run_hosts.on_every_comfy(installs, ["--version"], {})
+    assert [(outcome.host, outcome.trouble) for outcome in outcomes] == [(str(i), "") for i in installs]
+    told = capfd.readouterr()
+    assert told.out.count("=== host suite on") == 2 and (told.out + told.err).count("pytest 9") == 2
+    assert told.out.index("0.3.64") < told.out.index("0.33.0")
+    failed = run_hosts.on_every_comfy(installs, ["--no-such-option"], {})
+    assert [outcome.trouble for outcome in failed] == ["failed", "failed"]
