@@ -42,7 +42,7 @@ def test_latents_agree(pack, case: Case, reference):
 
     model, clip, _ = node("demo_model", "P2PDemoModel").execute().args
     prompts, positive = node("prompt_pair", "P2PPromptPair").execute(clip, case.source, case.edit).args
-    windows = (0.0, 0.8, 0.0, 0.4) if case.controlled else (0.0, 0.0, 0.0, 0.0)
+    windows = (0.0, 0.4, 0.0, 0.6) if case.controlled else (0.0, 0.0, 0.0, 0.0)
     swap = node("word_swap", "P2PWordSwap").execute
     (model,) = swap(model, prompts, *windows, case.word_windows, case.layers).args
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))

@@ -138,7 +138,7 @@ def test_a_noise_mask_in_a_second_pass(graph: Graph, host: Host, masks: str):
     noise_mask = {"samples": rows, "batch_index": [0, 0, 1, 1], "noise_mask": mask}
     result = graph.sample(model, positive, latent=noise_mask, denoise=0.5)
     kept = by_row.expand_as(result) == 0
-    assert torch.equal(result[kept], rows[kept]) and differ(result, rows)
+    assert close(result[kept], rows[kept], 1e-6) and differ(result, rows)  # rounding of the latent format
 
 
 def test_a_paired_latent_is_split_with_what_belongs_to_its_rows(graph: Graph):
