@@ -27,7 +27,7 @@ from demo.server import Server, ServerError, comfy_server, trouble_of
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests" / "host"))
 
-from random_edits import Workflow, workflow  # noqa: E402
+from random_edits import SAMPLERS, Workflow, workflow  # noqa: E402
 
 REFERENCE = ROOT / "examples_workflows" / "api" / "p2p_word_swap.json"
 P2P_ERROR = "p2p_core.errors.P2PError"
@@ -37,11 +37,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make stress", description=__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--plain", action="store_true", help="only the memory of as many runs without edits")
     chosen = parser.parse_args()
     installs = find_comfy(os.environ, ROOT)
     if not installs:
         print("No ComfyUI was found; give COMFYUI_PATH=/path/to/ComfyUI.", file=sys.stderr)
         return 2
+    if chosen.plain:
+        return without_edits(installs[0], chosen.first, chosen.count)
     return int(bool(under_stress(installs[0], chosen.first, chosen.count)))
 
 
@@ -68,10 +71,49 @@ def under_stress(install: ComfyInstall, first: int, count: int) -> list[str]:
     told = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
     print(f"{count} edits on {install}: {told}; {len(troubles)} troubles")
     print("the run afterwards is that of a fresh process, bit for bit" if same else troubles[-1])
-    marks = [memory[len(memory) * part // 4 - 1] for part in (1, 2, 3, 4)]
-    print("resident memory after each quarter: " + ", ".join(f"{mark:.0f}" for mark in marks) + " MiB")
+    print(quarters(memory))
     print(f"{(time.monotonic() - started) / 60:.0f} minutes")
     return troubles
+
+
+def without_edits(install: ComfyInstall, first: int, count: int) -> int:
+    """Memory of a server that draws batches of the same sizes with stock nodes, to compare with."""
+    memory: list[float] = []
+    with comfy_server(install) as server:
+        for seed in range(first, first + count):
+            server.draw(plain(seed))
+            memory.append(resident(server))
+    print(f"{count} plain runs on {install}\n{quarters(memory)}")
+    return 0
+
+
+def plain(seed: int) -> Workflow:
+    """One random run of the demo model by itself, with as many rows as a pair or its double has."""
+    random = Random(seed)
+    size = {side: 8 * random.randrange(8, 17) for side in ("width", "height")}
+    sampling = {
+        "seed": seed,
+        "steps": random.randint(2, 4),
+        "cfg": 4.0,
+        "denoise": 1.0,
+        "scheduler": "simple",
+    }
+    links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}
+    nodes = {
+        "1": ("P2PDemoModel", {}),
+        "2": ("CLIPTextEncode", {"clip": ["1", 1], "text": f"a red house {seed}"}),
+        "3": ("CLIPTextEncode", {"clip": ["1", 1], "text": ""}),
+        "4": ("EmptyLatentImage", {**size, "batch_size": random.choice([2, 2, 4])}),
+        "5": ("KSampler", {**links, **sampling, "sampler_name": random.choice(SAMPLERS)}),
+        "6": ("VAEDecode", {"samples": ["5", 0], "vae": ["1", 2]}),
+        "7": ("PreviewImage", {"images": ["6", 0]}),
+    }
+    return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+
+
+def quarters(memory: list[float]) -> str:
+    marks = [memory[len(memory) * part // 4 - 1] for part in (1, 2, 3, 4)]
+    return "resident memory after each quarter: " + ", ".join(f"{mark:.0f}" for mark in marks) + " MiB"
 
 
 def one(server: Server, nodes: Any, seed: int) -> str:
