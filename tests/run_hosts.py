@@ -68,7 +68,12 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def on_every_comfy(
     installs: Sequence[ComfyInstall], arguments: Sequence[str], environ: Mapping[str, str]
 ) -> list[Outcome]:
-    """All at the same time: the first is seen as it runs, what the others say when they are done."""
+    """All at the same time: the first is seen as it runs, what the others say when they are done.
+
+    They share the processor's cores: with more threads than cores, each waits for the other's.
+    """
+    threads = max(1, (os.cpu_count() or 1) // max(1, len(installs)))
+    environ = {"OMP_NUM_THREADS": str(threads), **environ}
     with ThreadPoolExecutor(max(1, len(installs))) as pool, ExitStack() as stack:
         kept = [stack.enter_context(TemporaryFile("w+")) for _ in installs[1:]]
         runs = [
