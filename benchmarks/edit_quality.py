@@ -14,36 +14,33 @@ import argparse
 import json
 import random
 import sys
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
-from torch.multiprocessing import get_context
-from tqdm import tqdm
 
 from demo.checker import Checker, Found
 from demo.model import WEIGHTS
 from demo.pipeline import DemoPipeline, load, start_noise
 from p2p_core.errors import P2PError
 
+from . import resumable
 from .edits import TYPES, Edit, draw_edit
 from .measures import measured, shows
+from .page import fill
 from .report import (
     blends_table,
     contact_sheet,
-    fill,
     methods_table,
     settings_line,
     types_table,
     windows_plot,
     windows_table,
 )
+from .resumable import checksum, file_of, save_strip
 from .side_by_side import Way, sample_ways
 from .ways import CONTESTS
 
@@ -133,11 +130,7 @@ def _checksum(weights: Path) -> int:
         "tests/parity/paper_controller.py",
     )
     own = [Path(__file__).with_name(f"{n}.py") for n in ("edits", "measures", "side_by_side", "ways")]
-    files = [weights, *own, *sorted(file for name in names for file in ROOT.glob(name))]
-    checksum = 0
-    for file in files:
-        checksum = zlib.crc32(file.read_bytes(), checksum)
-    return checksum
+    return checksum([weights, *own, *sorted(file for name in names for file in ROOT.glob(name))])
 
 
 # Running
@@ -152,31 +145,11 @@ def run_all(settings: Settings, count: int, workers: int) -> list[dict[str, Any]
             f"{count} edits, {workers} workers",
             "Raise --edits or --workers.",
         )
-    missing = [index for index in range(count) if not _file(settings, index).exists()]
-    jobs = [(settings, index) for index in missing]
-    bar = {"total": count, "initial": count - len(missing), "desc": "edits", "unit": "edit"}
-    if jobs:
-        with get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
-            for _ in tqdm(pool.imap_unordered(_work, jobs), **bar):
-                pass
-    return [json.loads(_file(settings, index).read_text("utf-8")) for index in range(count)]
-
-
-def _file(settings: Settings, index: int) -> Path:
-    return settings.folder / f"{index:04}.json"
+    return resumable.run_all(partial(run_edit, settings), settings.folder, count, workers)
 
 
 def _strip(settings: Settings, index: int) -> Path:
-    return _file(settings, index).with_suffix(".png")
-
-
-def _work(job: tuple[Settings, int]) -> None:
-    settings, index = job
-    result = run_edit(settings, index)
-    file = _file(settings, index)
-    draft = file.with_suffix(".draft")  # a file that is there is complete
-    draft.write_text(json.dumps(result), "utf-8")
-    draft.replace(file)
+    return file_of(settings.folder, index, ".png")
 
 
 @lru_cache(maxsize=1)
@@ -199,7 +172,7 @@ def run_edit(settings: Settings, index: int) -> dict[str, Any]:
         for name, picture, verdict in zip(ways, pictures, verdicts, strict=True)
     }
     if settings.contest == "methods" and index < SHOWN * len(TYPES):
-        _save(torch.stack([source, *pictures]), _strip(settings, index))
+        save_strip([source, *pictures], _strip(settings, index))
     return {
         "index": index,
         "type": edit.type,
@@ -212,12 +185,6 @@ def run_edit(settings: Settings, index: int) -> dict[str, Any]:
         "edited": edit.index,
         "ways": scores,
     }
-
-
-def _save(pictures: Tensor, file: Path) -> None:
-    """[n, 3, h, w] in 0..1, side by side."""
-    strip = torch.cat(list(pictures), dim=2).mul(255).round().byte().permute(1, 2, 0)
-    Image.fromarray(strip.numpy()).save(file)
 
 
 def find_candidate(

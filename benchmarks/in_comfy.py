@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "compatibility.md"
+sys.path.append(str(ROOT))  # after ComfyUI, whose `nodes` it would hide
 
 
 def start(*options: str) -> Any:
@@ -46,12 +45,3 @@ def graph() -> Any:
 
     nodes = {node.GET_SCHEMA().node_id: node for node in asyncio.run(listed())}
     return Graph(ComfyUI(nodes["P2PDemoModel"]), nodes)
-
-
-def into_page(name: str, text: str) -> None:
-    """Put text between the marks of that name in docs/compatibility.md."""
-    marks = f"<!-- {name} -->", f"<!-- /{name} -->"
-    page = PAGE.read_text(encoding="utf-8")
-    pattern = re.compile(f"(?<={re.escape(marks[0])}\n).*(?={re.escape(marks[1])})", re.DOTALL)
-    assert pattern.search(page), f"{PAGE} has no {marks[0]} ... {marks[1]}"
-    PAGE.write_text(pattern.sub(lambda _: text.strip() + "\n", page), encoding="utf-8")

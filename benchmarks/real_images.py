@@ -11,22 +11,16 @@ docs/real_images.md, pictures into docs/pictures/real_images.png.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
 from torch import Tensor
-from torch.multiprocessing import get_context
-from tqdm import tqdm
 
 from demo.checker import Checker, to_tensor
 from demo.inverting import NOISE, edit_pictures, encoded, inverted, with_null_texts
@@ -40,11 +34,13 @@ from p2p_core.real import RealImage
 from p2p_core.store import MapStore
 from p2p_core.trajectory import Trajectory
 
+from . import resumable
 from .edits import TYPES, Edit, draw_edit
 from .fidelity import decibels, fidelity
 from .measures import measured, shows, to_stay
+from .page import fill
 from .real_report import edits_table, reconstruction_table, sheet
-from .report import fill
+from .resumable import checksum, file_of, save_strip
 
 ROOT = Path(__file__).resolve().parent.parent
 CFG, STEPS, EDITS = 5.0, 12, 200
@@ -118,7 +114,7 @@ def main() -> int:
         "edits": f"{line}\n\n{edits_table(results, list(WAYS))}",
     }
     fill(chosen.docs / "real_images.md", parts)
-    strips = [strip for i in range(SHOWN) if (strip := _file(settings, i).with_suffix(".png")).exists()]
+    strips = [strip for i in range(SHOWN) if (strip := file_of(folder, i, ".png")).exists()]
     sheet(results, strips, list(WAYS)).save(chosen.docs / "pictures" / "real_images.png", optimize=True)
     print("\n\n".join(parts.values()))
     return 0
@@ -129,11 +125,7 @@ def _checksum(weights: Path) -> int:
     names = ("edits", "measures", "fidelity", "real_images")
     own = [Path(__file__).with_name(f"{name}.py") for name in names]
     parts = ("p2p_core/*.py", "demo/inverting.py", "demo/pipeline.py", "demo/scenes.py")
-    files = [weights, *own, *sorted(file for part in parts for file in ROOT.glob(part))]
-    checksum = 0
-    for file in files:
-        checksum = zlib.crc32(file.read_bytes(), checksum)
-    return checksum
+    return checksum([weights, *own, *sorted(file for part in parts for file in ROOT.glob(part))])
 
 
 # Running
@@ -143,23 +135,7 @@ def run_all(settings: Settings, count: int, workers: int) -> list[dict[str, Any]
     """The results of edits 0..count − 1; those that are not there yet are made by `workers` processes."""
     if count < 1 or workers < 1:
         raise P2PError("an edit and a worker", f"{count} edits, {workers} workers", "Raise them.")
-    jobs = [(settings, index) for index in range(count) if not _file(settings, index).exists()]
-    if jobs:
-        with get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
-            for _ in tqdm(pool.imap_unordered(_work, jobs), total=count, initial=count - len(jobs)):
-                pass
-    return [json.loads(_file(settings, index).read_text("utf-8")) for index in range(count)]
-
-
-def _file(settings: Settings, index: int) -> Path:
-    return settings.folder / f"{index:04}.json"
-
-
-def _work(job: tuple[Settings, int]) -> None:
-    file = _file(*job)
-    draft = file.with_suffix(".draft")  # a file that is there is complete
-    draft.write_text(json.dumps(run_edit(*job)), "utf-8")
-    draft.replace(file)
+    return resumable.run_all(partial(run_edit, settings), settings.folder, count, workers)
 
 
 @lru_cache(maxsize=1)
@@ -200,7 +176,7 @@ def run_edit(settings: Settings, index: int) -> dict[str, Any]:
         }
         pictures.append(edited)
     if index < SHOWN:
-        _save(torch.stack(pictures), _file(settings, index).with_suffix(".png"))
+        save_strip(pictures, file_of(settings.folder, index, ".png"))
     texts = {"source": edit.texts[0], "edit": edit.texts[1]}
     return {"index": index, "type": edit.type, **texts, "inversions": recorded, "ways": scores}
 
@@ -251,12 +227,6 @@ def reconstruction(pipe: DemoPipeline, trajectory: Trajectory, picture: Tensor) 
         "picture": float((pipe.decode(rows)[0] - picture).square().mean()),
     }
     return {name: decibels(error) for name, error in errors.items()}
-
-
-def _save(pictures: Sequence[Tensor] | Tensor, file: Path) -> None:
-    """[n, 3, h, w] in 0..1, side by side."""
-    strip = torch.cat(list(pictures), dim=2).mul(255).round().byte().permute(1, 2, 0)
-    Image.fromarray(strip.numpy()).save(file)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from demo.sheet import FAINT, INK, MARGIN, PAPER
-from p2p_core.errors import P2PError
 
 from .edits import TYPES
 from .plot import Series, plot
@@ -162,19 +160,6 @@ def blends_table(results: Sequence[Result]) -> str:
         cells = _cells(scores, f"{error(scores) / alone:.3f}")
         rows.append((way, *cells[:4], cells[5]))
     return markdown(head, rows)
-
-
-def fill(document: Path, parts: Mapping[str, str]) -> None:
-    """Put each part between `<!-- name -->` and `<!-- /name -->`. Raises P2PError without these marks."""
-    text = document.read_text("utf-8")
-    for name, part in parts.items():
-        pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise P2PError(
-                f"the marks <!-- {name} --> and <!-- /{name} -->", f"none in {document}", "Put them back."
-            )
-        text = pattern.sub(lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text)
-    document.write_text(text, "utf-8")
 
 
 # The contact sheet

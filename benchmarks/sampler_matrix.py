@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from in_comfy import graph, into_page
+from in_comfy import ROOT, graph
+from page import fill
 
 Trouble = Callable[[str, str, str], str]
 Outcomes = dict[tuple[str, str, str], str]  # trouble by way, sampler and scheduler
@@ -50,7 +51,7 @@ def main() -> None:
     text += f"\n\n{passed} of {len(jobs)} runs passed on {on.host.name}, in {minutes:.0f} minutes on the CPU."
     print(text)
     if chosen.docs:
-        into_page("samplers", text)
+        fill(ROOT / "docs" / "compatibility.md", {"samplers": text})
 
 
 def table(outcomes: Outcomes, samplers: list[str], ways: list[str], by_the_batch: dict[str, str]) -> str:

@@ -15,8 +15,9 @@ from torch import Tensor
 from benchmarks.edit_quality import Settings, find_candidate, run_all
 from benchmarks.edits import AWAY, TYPES, Edit, draw_edit
 from benchmarks.measures import Measured, box, measured, shows, silhouette
+from benchmarks.page import fill
 from benchmarks.plot import COLORS, ticks
-from benchmarks.report import GROUPS, METHODS, contact_sheet, fill, methods_table, types_table, windows_plot
+from benchmarks.report import GROUPS, METHODS, contact_sheet, methods_table, types_table, windows_plot
 from benchmarks.side_by_side import Alone, Planned, sample_ways
 from benchmarks.ways import (
     ALONE,

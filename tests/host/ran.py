@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def cell(outcomes: dict[str, int] | None) -> str:
 
 
 if __name__ == "__main__":
-    page = PAGE.read_text("utf-8")
-    between = re.compile(r"(?s)(<!-- versions -->\n).*?(<!-- /versions -->)")
-    PAGE.write_text(between.sub(lambda m: f"{m[1]}{table()}\n{m[2]}", page), encoding="utf-8")
+    sys.path.append(str(ROOT))
+    from benchmarks.page import fill
+
+    fill(PAGE, {"versions": table()})
