@@ -24,7 +24,7 @@ from p2p_core.fields import blocks
 from .cards import card
 from .hosts import find_comfy
 from .server import PACK, Server, ServerError, comfy_server
-from .workflow_list import WEIGHED
+from .workflow_parts import WEIGHED
 
 WORKFLOWS = PACK / "examples_workflows"
 SIZE = (640, 360)

@@ -2,117 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-STEPS, CFG, SIZE = 24, 5, 256
-
-
-@dataclass(frozen=True)
-class From:
-    """An output of another node."""
-
-    node: int
-    output: int = 0
-
-
-@dataclass(frozen=True)
-class Node:
-    """id, class, column from left to right, inputs by name; a note has a text instead."""
-
-    id: int
-    kind: str
-    column: int
-    size: tuple[int, int]
-    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    title: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """columns: their numbers, in order, and the titles of their groups."""
-
-    name: str
-    columns: Mapping[int, str]
-    nodes: tuple[Node, ...]
-
-
-MODEL, PAIR, NEGATIVE, LATENT, SAMPLER, DECODE, SPLIT, SOURCE, EDIT = 1, 2, 4, 5, 6, 7, 8, 9, 10
-EDIT_NODE, SECOND_NODE = 3, 14
-WEIGHED = "Plain, then each weight"
-COLUMNS = {0: "Model", 1: "Prompts and size", 2: "Edit", 3: "Sample", 4: "Pictures"}
-MORE_COLUMNS = {**COLUMNS, 5: "What it looked at"}
-
-KNOWS = """### What the demo model can draw
-
-circle, square, triangle, star, heart, diamond, ring, cross, moon, house, tree, fir tree, fish, mushroom, flower, sailing boat
-
-red, orange, yellow, green, blue, purple, pink, white, black, brown; small and large
-
-in the sky, on grass, on sand, at night, on a brick wall, in water, on snow
-"""
-CHECKPOINT = """### Your own checkpoint
-
-Put **Load Checkpoint** (SD 1.x, SD 2.x or SDXL) in the place of *P2P Demo Model*: MODEL to the first edit node, CLIP to *P2P Prompt Pair* and to the negative prompt, VAE to *VAE Decode*. Give *Empty Latent Image* the checkpoint's size, such as 512 × 512 or 1024 × 1024.
-
-Sampler, scheduler, steps, cfg and size are free. A batch of 3 makes 3 pairs.
-"""
-
-
-def _note(number: int, column: int, title: str, text: str, size: tuple[int, int]) -> Node:
-    return Node(number, "MarkdownNote", column, size, title=title, text=text)
-
-
-def _frame(source: str, edit: str, seed: int, edits: Sequence[Node], start: str) -> tuple[Node, ...]:
-    """Model, prompts, sampler and decoder around the edit nodes, which follow each other on MODEL."""
-    chained: list[Node] = []
-    model = From(MODEL)
-    for node in edits:
-        inputs = {"model": model, "prompts": From(PAIR), **node.inputs}
-        chained.append(Node(node.id, node.kind, node.column, node.size, inputs, node.title))
-        model = From(node.id)
-    sampling = {
-        "model": model,
-        "positive": From(PAIR, 1),
-        "negative": From(NEGATIVE),
-        "latent_image": From(LATENT),
-        **{"seed": seed, "steps": STEPS, "cfg": CFG},
-        **{"sampler_name": "euler", "scheduler": "simple", "denoise": 1},
-    }
-    size = {"width": SIZE, "height": SIZE, "batch_size": 1}
-    return (
-        Node(MODEL, "P2PDemoModel", 0, (280, 100)),
-        _note(11, 0, "Start here", f"{start}\n{KNOWS}", (280, 600)),
-        Node(PAIR, "P2PPromptPair", 1, (320, 380), {"clip": From(MODEL, 1), "source": source, "edit": edit}),
-        Node(
-            NEGATIVE, "CLIPTextEncode", 1, (320, 110), {"clip": From(MODEL, 1), "text": ""}, "Negative prompt"
-        ),
-        Node(LATENT, "EmptyLatentImage", 1, (320, 140), size),
-        *chained,
-        Node(SAMPLER, "KSampler", 3, (290, 300), sampling),
-        Node(DECODE, "VAEDecode", 3, (290, 60), {"samples": From(SAMPLER), "vae": From(MODEL, 2)}),
-    )
-
-
-def _pair(column: int = 4) -> tuple[Node, ...]:
-    """Split Pair and its two previews."""
-    return (
-        Node(SPLIT, "P2PSplitPair", 3, (290, 120), {"prompts": From(PAIR), "images": From(DECODE)}),
-        Node(SOURCE, "PreviewImage", column, (290, 310), {"images": From(SPLIT)}, "Source"),
-        Node(EDIT, "PreviewImage", column, (290, 310), {"images": From(SPLIT, 1)}, "Edit"),
-    )
-
-
-TALL, TALLER = (310, 440), (310, 540)  # an edit node with what it says of itself, and with chips
+from .workflow_parts import (
+    CHECKPOINT,
+    COLUMNS,
+    DECODE,
+    EDIT,
+    EDIT_NODE,
+    MORE_COLUMNS,
+    PAIR,
+    SAMPLER,
+    SECOND_NODE,
+    SOURCE,
+    SPLIT,
+    TALL,
+    TALLER,
+    WEIGHED,
+    From,
+    Node,
+    Workflow,
+    frame,
+    note,
+    pair,
+)
 
 WORKFLOWS = (
     Workflow(
         "p2p_start_here",
         {**COLUMNS, 5: "Beside each other"},
         (
-            *_frame(
+            *frame(
                 "a red circle and a blue star on grass",
                 "a red house and a blue star on grass",
                 6,
@@ -122,7 +40,7 @@ WORKFLOWS = (
                 "Compare*.\n3. Change words of the **edit** prompt in *P2P Prompt Pair* and run again.\n4. Then put your "
                 "own checkpoint in.\n",
             ),
-            *_pair(),
+            *pair(),
             Node(
                 14,
                 "P2PCompare",
@@ -130,14 +48,14 @@ WORKFLOWS = (
                 (340, 460),
                 {"source": From(SPLIT), "edits": From(SPLIT, 1), "prompts": From(PAIR)},
             ),
-            _note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
+            note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
         ),
     ),
     Workflow(
         "p2p_word_swap",
         COLUMNS,
         (
-            *_frame(
+            *frame(
                 "a red house in the sky",
                 "a purple house in the sky",
                 5,
@@ -147,9 +65,9 @@ WORKFLOWS = (
                 "words you changed change the picture, the rest stays.\n2. Change words of the **edit** prompt in "
                 "*P2P Prompt Pair* and run again.\n3. For another layout change the **seed** in *KSampler*.\n",
             ),
-            *_pair(),
-            _note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
-            _note(
+            *pair(),
+            note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
+            note(
                 13,
                 2,
                 "The two knobs",
@@ -165,7 +83,7 @@ WORKFLOWS = (
         "p2p_prompt_edit",
         COLUMNS,
         (
-            *_frame(
+            *frame(
                 "a red house in the sky",
                 "a blue house in the sky",
                 5,
@@ -174,15 +92,15 @@ WORKFLOWS = (
                 "are swapped, added words drawn anew, removed words taken out. After a run the node says in words "
                 "what it did.\n\nChange the **edit** prompt as you like and run again.\n",
             ),
-            *_pair(),
-            _note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
+            *pair(),
+            note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
         ),
     ),
     Workflow(
         "p2p_refine",
         COLUMNS,
         (
-            *_frame(
+            *frame(
                 "a house on sand",
                 "a purple house on sand",
                 10,
@@ -190,15 +108,15 @@ WORKFLOWS = (
                 "### Add words, keep the picture\n\nWords that both prompts have are drawn where the source has "
                 "them; words that are new are drawn with attention of their own.\n",
             ),
-            *_pair(),
-            _note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
+            *pair(),
+            note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
         ),
     ),
     Workflow(
         "p2p_reweight",
         COLUMNS,
         (
-            *_frame(
+            *frame(
                 "a blue house on sand",
                 "",
                 0,
@@ -216,14 +134,14 @@ WORKFLOWS = (
                 "takes a word out.\n",
             ),
             Node(EDIT, "PreviewImage", 4, (420, 520), {"images": From(DECODE)}, WEIGHED),
-            _note(12, 4, "Your own checkpoint", CHECKPOINT, (420, 260)),
+            note(12, 4, "Your own checkpoint", CHECKPOINT, (420, 260)),
         ),
     ),
     Workflow(
         "p2p_local_blend",
         MORE_COLUMNS | {5: "Mask"},
         (
-            *_frame(
+            *frame(
                 "a red circle and a blue star on grass",
                 "a red house and a blue star on grass",
                 6,
@@ -242,7 +160,7 @@ WORKFLOWS = (
                 "mask.\n\nToo small a mask: lower the **threshold**. Too large: raise it, or name words to "
                 "subtract.\n",
             ),
-            *_pair(),
+            *pair(),
             Node(
                 15,
                 "P2PBlendMask",
@@ -252,14 +170,14 @@ WORKFLOWS = (
             ),
             Node(16, "MaskToImage", 5, (290, 40), {"mask": From(15)}),
             Node(17, "PreviewImage", 5, (290, 310), {"images": From(16)}, "Mask"),
-            _note(12, 5, "Your own checkpoint", CHECKPOINT, (290, 300)),
+            note(12, 5, "Your own checkpoint", CHECKPOINT, (290, 300)),
         ),
     ),
     Workflow(
         "p2p_attention_maps",
         MORE_COLUMNS,
         (
-            *_frame(
+            *frame(
                 "a red circle and a blue star on grass",
                 "",
                 6,
@@ -278,14 +196,14 @@ WORKFLOWS = (
             Node(SOURCE, "PreviewImage", 4, (310, 330), {"images": From(DECODE)}, "Picture"),
             Node(EDIT, "PreviewImage", 5, (560, 300), {"images": From(18, 0)}, "Maps"),
             Node(17, "PreviewImage", 5, (560, 300), {"images": From(18, 1)}, "Over the picture"),
-            _note(12, 5, "Your own checkpoint", CHECKPOINT, (560, 200)),
+            note(12, 5, "Your own checkpoint", CHECKPOINT, (560, 200)),
         ),
     ),
     Workflow(
         "p2p_several_edits",
         COLUMNS,
         (
-            *_frame(
+            *frame(
                 "a red house in the sky",
                 "a blue house in the sky\n---\na red fish in the sky\n---\na red house at night",
                 5,
@@ -296,7 +214,7 @@ WORKFLOWS = (
             Node(SPLIT, "P2PSplitPair", 3, (290, 120), {"prompts": From(PAIR), "images": From(DECODE)}),
             Node(SOURCE, "PreviewImage", 4, (290, 310), {"images": From(SPLIT)}, "Source"),
             Node(EDIT, "PreviewImage", 4, (290, 360), {"images": From(SPLIT, 1)}, "Edits"),
-            _note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
+            note(12, 4, "Your own checkpoint", CHECKPOINT, (290, 300)),
         ),
     ),
 )

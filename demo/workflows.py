@@ -18,7 +18,8 @@ from typing import Any
 from .checkpoint_workflows import CHECKPOINT_WORKFLOWS
 from .real_workflows import REAL_WORKFLOWS
 from .server import PACK
-from .workflow_list import WORKFLOWS, From, Node, Workflow
+from .workflow_list import WORKFLOWS
+from .workflow_parts import From, Node, Workflow
 
 FOLDER = PACK / "examples_workflows"
 SCHEMAS = PACK / "tests" / "host" / "schemas.json"

@@ -1,11 +1,10 @@
-"""Invert, Null Text and files: what the host has part in, and what is refused."""
+"""Invert and Null Text: what the host has part in, and what is refused."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,6 @@ import torch
 from adapter import Host
 from graphs import EDIT, NEGATIVE, SOURCE, Graph, close, drawn, state
 from pictures import Gallery, apart
-
-# Names that ComfyUI's Load and Save nodes have been asked for to get out of their folders.
-OUTSIDE = ["../a", "a/../../b", "/tmp/a", "..", "x/../..", "C:/../../a", "\x00", ""]
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
 
@@ -150,91 +146,6 @@ def test_the_search_can_be_interrupted(gallery: Gallery, stop: Any):
     with pytest.raises(management.InterruptProcessingException):
         null_text(gallery, trajectory)
     assert torch.is_inference_mode_enabled() is False
-
-
-# Files
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Iterator[Path]:
-    """ComfyUI's output and input folders, here."""
-    import folder_paths
-
-    own = folder_paths.get_output_directory(), folder_paths.get_input_directory()
-    for name in ("output", "input"):
-        (tmp_path / name).mkdir()
-    folder_paths.set_output_directory(str(tmp_path / "output"))
-    folder_paths.set_input_directory(str(tmp_path / "input"))
-    yield tmp_path
-    folder_paths.set_output_directory(own[0])
-    folder_paths.set_input_directory(own[1])
-
-
-def save(graph: Graph, trajectory: Any, prefix: str = "p2p/trajectory") -> str:
-    node = graph.node["P2PSaveTrajectory"]
-    return graph.host.run(node, trajectory=trajectory, filename_prefix=prefix)[0]
-
-
-def load(graph: Graph, file: str) -> Any:
-    return graph.host.run(graph.node["P2PLoadTrajectory"], file=file)[0]
-
-
-def test_a_saved_trajectory_edits_as_the_one_it_was(gallery: Gallery, graph: Graph, folders: Path):
-    trajectory = gallery.inverted()
-    names = [save(graph, trajectory) for _ in range(2)]
-    assert names == [f"p2p/trajectory_0000{i}_.p2p.safetensors [output]" for i in (1, 2)]
-    assert torch.equal(gallery.edited(load(graph, names[1])), gallery.edited(trajectory))
-
-
-def test_a_file_in_the_input_folder(gallery: Gallery, graph: Graph, folders: Path):
-    name = save(graph, gallery.inverted(), "mine").removesuffix(" [output]")
-    (folders / "output" / name).rename(folders / "input" / name)
-    assert torch.equal(load(graph, f"{name} [input]").latents, gallery.inverted().latents)
-
-
-@pytest.mark.parametrize("prefix", OUTSIDE)
-def test_nothing_is_written_outside_the_folder(
-    gallery: Gallery, graph: Graph, folders: Path, error: Any, prefix: str
-):
-    before = sorted(folders.rglob("*"))
-    with pytest.raises(error, match="Save Trajectory"):
-        save(graph, gallery.inverted(), prefix)
-    assert sorted(folders.rglob("*")) == before
-
-
-@pytest.mark.parametrize("name", [*(f"{name}.p2p.safetensors" for name in OUTSIDE), "a.safetensors", ""])
-@pytest.mark.parametrize("where", ["", " [output]", " [input]", " [temp]"])
-def test_nothing_is_read_outside_the_folders(
-    gallery: Gallery, graph: Graph, folders: Path, error: Any, name: str, where: str
-):
-    (folders / "a.p2p.safetensors").write_bytes(b"")
-    with pytest.raises(error, match="Load Trajectory"):
-        load(graph, name + where)
-
-
-def test_a_link_out_of_the_folder_is_not_followed(gallery: Gallery, graph: Graph, folders: Path, error: Any):
-    name = save(graph, gallery.inverted(), "a").removesuffix(" [output]")
-    (folders / "output" / name).rename(folders / name)
-    (folders / "output" / name).symlink_to(folders / name)
-    with pytest.raises(error, match="a name inside output"):
-        load(graph, name)
-
-
-def test_a_damaged_file_is_refused(gallery: Gallery, graph: Graph, folders: Path, error: Any):
-    name = save(graph, gallery.inverted())
-    file = folders / "output" / name.removesuffix(" [output]")
-    file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(error, match="Load Trajectory: expected a trajectory"):
-        load(graph, name)
-
-
-def test_a_file_written_anew_is_read_anew(gallery: Gallery, graph: Graph, folders: Path):
-    look = graph.node["P2PLoadTrajectory"].fingerprint_inputs
-    name = save(graph, gallery.inverted())
-    before = look(file=name)
-    assert look(file=name) == before and look(file="none") == "none"
-    (folders / "output" / name.removesuffix(" [output]")).touch()
-    assert look(file=name) != before
 
 
 # Bad input
