@@ -6,7 +6,9 @@ import asyncio
 import importlib
 import importlib.util
 import os
+import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,3 +89,33 @@ def graph(host: Any, node: dict[str, Any]) -> Any:
 def error(pack: ModuleType) -> type[Exception]:
     """The pack's P2PError."""
     return importlib.import_module(f"{pack.__name__}.p2p_core.errors").P2PError
+
+
+@pytest.fixture
+def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[..., Any]]:
+    """Calls something that has to be refused, with a message of these parts in order."""
+    import torch
+    from graphs import SOURCE, state
+
+    model, picture = host.model(), graph.plain(SOURCE)
+    before = state(model)
+
+    def check(
+        node: str, value: str, mend: str, function: Callable[..., Any], *args: Any, **options: Any
+    ) -> None:
+        with pytest.raises(error) as caught:
+            function(*args, **options)
+        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(mend)
+        assert re.search(parts, str(caught.value), re.DOTALL), str(caught.value)
+
+    yield check
+    assert state(model) == before
+    assert torch.equal(graph.plain(SOURCE, model=model), picture)
+
+
+@pytest.fixture(scope="module")
+def gallery(graph: Any) -> Any:
+    """Real pictures and their inversions."""
+    from pictures import Gallery
+
+    return Gallery(graph)

@@ -1,36 +1,14 @@
-"""How a refusal is looked at: its parts, and that the MODEL is as it was."""
+"""What is asked to refuse something; the fixture `refused` looks at how it does."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
-from adapter import Host
-from graphs import SOURCE, Graph, state
+from graphs import Graph, state
 
 Refused = Callable[..., Any]
-
-
-@pytest.fixture
-def refused(graph: Graph, host: Host, error: type[Exception]) -> Iterator[Refused]:
-    """Calls something that has to be refused, with a message of these parts in order."""
-    model, picture = host.model(), graph.plain(SOURCE)
-    before = state(model)
-
-    def check(
-        node: str, value: str, mend: str, function: Callable[..., Any], *args: Any, **options: Any
-    ) -> None:
-        with pytest.raises(error) as caught:
-            function(*args, **options)
-        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(mend)
-        assert re.search(parts, str(caught.value), re.DOTALL), str(caught.value)
-
-    yield check
-    assert state(model) == before
-    assert torch.equal(graph.plain(SOURCE, model=model), picture)
 
 
 # What is asked to refuse

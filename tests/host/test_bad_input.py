@@ -12,7 +12,6 @@ from adapter import Host
 from graphs import EDIT, SOURCE, Graph, state
 from refusals import NODES, Refused, pairing, put, sampling
 
-pytest_plugins = ("refusals",)
 pytestmark = pytest.mark.host
 
 

@@ -10,7 +10,6 @@ from adapter import Host
 from graphs import EDIT, OPEN, SOURCE, Graph
 from refusals import Refused, pairing, put, sampling
 
-pytest_plugins = ("refusals",)
 pytestmark = pytest.mark.host
 
 

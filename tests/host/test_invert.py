@@ -16,11 +16,6 @@ from pictures import Gallery, apart
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture(scope="module")
-def gallery(graph: Graph) -> Gallery:
-    return Gallery(graph)
-
-
 # Invert
 
 

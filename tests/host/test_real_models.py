@@ -19,11 +19,6 @@ NOISE = "edit-friendly noise"
 SAMPLERS = [s for s in ("euler", "ddim", "heun", "dpmpp_2m", "dpmpp_2s_ancestral", "lcm") if s in names()]
 
 
-@pytest.fixture(scope="module")
-def gallery(graph: Graph) -> Gallery:
-    return Gallery(graph)
-
-
 # Other kinds of MODEL and of sampling
 
 

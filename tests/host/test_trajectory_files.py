@@ -17,11 +17,6 @@ OUTSIDE = ["../a", "a/../../b", "/tmp/a", "..", "x/../..", "C:/../../a", "\x00",
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture(scope="module")
-def gallery(graph: Graph) -> Gallery:
-    return Gallery(graph)
-
-
 # Files
 
 
