@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -27,20 +26,8 @@ from in_comfy import start  # noqa: E402
 from benchmarks.fidelity import decibels, fidelity  # noqa: E402
 from benchmarks.pie_set import Item, read_set  # noqa: E402
 from benchmarks.real_report import edits_table  # noqa: E402
+from benchmarks.real_ways import NOISE, TARGET, WAYS, Way  # noqa: E402
 from p2p_core.errors import P2PError  # noqa: E402
-
-TARGET, NOISE = "euler at target level", "edit-friendly noise"
-FREE, AWAY = {"pin": False}, {"pin": False, "negative": "source prompt"}
-WAYS: Mapping[str, tuple[str, Mapping[str, Any], bool]] = {
-    "DDIM inversion": (TARGET, FREE, False),
-    "negative-prompt inversion": (TARGET, AWAY, False),
-    "proximal guidance": (TARGET, {**AWAY, "proximal": 0.75}, False),
-    "null-text inversion": ("null text", {"pin": False, "negative": "null text"}, False),
-    "pinned": (TARGET, {}, False),
-    "pinned, fixed point": ("fixed point", {}, False),
-    "pinned, edit-friendly noise": (NOISE, {}, False),
-    "pinned, Local Blend": (TARGET, {}, True),
-}
 
 
 @dataclass(frozen=True)
@@ -143,19 +130,18 @@ class Bench:
             trajectories["null text"] = found, before + seconds
         scores: dict[str, Any] = {}
         kept = 1 - item.mask(picture.shape[-2], picture.shape[-1])
-        for name, (method, real, blend) in WAYS.items():
-            if method not in trajectories or (blend and not item.words[0]):
+        for name, way in WAYS.items():
+            if way.method not in trajectories or (way.blend and not item.words[0]):
                 continue
-            (trajectory,), before = trajectories[method]
-            model, latents = self.node(
-                "real_image", "P2PRealImage", model=self.model, prompts=prompts, trajectory=trajectory, **real
-            )
+            (trajectory,), before = trajectories[way.method]
+            inputs = {"model": self.model, "prompts": prompts, "trajectory": trajectory, **widgets(way)}
+            model, latents = self.node("real_image", "P2PRealImage", **inputs)
             windows = {"cross_end": self.settings.cross, "self_end": self.settings.own}
             model = self.node("prompt_edit", "P2PPromptEdit", model=model, prompts=prompts, **windows)[0]
-            if blend:
+            if way.blend:
                 words = dict(zip(("source_words", "edit_words"), map("\n".join, item.words), strict=True))
                 model = self.node("local_blend", "P2PLocalBlend", model=model, prompts=prompts, **words)[0]
-            sampler = "euler_ancestral" if method == NOISE else "euler"
+            sampler = "euler_ancestral" if way.method == NOISE else "euler"
             rows, seconds = timed(self.sampled, model, positive, negative, latents["samples"], sampler)
             source, edited = self.decoded(rows)
             inside = (edited - picture).abs()[:, kept == 0]
@@ -189,6 +175,11 @@ class Bench:
             return comfy.sample.sample(
                 model, torch.zeros_like(latent), *settings, denoise=1.0, disable_pbar=True, seed=0
             )
+
+
+def widgets(way: Way) -> dict[str, Any]:
+    """What Real Image's node calls the options of a way."""
+    return {"proximal" if name == "quantile" else name: value for name, value in way.real.items()}
 
 
 def opened(file: Path) -> Any:

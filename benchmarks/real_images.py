@@ -40,35 +40,13 @@ from .fidelity import decibels, fidelity
 from .measures import measured, shows, to_stay
 from .page import fill
 from .real_report import edits_table, reconstruction_table, sheet
+from .real_ways import TARGET, WAYS, Way
 from .resumable import checksum, file_of, save_strip
 
 ROOT = Path(__file__).resolve().parent.parent
 CFG, STEPS, EDITS = 5.0, 12, 200
 KINDS = [name for name in TYPES if "weight" not in name]
 NULL_EVERY, SHOWN = 8, 6  # null-text inversion takes as long as all else; edits on the picture
-TARGET = "euler at target level"
-
-
-@dataclass(frozen=True)
-class Way:
-    """An edit of a trajectory. real: options of RealImage; blend: with Local Blend."""
-
-    method: str
-    real: Mapping[str, Any]
-    blend: bool = False
-
-
-FREE, AWAY = {"pin": False}, {"pin": False, "negative": "source prompt"}
-WAYS: Mapping[str, Way] = {
-    "DDIM inversion": Way(TARGET, FREE),
-    "negative-prompt inversion": Way(TARGET, AWAY),
-    "proximal guidance": Way(TARGET, {**AWAY, "quantile": 0.75}),
-    "null-text inversion": Way("null text", {"pin": False, "negative": "null text"}),
-    "pinned": Way(TARGET, {}),
-    "pinned, fixed point": Way("fixed point", {}),
-    "pinned, edit-friendly noise": Way(NOISE, {}),
-    "pinned, Local Blend": Way(TARGET, {}, blend=True),
-}
 INVERSIONS: Mapping[str, Callable[..., Trajectory]] = {
     "euler": partial(inverted, method="euler"),
     TARGET: partial(inverted, method=TARGET),
@@ -122,7 +100,7 @@ def main() -> int:
 
 def _checksum(weights: Path) -> int:
     """Of all that a result depends on."""
-    names = ("edits", "measures", "fidelity", "real_images")
+    names = ("edits", "measures", "fidelity", "real_images", "real_ways")
     own = [Path(__file__).with_name(f"{name}.py") for name in names]
     parts = ("p2p_core/*.py", "demo/inverting.py", "demo/pipeline.py", "demo/scenes.py")
     return checksum([weights, *own, *sorted(file for part in parts for file in ROOT.glob(part))])

@@ -137,11 +137,7 @@ def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
 
     A plain one is that already.
     """
-    found = [entry[1].get("model_conds", {}).get(KEY) for entry in conditioning]
-    pairs = [
-        entry[1].get(KEY) if guard is None else guard.cond
-        for entry, guard in zip(conditioning, found, strict=True)
-    ]
+    pairs = [_pair_of(entry[1]) for entry in conditioning]
     texts = [pair.texts[0] for pair in pairs if pair is not None and pair.texts]
     return [
         _first(entry[0], entry[1], pair) for entry, pair in zip(conditioning, pairs, strict=True)
