@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-core test-host check fix bench matrix fuzz stress bench-quality bench-real bench-pinned
+.PHONY: help demo gallery test test-core test-host check fix bench matrix precision fuzz stress bench-quality bench-real bench-pinned
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -52,6 +52,9 @@ bench: $(READY) ## speed and memory against a plain batch, on the first ComfyUI 
 
 matrix: $(READY) ## every sampler × scheduler × way to sample; ARGS=--docs writes docs/compatibility.md
 	$(PY) tests/run_hosts.py --script benchmarks/sampler_matrix.py $(ARGS)
+
+precision: $(READY) ## what weights of fewer bits do, into docs/compatibility.md
+	$(PY) tests/run_hosts.py --script benchmarks/precision.py
 
 fuzz: $(READY) ## ten thousand random prompt pairs through the nodes, on the first ComfyUI that is found
 	$(PY) tests/run_hosts.py --script benchmarks/fuzz.py $(ARGS)

@@ -1,4 +1,4 @@
-"""Prompt Edit, Word Swap, Refine and Reweight on whole samplings."""
+"""Prompt Edit, Word Swap and Refine on whole samplings."""
 
 from __future__ import annotations
 

@@ -14,19 +14,9 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
     from families import FAMILIES, TinyHost
+    from precisions import PRECISIONS, rounding
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
-    FAMILIES = {}
-
-# weights, what they are reckoned in (None: in themselves), the largest share that rounding may have
-PRECISIONS = {
-    "fp16, reckoned in fp32": (torch.float16, torch.float32, 3e-3),
-    "bf16, reckoned in fp32": (torch.bfloat16, torch.float32, 0.02),
-    "fp16": (torch.float16, None, 0.02),
-    "bf16": (torch.bfloat16, None, 0.1),
-    "fp8 (e4m3), reckoned in fp32": (torch.float8_e4m3fn, torch.float32, 0.25),
-    "fp8 (e4m3), reckoned in bf16": (torch.float8_e4m3fn, torch.bfloat16, 0.25),
-    "fp8 (e5m2), reckoned in fp16": (torch.float8_e5m2, torch.float16, 0.4),
-}
+    FAMILIES = PRECISIONS = {}
 
 
 def of(name: str, node: dict[str, Any], *dtypes: Any, **options: Any) -> Graph:
@@ -145,15 +135,7 @@ def test_what_the_tiny_models_predict(node: dict[str, Any]):
 @pytest.mark.parametrize("name", ["SD1.5", "SDXL"])
 def test_weights_of_fewer_bits(node: dict[str, Any], name: str, precision: str):
     """Source as a plain run of the same weights has it; rounding moves the edit no more than the source."""
-    weights, reckoned, limit = PRECISIONS[precision]
-    exact, rounded = of(name, node), of(name, node, weights, reckoned)
-    made = rounded.edited()
-    assert torch.equal(made[0], rounded.plain(SOURCE)[0])
-    source, edit = (share(*pair) for pair in zip(made, exact.edited(), strict=True))
+    source, edit = rounding(node, name, precision)
+    limit = PRECISIONS[precision][-1]
     assert 0 < source < limit and edit < limit, (source, edit)
     assert edit < 1.5 * source
-
-
-def share(a: torch.Tensor, b: torch.Tensor) -> float:
-    """How far a is from b, in parts of b."""
-    return float((a - b).norm() / b.norm())
