@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from p2p_core.errors import P2PError
-from p2p_core.fields import blocks
+from p2p_core.words.fields import blocks
 
 from .pairs import MAPS, PAIRS, Artist, DemoPair, Drawn
 from .sheet import Tile, column, row

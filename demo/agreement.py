@@ -42,7 +42,7 @@ def write(path: Path) -> None:
     """For every case the noise [B, 3, h, w] and the latents [2·B, 3, h, w], and the sigmas of its steps."""
     from p2p_core.layers import LayerFilter
     from p2p_core.plan import EditPlan, TokenEdit
-    from p2p_core.schedule import parse_word_windows
+    from p2p_core.words.windows import parse_word_windows
 
     from .pipeline import load, schedule, start_noise
 

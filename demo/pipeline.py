@@ -20,8 +20,8 @@ from p2p_core.attention import PairedRow, paired_rows
 from p2p_core.errors import P2PError
 from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan
-from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.run import Run
+from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 
 from .decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
 from .model import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from p2p_core.errors import P2PError
-from p2p_core.fields import blocks
+from p2p_core.words.fields import blocks
 
 from .cards import card
 from .hosts import find_comfy

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from p2p_core.blend import Blend
 from p2p_core.drawing import draw
-from p2p_core.fields import entries
 from p2p_core.plan import EditPlan, Reweight, TokenEdit
-from p2p_core.prompts import PromptSet
-from p2p_core.schedule import Window
 from p2p_core.sheets import word_sheet
 from p2p_core.store import MapStore, Record, word_channel
-from p2p_core.weights import parse_weights
+from p2p_core.words.fields import entries
+from p2p_core.words.prompts import PromptSet
+from p2p_core.words.weights import parse_weights
+from p2p_core.words.windows import Window
 
 from .pairs import Artist, DemoMaps, DemoPair, Drawn
 from .pipeline import DemoPipeline, load, start_noise

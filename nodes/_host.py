@@ -18,9 +18,9 @@ from ..p2p_core.attention import Attend, PairedRow, paired_rows
 from ..p2p_core.errors import P2PError, naming
 from ..p2p_core.layers import Layer
 from ..p2p_core.plan import EditPlan, Step
-from ..p2p_core.prompts import PromptSet
 from ..p2p_core.real import RealImage
 from ..p2p_core.run import Run
+from ..p2p_core.words.prompts import PromptSet
 from ._layers import cross_attention_layers, require_layers
 from ._noise import OwnDraws, paired_sampler
 from ._pairing import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs

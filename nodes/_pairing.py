@@ -13,7 +13,7 @@ from comfy.conds import CONDConstant
 from torch import Tensor
 
 from ..p2p_core.errors import P2PError
-from ..p2p_core.prompts import PromptSet
+from ..p2p_core.words.prompts import PromptSet
 from ._controls import control_per_row
 from ._rows import per_row
 

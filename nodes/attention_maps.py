@@ -10,9 +10,9 @@ from comfy_api.latest import io
 from ..p2p_core.colours import overlay
 from ..p2p_core.drawing import Style, draw
 from ..p2p_core.errors import naming
-from ..p2p_core.fields import entries
 from ..p2p_core.maps import heat_maps, word_masks
 from ..p2p_core.sheets import word_sheet
+from ..p2p_core.words.fields import entries
 from ._shown import shown_maps
 from ._types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option
 

@@ -7,10 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..p2p_core.errors import naming
-from ..p2p_core.fields import entries
 from ..p2p_core.layers import LayerFilter
-from ..p2p_core.schedule import Window
 from ..p2p_core.store import MapStore, Record, all_words, word_channel
+from ..p2p_core.words.fields import entries
+from ..p2p_core.words.windows import Window
 from ._host import with_step
 from ._types import CATEGORY, Prompts, Store, bound, require_option
 

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..p2p_core.errors import naming
-from ..p2p_core.prompts import split_edits
+from ..p2p_core.words.prompts import split_edits
 from ._pairing import pair
 from ._shown import shown_prompts
 from ._tokens import prompt_set

@@ -9,8 +9,8 @@ from comfy_api.latest import io
 from ..p2p_core.errors import naming
 from ..p2p_core.layers import LayerFilter
 from ..p2p_core.plan import Reweight
-from ..p2p_core.schedule import Window
-from ..p2p_core.weights import parse_weights
+from ..p2p_core.words.weights import parse_weights
+from ..p2p_core.words.windows import Window
 from ._host import plan_of, with_step
 from ._types import CATEGORY, Prompts, bound, summary
 

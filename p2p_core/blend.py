@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from .errors import P2PError
 from .layers import Layer, LayerFilter
-from .prompts import PromptSet
 from .store import Channel, MapStore, Record, Recorded
+from .words.prompts import PromptSet
 
 MaskMode = Literal["intersect", "replace"]
 SHORTEST = 12  # cells: maps with a shorter side are too coarse for a mask

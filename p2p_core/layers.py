@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .errors import P2PError
-from .fields import entries
+from .words.fields import entries
 
 STAGES = ("input", "middle", "output")
 

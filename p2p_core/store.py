@@ -18,8 +18,8 @@ from .attention import PairedRow
 from .column_maps import probabilities, word_maps
 from .errors import P2PError
 from .layers import Layer, LayerFilter
-from .prompts import PromptSet
-from .schedule import Window
+from .words.prompts import PromptSet
+from .words.windows import Window
 
 if TYPE_CHECKING:
     from .blend import Blend

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from p2p_core.attention import paired_rows
 from p2p_core.layers import Layer
-from p2p_core.prompts import PromptSet
 from p2p_core.store import MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.words.prompts import PromptSet
 
 LARGE, SMALL = Layer("input", 1, scale=1), Layer("middle", 0, scale=2)
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from demo.pairs import PAIRS
 from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit
-from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
-from p2p_core.weights import parse_weights
+from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.weights import parse_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "examples_workflows"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .errors import P2PError
+from ..errors import P2PError
 from .fields import entries
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from .errors import P2PError
+from ..errors import P2PError
 from .fields import blocks
 
 Kind = Literal["text", "special", "embedding"]

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from .errors import P2PError
+from ..errors import P2PError
 from .fields import blocks, entries
 from .prompts import PromptSet
 
