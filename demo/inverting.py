@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from p2p_core.attention import PairedRow, paired_rows
+from p2p_core.attention.editing import PairedRow, paired_rows
 from p2p_core.inversion import AncestralStep, Denoise, Levels, Method, edit_friendly, invert
 from p2p_core.null_text import NullText, optimise
 from p2p_core.plan import EditPlan

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from .attention import Mixing
+from .attention.editing import Mixing
 from .blend import Blend
 from .errors import P2PError
 from .layers import Layer, LayerFilter

@@ -9,7 +9,7 @@ from threading import Lock
 
 from torch import Tensor
 
-from .attention import Attend, PairedRow, RowEdit, edit_cross, edit_self
+from .attention.editing import Attend, PairedRow, RowEdit, edit_cross, edit_self
 from .blend import blended, final_mask, user_mask, word_mask
 from .errors import P2PError
 from .layers import Layer

@@ -14,8 +14,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .attention import PairedRow
-from .column_maps import probabilities, word_maps
+from .attention.editing import PairedRow
+from .attention.probing import probabilities, word_maps
 from .errors import P2PError
 from .layers import Layer, LayerFilter
 from .words.prompts import PromptSet

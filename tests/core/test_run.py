@@ -13,7 +13,7 @@ from paper_form import maps
 from prompts_of import made_of
 from torch import Tensor
 
-from p2p_core.attention import PairedRow, RowEdit, edit_cross, edit_self, paired_rows
+from p2p_core.attention.editing import PairedRow, RowEdit, edit_cross, edit_self, paired_rows
 from p2p_core.blend import Blend, blended, final_mask, word_mask
 from p2p_core.errors import P2PError
 from p2p_core.layers import Layer, LayerFilter

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import P2PError
+from ..errors import P2PError
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The host's attention: q [B, N, C], k [B, K, C], v [B, K, C] → [B, N, C], heads merged in C."""

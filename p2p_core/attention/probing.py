@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from .attention import PairedRow
+from .editing import PairedRow
 
 
 def word_maps(
