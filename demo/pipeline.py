@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from p2p_core.architecture.layers import Layer
 from p2p_core.attention.editing import PairedRow, paired_rows
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan
 from p2p_core.run import Run
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt

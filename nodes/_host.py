@@ -14,9 +14,9 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ..p2p_core.architecture.layers import Layer
 from ..p2p_core.attention.editing import Attend, PairedRow, paired_rows
 from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.layers import Layer
 from ..p2p_core.plan import EditPlan, Step
 from ..p2p_core.real import RealImage
 from ..p2p_core.run import Run

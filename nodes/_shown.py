@@ -15,7 +15,7 @@ from comfy_api.latest import ui
 from einops import rearrange
 from torch import Tensor
 
-from ..p2p_core.layers import LayerFilter
+from ..p2p_core.architecture.layers import LayerFilter
 from ..p2p_core.maps import places
 from ..p2p_core.store import Recorded
 from ..p2p_core.strips import steps_of, strips

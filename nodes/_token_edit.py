@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from comfy_api.latest import io
 
+from ..p2p_core.architecture.layers import LayerFilter
 from ..p2p_core.errors import naming
-from ..p2p_core.layers import LayerFilter
 from ..p2p_core.plan import Method, TokenEdit
 from ..p2p_core.words.windows import Window, parse_word_windows
 from ._host import plan_of, with_step

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..p2p_core.architecture.layers import LayerFilter
 from ..p2p_core.errors import naming
-from ..p2p_core.layers import LayerFilter
 from ..p2p_core.plan import Reweight
 from ..p2p_core.words.weights import parse_weights
 from ..p2p_core.words.windows import Window

@@ -14,8 +14,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from .architecture.layers import Layer, LayerFilter
 from .errors import P2PError
-from .layers import Layer, LayerFilter
 from .store import Channel, MapStore, Record, Recorded
 from .words.prompts import PromptSet
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 import torch
 
+from .architecture.layers import Layer, LayerFilter
 from .attention.editing import Mixing
 from .blend import Blend
 from .errors import P2PError
-from .layers import Layer, LayerFilter
 from .real import RealImage
 from .store import Record
 from .words.align import Alignment, align_edit, align_refine, align_swap

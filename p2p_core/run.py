@@ -9,10 +9,10 @@ from threading import Lock
 
 from torch import Tensor
 
+from .architecture.layers import Layer
 from .attention.editing import Attend, PairedRow, RowEdit, edit_cross, edit_self
 from .blend import blended, final_mask, user_mask, word_mask
 from .errors import P2PError
-from .layers import Layer
 from .plan import EditPlan, mixing_of
 from .real import proximal
 from .store import Record, Recorder

@@ -8,9 +8,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from .architecture.layers import Layer, LayerFilter
 from .blend import mean_map
 from .errors import P2PError
-from .layers import Layer, LayerFilter
 from .maps import chosen_maps, components, heat_maps, mean, places
 from .store import Recorded
 

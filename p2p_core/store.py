@@ -14,10 +14,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from .architecture.layers import Layer, LayerFilter
 from .attention.editing import PairedRow
 from .attention.probing import probabilities, word_maps
 from .errors import P2PError
-from .layers import Layer, LayerFilter
 from .words.prompts import PromptSet
 from .words.windows import Window
 

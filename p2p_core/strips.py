@@ -9,9 +9,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from .architecture.layers import Layer, LayerFilter
 from .blend import mean_map
 from .colours import heat_colours
-from .layers import Layer, LayerFilter
 from .maps import chosen_maps, mean, places, relative
 from .sheets import layer_name, of_part
 from .store import Recorded

@@ -9,8 +9,8 @@ from prompts_of import made_of
 from torch import Tensor
 from torch.nn import functional as F
 
+from p2p_core.architecture.layers import Layer
 from p2p_core.attention.editing import paired_rows
-from p2p_core.layers import Layer
 from p2p_core.store import MapStore, Record, Recorded, Recorder, all_words, word_channel
 from p2p_core.words.prompts import PromptSet
 

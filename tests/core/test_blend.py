@@ -15,6 +15,7 @@ from prompts_of import made_of, tries
 from torch import Tensor
 from torch.nn import functional as F
 
+from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.blend import (
     Blend,
     blend_scale,
@@ -26,7 +27,6 @@ from p2p_core.blend import (
     word_mask,
 )
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
 from p2p_core.plan import EditPlan, Reweight
 from p2p_core.store import MapStore
 from p2p_core.words.prompts import PromptSet

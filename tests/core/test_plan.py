@@ -11,9 +11,9 @@ from prompts_of import made_of, matrix
 from torch import Tensor
 
 from p2p_core import plan as plans
+from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.attention.editing import Mixing
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
 from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit, require_same
 from p2p_core.words.align import Alignment, align_swap
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt

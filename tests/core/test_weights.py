@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from prompts_of import made_of, matrix, tries
 from torch import Tensor
 
+from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.attention.editing import Mixing
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
 from p2p_core.plan import EditPlan, Reweight, TokenEdit, require_same
 from p2p_core.words.align import align_refine, align_swap
 from p2p_core.words.prompts import PromptSet

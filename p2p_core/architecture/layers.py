@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .errors import P2PError
-from .words.fields import entries
+from ..errors import P2PError
+from ..words.fields import entries
 
 STAGES = ("input", "middle", "output")
 
