@@ -26,12 +26,12 @@ from demo.checker import Checker, to_tensor
 from demo.inverting import NOISE, edit_pictures, encoded, inverted, with_null_texts
 from demo.model import WEIGHTS
 from demo.pipeline import DemoPipeline, load, start_noise
-from p2p_core.blend import Blend
 from p2p_core.errors import P2PError
+from p2p_core.maps.blending import Blend
+from p2p_core.maps.store import MapStore
 from p2p_core.null_text import NullText
 from p2p_core.plan import EditPlan, TokenEdit
 from p2p_core.real import RealImage
-from p2p_core.store import MapStore
 from p2p_core.trajectory import Trajectory
 
 from . import resumable

@@ -16,8 +16,8 @@ from einops import rearrange
 from torch import Tensor
 
 from ..p2p_core.architecture.layers import LayerFilter
-from ..p2p_core.maps import places
-from ..p2p_core.store import Recorded
+from ..p2p_core.maps.heat import places
+from ..p2p_core.maps.store import Recorded
 from ..p2p_core.strips import steps_of, strips
 from ..p2p_core.words.align import Change, edit_changes
 from ..p2p_core.words.prompts import Prompt, PromptSet, decode_bytes

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..p2p_core.architecture.layers import LayerFilter
 from ..p2p_core.errors import naming
-from ..p2p_core.store import MapStore, Record, all_words, word_channel
+from ..p2p_core.maps.store import MapStore, Record, all_words, word_channel
 from ..p2p_core.words.fields import entries
 from ..p2p_core.words.windows import Window
 from ._host import with_step

@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.blend import Blend
 from ..p2p_core.errors import naming
-from ..p2p_core.store import MapStore
+from ..p2p_core.maps.blending import Blend
+from ..p2p_core.maps.store import MapStore
 from ..p2p_core.words.fields import entries
 from ._host import with_step
 from ._types import CATEGORY, Prompts, Store, bound, layer_choice, require_option

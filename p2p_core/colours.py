@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import P2PError
-from .maps import relative
+from .maps.heat import relative
 
 Size = tuple[int, int]  # height and width
 # 33 of the 256 colours of magma (CC0, Nathaniel Smith and Stéfan van der Walt).

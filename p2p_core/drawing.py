@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .colours import MEND, Size, heat_colours, over, require_opacity, require_pictures, resized
 from .errors import P2PError
-from .maps import relative
+from .maps.heat import relative
 from .sheets import Line, Sheet, Tile
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

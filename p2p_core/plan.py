@@ -10,10 +10,10 @@ import torch
 
 from .architecture.layers import Layer, LayerFilter
 from .attention.editing import Mixing
-from .blend import Blend
 from .errors import P2PError
+from .maps.blending import Blend
+from .maps.store import Record
 from .real import RealImage
-from .store import Record
 from .words.align import Alignment, align_edit, align_refine, align_swap
 from .words.prompts import Prompt, PromptSet
 from .words.weights import Weights, WordWeight

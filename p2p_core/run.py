@@ -11,11 +11,11 @@ from torch import Tensor
 
 from .architecture.layers import Layer
 from .attention.editing import Attend, PairedRow, RowEdit, edit_cross, edit_self
-from .blend import blended, final_mask, user_mask, word_mask
 from .errors import P2PError
+from .maps.blending import blended, final_mask, user_mask, word_mask
+from .maps.store import Record, Recorder
 from .plan import EditPlan, mixing_of
 from .real import proximal
-from .store import Record, Recorder
 
 Size = tuple[int, int]
 

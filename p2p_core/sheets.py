@@ -9,10 +9,10 @@ from typing import Literal
 from torch import Tensor
 
 from .architecture.layers import Layer, LayerFilter
-from .blend import mean_map
 from .errors import P2PError
-from .maps import chosen_maps, components, heat_maps, mean, places
-from .store import Recorded
+from .maps.blending import mean_map
+from .maps.heat import chosen_maps, components, heat_maps, mean, places
+from .maps.store import Recorded
 
 View = Literal["words", "steps", "resolutions", "layers"]
 _ALL = LayerFilter()

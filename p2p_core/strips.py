@@ -10,11 +10,11 @@ from einops import rearrange
 from torch import Tensor
 
 from .architecture.layers import Layer, LayerFilter
-from .blend import mean_map
 from .colours import heat_colours
-from .maps import chosen_maps, mean, places, relative
+from .maps.blending import mean_map
+from .maps.heat import chosen_maps, mean, places, relative
+from .maps.store import Recorded
 from .sheets import layer_name, of_part
-from .store import Recorded
 
 MOST = 24  # single layers; of more, resolutions are shown
 

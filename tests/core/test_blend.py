@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2p_core.architecture.layers import Layer, LayerFilter
-from p2p_core.blend import (
+from p2p_core.errors import P2PError
+from p2p_core.maps.blending import (
     Blend,
     blend_scale,
     blended,
@@ -26,9 +27,8 @@ from p2p_core.blend import (
     user_mask,
     word_mask,
 )
-from p2p_core.errors import P2PError
+from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan, Reweight
-from p2p_core.store import MapStore
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
 

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.attention.editing import PairedRow, RowEdit, edit_cross, edit_self, paired_rows
-from p2p_core.blend import Blend, blended, final_mask, word_mask
 from p2p_core.errors import P2PError
+from p2p_core.maps.blending import Blend, blended, final_mask, word_mask
+from p2p_core.maps.store import MapStore, Record, word_channel
 from p2p_core.plan import EditPlan, Reweight, Step, TokenEdit, mixing_of
 from p2p_core.run import Run
-from p2p_core.store import MapStore, Record, word_channel
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window

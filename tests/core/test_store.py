@@ -20,7 +20,7 @@ from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.attention.editing import PairedRow, paired_rows
 from p2p_core.attention.probing import column_maps, probabilities, word_maps
 from p2p_core.errors import P2PError
-from p2p_core.store import Channel, MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.maps.store import Channel, MapStore, Record, Recorded, Recorder, all_words, word_channel
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.windows import Window
 

@@ -7,7 +7,7 @@ from stored import LARGE, SMALL, prompts_of, stored
 
 from p2p_core.architecture.layers import Layer
 from p2p_core.colours import heat_colours
-from p2p_core.maps import relative
+from p2p_core.maps.heat import relative
 from p2p_core.strips import MOST, steps_of, strips
 
 PROMPTS = prompts_of("a cat", "a dog")

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from demo.pipeline import DemoPipeline, load, start_noise
 from p2p_core import plan as ours
-from p2p_core.blend import Blend
+from p2p_core.maps.blending import Blend
+from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan, Step, TokenEdit
-from p2p_core.store import MapStore
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window
 

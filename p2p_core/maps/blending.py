@@ -14,10 +14,10 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from .architecture.layers import Layer, LayerFilter
-from .errors import P2PError
+from ..architecture.layers import Layer, LayerFilter
+from ..errors import P2PError
+from ..words.prompts import PromptSet
 from .store import Channel, MapStore, Record, Recorded
-from .words.prompts import PromptSet
 
 MaskMode = Literal["intersect", "replace"]
 SHORTEST = 12  # cells: maps with a shorter side are too coarse for a mask

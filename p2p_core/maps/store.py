@@ -14,15 +14,15 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .architecture.layers import Layer, LayerFilter
-from .attention.editing import PairedRow
-from .attention.probing import probabilities, word_maps
-from .errors import P2PError
-from .words.prompts import PromptSet
-from .words.windows import Window
+from ..architecture.layers import Layer, LayerFilter
+from ..attention.editing import PairedRow
+from ..attention.probing import probabilities, word_maps
+from ..errors import P2PError
+from ..words.prompts import PromptSet
+from ..words.windows import Window
 
 if TYPE_CHECKING:
-    from .blend import Blend
+    from .blending import Blend
 
 SELF_TOKENS = 4096  # a self-attention map of more is larger than 64 MiB
 _ALL, _WHOLE = LayerFilter(), Window()

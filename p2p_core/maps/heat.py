@@ -13,9 +13,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from .architecture.layers import STAGES, Layer, LayerFilter
-from .blend import blend_scale, mean_map
-from .errors import P2PError
+from ..architecture.layers import STAGES, Layer, LayerFilter
+from ..errors import P2PError
+from .blending import blend_scale, mean_map
 from .store import Recorded, word_channel
 
 # Words
