@@ -18,7 +18,7 @@ from torch import Tensor
 from ..p2p_core.architecture.layers import LayerFilter
 from ..p2p_core.maps.heat import places
 from ..p2p_core.maps.store import Recorded
-from ..p2p_core.strips import steps_of, strips
+from ..p2p_core.pictures.strips import steps_of, strips
 from ..p2p_core.words.align import Change, edit_changes
 from ..p2p_core.words.prompts import Prompt, PromptSet, decode_bytes
 

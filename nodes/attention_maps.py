@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..p2p_core.colours import overlay
-from ..p2p_core.drawing import Style, draw
 from ..p2p_core.errors import naming
 from ..p2p_core.maps.heat import heat_maps, word_masks
-from ..p2p_core.sheets import word_sheet
+from ..p2p_core.pictures.colours import overlay
+from ..p2p_core.pictures.drawing import Style, draw
+from ..p2p_core.pictures.sheets import word_sheet
 from ..p2p_core.words.fields import entries
 from ._shown import shown_maps
 from ._types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.likeness import in_words, psnr
+from ..p2p_core.pictures.likeness import in_words, psnr
 from ._shown import row_name, saved
 from ._types import CATEGORY, Prompts
 

@@ -9,11 +9,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .architecture.layers import Layer, LayerFilter
+from ..architecture.layers import Layer, LayerFilter
+from ..maps.blending import mean_map
+from ..maps.heat import chosen_maps, mean, places, relative
+from ..maps.store import Recorded
 from .colours import heat_colours
-from .maps.blending import mean_map
-from .maps.heat import chosen_maps, mean, places, relative
-from .maps.store import Recorded
 from .sheets import layer_name, of_part
 
 MOST = 24  # single layers; of more, resolutions are shown

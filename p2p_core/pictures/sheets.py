@@ -8,11 +8,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from .architecture.layers import Layer, LayerFilter
-from .errors import P2PError
-from .maps.blending import mean_map
-from .maps.heat import chosen_maps, components, heat_maps, mean, places
-from .maps.store import Recorded
+from ..architecture.layers import Layer, LayerFilter
+from ..errors import P2PError
+from ..maps.blending import mean_map
+from ..maps.heat import chosen_maps, components, heat_maps, mean, places
+from ..maps.store import Recorded
 
 View = Literal["words", "steps", "resolutions", "layers"]
 _ALL = LayerFilter()

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import P2PError
+from ..errors import P2PError
 
 
 def psnr(a: Tensor, b: Tensor, where: Tensor | None = None) -> float | None:

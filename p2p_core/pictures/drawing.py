@@ -13,9 +13,9 @@ from einops import rearrange, repeat
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..errors import P2PError
+from ..maps.heat import relative
 from .colours import MEND, Size, heat_colours, over, require_opacity, require_pictures, resized
-from .errors import P2PError
-from .maps.heat import relative
 from .sheets import Line, Sheet, Tile
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import P2PError
-from .maps.heat import relative
+from ..errors import P2PError
+from ..maps.heat import relative
 
 Size = tuple[int, int]  # height and width
 # 33 of the 256 colours of magma (CC0, Nathaniel Smith and Stéfan van der Walt).
