@@ -29,10 +29,10 @@ from demo.pipeline import DemoPipeline, load, start_noise
 from p2p_core.errors import P2PError
 from p2p_core.maps.blending import Blend
 from p2p_core.maps.store import MapStore
-from p2p_core.null_text import NullText
 from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.real import RealImage
-from p2p_core.trajectory import Trajectory
+from p2p_core.real.null_text import NullText
+from p2p_core.real.pinning import RealImage
+from p2p_core.real.trajectory import Trajectory
 
 from . import resumable
 from .edits import TYPES, Edit, draw_edit

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from p2p_core.attention.editing import PairedRow, paired_rows
-from p2p_core.inversion import AncestralStep, Denoise, Levels, Method, edit_friendly, invert
-from p2p_core.null_text import NullText, optimise
 from p2p_core.plan import EditPlan
-from p2p_core.real import mixed_negative, per_row
+from p2p_core.real.inversion import AncestralStep, Denoise, Levels, Method, edit_friendly, invert
+from p2p_core.real.null_text import NullText, optimise
+from p2p_core.real.pinning import mixed_negative, per_row
+from p2p_core.real.trajectory import Trajectory, floats
 from p2p_core.run import Run
-from p2p_core.trajectory import Trajectory, floats
 
 from .model import TRAIN_STEPS, alphas_cumprod
 from .pipeline import DemoPipeline, PairProcessor, diffusers_layer, schedule, unet_layers

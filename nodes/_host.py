@@ -18,7 +18,7 @@ from ..p2p_core.architecture.layers import Layer
 from ..p2p_core.attention.editing import Attend, PairedRow, paired_rows
 from ..p2p_core.errors import P2PError, naming
 from ..p2p_core.plan import EditPlan, Step
-from ..p2p_core.real import RealImage
+from ..p2p_core.real.pinning import RealImage
 from ..p2p_core.run import Run
 from ..p2p_core.words.prompts import PromptSet
 from ._layers import cross_attention_layers, require_layers

@@ -13,10 +13,10 @@ from comfy.model_sampling import CONST
 from torch import Tensor
 
 from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.inversion import Levels
-from ..p2p_core.real import RealImage, mixed_negative, per_row
+from ..p2p_core.real.inversion import Levels
+from ..p2p_core.real.pinning import RealImage, mixed_negative, per_row
+from ..p2p_core.real.trajectory import AGAIN
 from ..p2p_core.run import Run
-from ..p2p_core.trajectory import AGAIN
 
 Entry = dict[str, Any]
 Side = list[Entry] | None

@@ -8,7 +8,7 @@ from comfy.samplers import KSampler
 from comfy_api.latest import io
 
 from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.inversion import METHODS
+from ..p2p_core.real.inversion import METHODS
 from ._host import PLAN
 from ._inversion import inverted, sigmas_of
 from ._pairing import source_of

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.null_text import NullText
+from ..p2p_core.real.null_text import NullText
 from ._host import PLAN
 from ._inversion import with_null_texts
 from ._pairing import source_of

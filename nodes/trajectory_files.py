@@ -9,7 +9,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.trajectory_file import SUFFIX, load, save
+from ..p2p_core.real.files import SUFFIX, load, save
 from ._types import CATEGORY, TrajectorySocket
 
 

@@ -13,7 +13,7 @@ from .attention.editing import Mixing
 from .errors import P2PError
 from .maps.blending import Blend
 from .maps.store import Record
-from .real import RealImage
+from .real.pinning import RealImage
 from .words.align import Alignment, align_edit, align_refine, align_swap
 from .words.prompts import Prompt, PromptSet
 from .words.weights import Weights, WordWeight

@@ -15,7 +15,7 @@ from .errors import P2PError
 from .maps.blending import blended, final_mask, user_mask, word_mask
 from .maps.store import Record, Recorder
 from .plan import EditPlan, mixing_of
-from .real import proximal
+from .real.pinning import proximal
 
 Size = tuple[int, int]
 

@@ -12,7 +12,7 @@ from prompts_of import prompt_of
 from p2p_core.architecture.layers import Layer
 from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.real import RealImage, mixed_negative, proximal
+from p2p_core.real.pinning import RealImage, mixed_negative, proximal
 from p2p_core.run import Run
 from p2p_core.words.prompts import PromptSet
 

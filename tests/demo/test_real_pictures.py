@@ -22,7 +22,7 @@ from demo.pipeline import load, schedule
 from demo.scenes import Scene, random_scene
 from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.real import RealImage
+from p2p_core.real.pinning import RealImage
 
 ALL = torch.ones(64, 64)
 

@@ -12,7 +12,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from .errors import P2PError
+from ..errors import P2PError
 from .inversion import Levels, OnStep
 
 Encoded = Callable[[Tensor, float, Tensor], Tensor]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import P2PError
+from ..errors import P2PError
 
 AGAIN = "Invert the picture again with this MODEL."
 _SAME = 1e-4  # how far two equal noise levels are apart, relative

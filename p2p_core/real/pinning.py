@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import P2PError
+from ..errors import P2PError
 from .trajectory import Trajectory
 
 Negative = Literal["as connected", "source prompt", "null text"]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import P2PError
+from ..errors import P2PError
 from .trajectory import Trajectory
 
 SUFFIX = ".p2p.safetensors"

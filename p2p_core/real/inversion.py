@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .errors import P2PError
+from ..errors import P2PError
 from .trajectory import floats, require_sigmas
 
 Denoise = Callable[[Tensor, float], Tensor]
