@@ -46,7 +46,7 @@ def seconds(run: Callable[[], Any]) -> float:
 def samplings(bench: Bench) -> list[Callable[[], Any]]:
     """A pair drawn from noise, and one with a picture as its source."""
     core = import_module(f"{bench.pack.__name__}.p2p_core.real.trajectory")
-    fingerprint = import_module(f"{bench.pack.__name__}.nodes._real").fingerprint(bench.model)
+    fingerprint = import_module(f"{bench.pack.__name__}.nodes.comfyui.real").fingerprint(bench.model)
     latents = bench.noise[None] * bench.sigmas[:, None, None, None, None]  # any will do: the time counts
     named = ("", fingerprint, "euler", f"{len(bench.sigmas) - 1} steps")
     picture, prompt = bench.noise, bench.source[0][0][0]

@@ -10,8 +10,8 @@ from ..p2p_core.architecture.layers import LayerFilter
 from ..p2p_core.errors import naming
 from ..p2p_core.plan import Method, TokenEdit
 from ..p2p_core.words.windows import Window, parse_word_windows
-from ._host import plan_of, with_step
 from ._types import CATEGORY, Prompts, bound, summary
+from .comfyui.sampling import plan_of, with_step
 
 
 def schema(node_id: str, name: str, description: str, outputs: list[Any] | None = None) -> io.Schema:

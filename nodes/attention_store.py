@@ -11,8 +11,8 @@ from ..p2p_core.errors import naming
 from ..p2p_core.maps.store import MapStore, Record, all_words, word_channel
 from ..p2p_core.words.fields import entries
 from ..p2p_core.words.windows import Window
-from ._host import with_step
 from ._types import CATEGORY, Prompts, Store, bound, require_option
+from .comfyui.sampling import with_step
 
 SELF_SCALES = {"none": 0, "1/2": 2, "1/4": 4, "1/8": 8}
 

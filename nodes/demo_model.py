@@ -31,7 +31,7 @@ class P2PDemoModel(io.ComfyNode):
     @classmethod
     def execute(cls) -> io.NodeOutput:
         # Imported here: where a host has moved what the loader needs, the other nodes still come up.
-        from ._demo_model import load
+        from .comfyui.demo_model import load
 
         with naming("Demo Model"):
             return io.NodeOutput(*load())

@@ -9,10 +9,10 @@ from comfy_api.latest import io
 
 from ..p2p_core.errors import P2PError, naming
 from ..p2p_core.real.inversion import METHODS
-from ._host import PLAN
-from ._inversion import inverted, sigmas_of
-from ._pairing import source_of
 from ._types import CATEGORY, TrajectorySocket, require_option
+from .comfyui.conditionings import source_of
+from .comfyui.inversion import inverted, sigmas_of
+from .comfyui.sampling import PLAN
 
 
 class P2PInvert(io.ComfyNode):

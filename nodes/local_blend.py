@@ -10,8 +10,8 @@ from ..p2p_core.errors import naming
 from ..p2p_core.maps.blending import Blend
 from ..p2p_core.maps.store import MapStore
 from ..p2p_core.words.fields import entries
-from ._host import with_step
 from ._types import CATEGORY, Prompts, Store, bound, layer_choice, require_option
+from .comfyui.sampling import with_step
 
 MASK_MODES = ["intersect", "replace"]
 

@@ -8,10 +8,10 @@ from comfy_api.latest import io
 
 from ..p2p_core.errors import P2PError, naming
 from ..p2p_core.real.null_text import NullText
-from ._host import PLAN
-from ._inversion import with_null_texts
-from ._pairing import source_of
 from ._types import CATEGORY, TrajectorySocket
+from .comfyui.conditionings import source_of
+from .comfyui.inversion import with_null_texts
+from .comfyui.sampling import PLAN
 
 
 class P2PNullText(io.ComfyNode):

@@ -7,8 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..p2p_core.errors import naming
-from ._pairing import pair
 from ._types import CATEGORY
+from .comfyui.conditionings import pair
 
 
 class P2PPairConditioning(io.ComfyNode):

@@ -8,10 +8,10 @@ from comfy_api.latest import io
 
 from ..p2p_core.errors import naming
 from ..p2p_core.words.prompts import split_edits
-from ._pairing import pair
 from ._shown import shown_prompts
-from ._tokens import prompt_set
 from ._types import CATEGORY, Prompts
+from .comfyui.conditionings import pair
+from .comfyui.tokens import prompt_set
 
 
 class P2PPromptPair(io.ComfyNode):

@@ -8,8 +8,8 @@ from comfy_api.latest import io
 
 from ..p2p_core.errors import naming
 from ..p2p_core.real.pinning import NEGATIVES, RealImage
-from ._host import with_step
 from ._types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
+from .comfyui.sampling import with_step
 
 
 class P2PRealImage(io.ComfyNode):

@@ -11,8 +11,8 @@ from ..p2p_core.errors import naming
 from ..p2p_core.plan import Reweight
 from ..p2p_core.words.weights import parse_weights
 from ..p2p_core.words.windows import Window
-from ._host import plan_of, with_step
 from ._types import CATEGORY, Prompts, bound, summary
+from .comfyui.sampling import plan_of, with_step
 
 
 class P2PReweight(io.ComfyNode):

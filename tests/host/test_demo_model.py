@@ -36,7 +36,7 @@ def inference_mode() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def demo(pack: ModuleType) -> ModuleType:
-    return importlib.import_module(f"{pack.__name__}.nodes._demo_model")
+    return importlib.import_module(f"{pack.__name__}.nodes.comfyui.demo_model")
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,18 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ..p2p_core.architecture.layers import Layer
-from ..p2p_core.attention.editing import Attend, PairedRow, paired_rows
-from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.plan import EditPlan, Step
-from ..p2p_core.real.pinning import RealImage
-from ..p2p_core.run import Run
-from ..p2p_core.words.prompts import PromptSet
-from ._layers import cross_attention_layers, require_layers
-from ._noise import OwnDraws, paired_sampler
-from ._pairing import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
-from ._real import following, guided_calls, require_fit
-from ._rows import are_pairs, mask_per_row
+from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.attention.editing import Attend, PairedRow, paired_rows
+from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.plan import EditPlan, Step
+from ...p2p_core.real.pinning import RealImage
+from ...p2p_core.run import Run
+from ...p2p_core.words.prompts import PromptSet
+from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
+from .noise import OwnDraws, paired_sampler
+from .real import following, guided_calls, require_fit
+from .rows import are_pairs, mask_per_row
+from .unet import cross_attention_layers, require_layers
 
 KEY = "p2p"
 PLAN = "p2p.plan"

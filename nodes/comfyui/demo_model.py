@@ -30,9 +30,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
-from ..demo.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
-from ..demo.model import NORM_GROUPS, TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
-from ..p2p_core.errors import P2PError
+from ...demo.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
+from ...demo.model import NORM_GROUPS, TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
+from ...p2p_core.errors import P2PError
 
 # demo.model.unet_config() in the host's words.
 UNET: dict[str, Any] = {

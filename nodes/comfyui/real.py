@@ -12,11 +12,11 @@ import torch
 from comfy.model_sampling import CONST
 from torch import Tensor
 
-from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.real.inversion import Levels
-from ..p2p_core.real.pinning import RealImage, mixed_negative, per_row
-from ..p2p_core.real.trajectory import AGAIN
-from ..p2p_core.run import Run
+from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.real.inversion import Levels
+from ...p2p_core.real.pinning import RealImage, mixed_negative, per_row
+from ...p2p_core.real.trajectory import AGAIN
+from ...p2p_core.run import Run
 
 Entry = dict[str, Any]
 Side = list[Entry] | None

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..p2p_core.errors import P2PError
-from ..p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from ...p2p_core.errors import P2PError
+from ...p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 
 _END_OF_WORD = "</w>"
 _ENCODERS = ("l", "g", "h")  # SD1's and SDXL's first encoder, SDXL's second, SD2's

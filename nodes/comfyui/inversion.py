@@ -13,12 +13,12 @@ from comfy.samplers import Sampler, calc_cond_batch, calculate_sigmas
 from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
-from ..p2p_core.errors import P2PError
-from ..p2p_core.real.inversion import Denoise, Levels, Method, edit_friendly, invert
-from ..p2p_core.real.null_text import NullText, optimise
-from ..p2p_core.real.trajectory import AGAIN, Trajectory, require_sigmas
-from ._pairing import Conditioning
-from ._real import TEXT, fingerprint, levels_of, with_tensors
+from ...p2p_core.errors import P2PError
+from ...p2p_core.real.inversion import Denoise, Levels, Method, edit_friendly, invert
+from ...p2p_core.real.null_text import NullText, optimise
+from ...p2p_core.real.trajectory import AGAIN, Trajectory, require_sigmas
+from .conditionings import Conditioning
+from .real import TEXT, fingerprint, levels_of, with_tensors
 
 CPU = torch.device("cpu")
 Work = Callable[[Any, Tensor, dict[str, Any]], None]

@@ -12,10 +12,10 @@ import torch
 from comfy.conds import CONDConstant
 from torch import Tensor
 
-from ..p2p_core.errors import P2PError
-from ..p2p_core.words.prompts import PromptSet
-from ._controls import control_per_row
-from ._rows import per_row
+from ...p2p_core.errors import P2PError
+from ...p2p_core.words.prompts import PromptSet
+from .controls import control_per_row
+from .rows import per_row
 
 KEY = "p2p_pair"
 _MOST_COLUMNS = 384 * 77  # to which prompts are repeated; 19 chunks and 20 of them are 380

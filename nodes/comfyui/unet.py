@@ -9,8 +9,8 @@ from typing import Any
 from comfy.ldm.modules.attention import BasicTransformerBlock
 from torch import nn
 
-from ..p2p_core.architecture.layers import Layer, LayerFilter
-from ..p2p_core.errors import P2PError
+from ...p2p_core.architecture.layers import Layer, LayerFilter
+from ...p2p_core.errors import P2PError
 
 
 def cross_attention_layers(model: Any) -> tuple[Layer, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy.utils import repeat_to_batch_size
 
-from ._rows import per_row
+from .rows import per_row
 
 
 def control_per_row(control: Any, samples: int, prompts: int, made: dict[int, Any]) -> Any:
