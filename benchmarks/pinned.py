@@ -52,7 +52,7 @@ def samplings(bench: Bench) -> list[Callable[[], Any]]:
     picture, prompt = bench.noise, bench.source[0][0][0]
     trajectory = core.Trajectory(bench.sigmas.float(), latents, picture, prompt, *named)
     drawn, options = bench.swapped(0.8, 0.4), (True, "as connected", 1.0, 0.0, True)
-    pin = bench.execute("real_image", "P2PRealImage")
+    pin = bench.execute("real.real_image", "P2PRealImage")
     pinned, _ = pin(drawn, bench.prompts, trajectory, *options).args
 
     def sample(model: Any) -> Any:

@@ -40,10 +40,10 @@ def test_latents_agree(pack, case: Case, reference):
     def node(module: str, name: str):
         return getattr(import_module(f"{pack.__name__}.nodes.{module}"), name)
 
-    model, clip, _ = node("demo_model", "P2PDemoModel").execute().args
-    prompts, positive = node("prompt_pair", "P2PPromptPair").execute(clip, case.source, case.edit).args
+    model, clip, _ = node("demo.demo_model", "P2PDemoModel").execute().args
+    prompts, positive = node("edit.prompt_pair", "P2PPromptPair").execute(clip, case.source, case.edit).args
     windows = (0.0, 0.4, 0.0, 0.6) if case.controlled else (0.0, 0.0, 0.0, 0.0)
-    swap = node("word_swap", "P2PWordSwap").execute
+    swap = node("edit.word_swap", "P2PWordSwap").execute
     (model,) = swap(model, prompts, *windows, case.word_windows, case.layers).args
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
     noise, sigmas, expected = (reference[f"{case.name}.{part}"] for part in ("noise", "sigmas", "latents"))

@@ -114,7 +114,7 @@ def test_the_folder_has_the_name_that_comfyui_scans() -> None:
 
 
 def test_every_node_has_a_help_page_and_every_help_page_a_node() -> None:
-    sources = "".join(file.read_text("utf-8") for file in ROOT.glob("nodes/*.py"))
+    sources = "".join(file.read_text("utf-8") for file in ROOT.glob("nodes/**/*.py"))
     assert sorted(re.findall(r"(?m)^class (P2P\w+)", sources)) == IDS == sorted(PAGES)
 
 

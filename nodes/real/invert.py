@@ -7,12 +7,12 @@ from typing import Any
 from comfy.samplers import KSampler
 from comfy_api.latest import io
 
-from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.real.inversion import METHODS
-from ._types import CATEGORY, TrajectorySocket, require_option
-from .comfyui.conditionings import source_of
-from .comfyui.inversion import inverted, sigmas_of
-from .comfyui.sampling import PLAN
+from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.real.inversion import METHODS
+from ..comfyui.conditionings import source_of
+from ..comfyui.inversion import inverted, sigmas_of
+from ..comfyui.sampling import PLAN
+from ..shared.types import CATEGORY, TrajectorySocket, require_option
 
 
 class P2PInvert(io.ComfyNode):

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from comfy_api.latest import io
 
-from ..p2p_core.architecture.layers import LayerFilter
-from ..p2p_core.errors import naming
-from ..p2p_core.plan import Method, TokenEdit
-from ..p2p_core.words.windows import Window, parse_word_windows
-from ._types import CATEGORY, Prompts, bound, summary
-from .comfyui.sampling import plan_of, with_step
+from ...p2p_core.architecture.layers import LayerFilter
+from ...p2p_core.errors import naming
+from ...p2p_core.plan import Method, TokenEdit
+from ...p2p_core.words.windows import Window, parse_word_windows
+from ..comfyui.sampling import plan_of, with_step
+from .types import CATEGORY, Prompts, bound, summary
 
 
 def schema(node_id: str, name: str, description: str, outputs: list[Any] | None = None) -> io.Schema:

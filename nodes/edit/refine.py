@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ._token_edit import TokenEditNode, schema
+from ..shared.token_edit import TokenEditNode, schema
 
 
 class P2PRefine(TokenEditNode):

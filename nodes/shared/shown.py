@@ -15,12 +15,12 @@ from comfy_api.latest import ui
 from einops import rearrange
 from torch import Tensor
 
-from ..p2p_core.architecture.layers import LayerFilter
-from ..p2p_core.maps.heat import places
-from ..p2p_core.maps.store import Recorded
-from ..p2p_core.pictures.strips import steps_of, strips
-from ..p2p_core.words.align import Change, edit_changes
-from ..p2p_core.words.prompts import Prompt, PromptSet, decode_bytes
+from ...p2p_core.architecture.layers import LayerFilter
+from ...p2p_core.maps.heat import places
+from ...p2p_core.maps.store import Recorded
+from ...p2p_core.pictures.strips import steps_of, strips
+from ...p2p_core.words.align import Change, edit_changes
+from ...p2p_core.words.prompts import Prompt, PromptSet, decode_bytes
 
 Shown = dict[str, list[Any]]
 THRESHOLDS = 101  # 0, 0.01, … 1

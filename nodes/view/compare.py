@@ -7,10 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.pictures.likeness import in_words, psnr
-from ._shown import row_name, saved
-from ._types import CATEGORY, Prompts
+from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.pictures.likeness import in_words, psnr
+from ..shared.shown import row_name, saved
+from ..shared.types import CATEGORY, Prompts
 
 
 class P2PCompare(io.ComfyNode):

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..p2p_core.errors import naming
-from ..p2p_core.maps.heat import heat_maps, word_masks
-from ..p2p_core.pictures.colours import overlay
-from ..p2p_core.pictures.drawing import Style, draw
-from ..p2p_core.pictures.sheets import word_sheet
-from ..p2p_core.words.fields import entries
-from ._shown import shown_maps
-from ._types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option
+from ...p2p_core.errors import naming
+from ...p2p_core.maps.heat import heat_maps, word_masks
+from ...p2p_core.pictures.colours import overlay
+from ...p2p_core.pictures.drawing import Style, draw
+from ...p2p_core.pictures.sheets import word_sheet
+from ...p2p_core.words.fields import entries
+from ..shared.shown import shown_maps
+from ..shared.types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option
 
 CELL = 8  # pixels a latent cell stands for
 VIEWS = ["words", "steps", "resolutions", "layers"]

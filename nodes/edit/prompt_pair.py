@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.errors import naming
-from ..p2p_core.words.prompts import split_edits
-from ._shown import shown_prompts
-from ._types import CATEGORY, Prompts
-from .comfyui.conditionings import pair
-from .comfyui.tokens import prompt_set
+from ...p2p_core.errors import naming
+from ...p2p_core.words.prompts import split_edits
+from ..comfyui.conditionings import pair
+from ..comfyui.tokens import prompt_set
+from ..shared.shown import shown_prompts
+from ..shared.types import CATEGORY, Prompts
 
 
 class P2PPromptPair(io.ComfyNode):

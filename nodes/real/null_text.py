@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.errors import P2PError, naming
-from ..p2p_core.real.null_text import NullText
-from ._types import CATEGORY, TrajectorySocket
-from .comfyui.conditionings import source_of
-from .comfyui.inversion import with_null_texts
-from .comfyui.sampling import PLAN
+from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.real.null_text import NullText
+from ..comfyui.conditionings import source_of
+from ..comfyui.inversion import with_null_texts
+from ..comfyui.sampling import PLAN
+from ..shared.types import CATEGORY, TrajectorySocket
 
 
 class P2PNullText(io.ComfyNode):

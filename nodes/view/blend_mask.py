@@ -7,9 +7,9 @@ from typing import Any
 from comfy_api.latest import io
 from torch.nn import functional as F
 
-from ..p2p_core.errors import P2PError, naming
-from ._shown import shown_masks
-from ._types import CATEGORY, Store
+from ...p2p_core.errors import P2PError, naming
+from ..shared.shown import shown_masks
+from ..shared.types import CATEGORY, Store
 
 CELL = 8  # pixels a latent cell stands for
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.errors import naming
-from ._types import CATEGORY
-from .comfyui.conditionings import pair
+from ...p2p_core.errors import naming
+from ..comfyui.conditionings import pair
+from ..shared.types import CATEGORY
 
 
 class P2PPairConditioning(io.ComfyNode):

@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.errors import naming
-from ..p2p_core.real.pinning import NEGATIVES, RealImage
-from ._types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
-from .comfyui.sampling import with_step
+from ...p2p_core.errors import naming
+from ...p2p_core.real.pinning import NEGATIVES, RealImage
+from ..comfyui.sampling import with_step
+from ..shared.types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
 
 
 class P2PRealImage(io.ComfyNode):

@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ._shown import shown_prompts
-from ._token_edit import TokenEditNode, schema
-from ._types import summary
+from ..shared.shown import shown_prompts
+from ..shared.token_edit import TokenEditNode, schema
+from ..shared.types import summary
 
 
 class P2PPromptEdit(TokenEditNode):

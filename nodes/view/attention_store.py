@@ -6,13 +6,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.architecture.layers import LayerFilter
-from ..p2p_core.errors import naming
-from ..p2p_core.maps.store import MapStore, Record, all_words, word_channel
-from ..p2p_core.words.fields import entries
-from ..p2p_core.words.windows import Window
-from ._types import CATEGORY, Prompts, Store, bound, require_option
-from .comfyui.sampling import with_step
+from ...p2p_core.architecture.layers import LayerFilter
+from ...p2p_core.errors import naming
+from ...p2p_core.maps.store import MapStore, Record, all_words, word_channel
+from ...p2p_core.words.fields import entries
+from ...p2p_core.words.windows import Window
+from ..comfyui.sampling import with_step
+from ..shared.types import CATEGORY, Prompts, Store, bound, require_option
 
 SELF_SCALES = {"none": 0, "1/2": 2, "1/4": 4, "1/8": 8}
 

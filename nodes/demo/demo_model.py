@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..p2p_core.errors import naming
-from ._types import CATEGORY
+from ...p2p_core.errors import naming
+from ..shared.types import CATEGORY
 
 
 class P2PDemoModel(io.ComfyNode):
@@ -31,7 +31,7 @@ class P2PDemoModel(io.ComfyNode):
     @classmethod
     def execute(cls) -> io.NodeOutput:
         # Imported here: where a host has moved what the loader needs, the other nodes still come up.
-        from .comfyui.demo_model import load
+        from ..comfyui.demo_model import load
 
         with naming("Demo Model"):
             return io.NodeOutput(*load())

@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.errors import naming
-from ..p2p_core.maps.blending import Blend
-from ..p2p_core.maps.store import MapStore
-from ..p2p_core.words.fields import entries
-from ._types import CATEGORY, Prompts, Store, bound, layer_choice, require_option
-from .comfyui.sampling import with_step
+from ...p2p_core.errors import naming
+from ...p2p_core.maps.blending import Blend
+from ...p2p_core.maps.store import MapStore
+from ...p2p_core.words.fields import entries
+from ..comfyui.sampling import with_step
+from ..shared.types import CATEGORY, Prompts, Store, bound, layer_choice, require_option
 
 MASK_MODES = ["intersect", "replace"]
 

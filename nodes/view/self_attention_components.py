@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.errors import naming
-from ..p2p_core.pictures.drawing import draw
-from ..p2p_core.pictures.sheets import component_sheet
-from ._types import CATEGORY, STORE_TOOLTIP, Store
+from ...p2p_core.errors import naming
+from ...p2p_core.pictures.drawing import draw
+from ...p2p_core.pictures.sheets import component_sheet
+from ..shared.types import CATEGORY, STORE_TOOLTIP, Store
 
 
 class P2PSelfAttentionComponents(io.ComfyNode):

@@ -8,8 +8,8 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..p2p_core.errors import P2PError
-from ._types import CATEGORY, Prompts
+from ...p2p_core.errors import P2PError
+from ..shared.types import CATEGORY, Prompts
 
 
 class P2PSplitPair(io.ComfyNode):

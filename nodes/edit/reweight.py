@@ -6,13 +6,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.architecture.layers import LayerFilter
-from ..p2p_core.errors import naming
-from ..p2p_core.plan import Reweight
-from ..p2p_core.words.weights import parse_weights
-from ..p2p_core.words.windows import Window
-from ._types import CATEGORY, Prompts, bound, summary
-from .comfyui.sampling import plan_of, with_step
+from ...p2p_core.architecture.layers import LayerFilter
+from ...p2p_core.errors import naming
+from ...p2p_core.plan import Reweight
+from ...p2p_core.words.weights import parse_weights
+from ...p2p_core.words.windows import Window
+from ..comfyui.sampling import plan_of, with_step
+from ..shared.types import CATEGORY, Prompts, bound, summary
 
 
 class P2PReweight(io.ComfyNode):

@@ -7,8 +7,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..p2p_core.architecture.layers import LayerFilter
-from ..p2p_core.errors import P2PError
+from ...p2p_core.architecture.layers import LayerFilter
+from ...p2p_core.errors import P2PError
 
 CATEGORY = "Prompt-to-Prompt"
 Prompts = io.Custom("P2P_PROMPTS")
