@@ -140,7 +140,8 @@ class Bench:
             model = self.node("edit.prompt_edit", "P2PPromptEdit", model=model, prompts=prompts, **windows)[0]
             if way.blend:
                 words = dict(zip(("source_words", "edit_words"), map("\n".join, item.words), strict=True))
-                model = self.node("edit.local_blend", "P2PLocalBlend", model=model, prompts=prompts, **words)[0]
+                blend = self.node("edit.local_blend", "P2PLocalBlend", model=model, prompts=prompts, **words)
+                model = blend[0]
             sampler = "euler_ancestral" if way.method == NOISE else "euler"
             rows, seconds = timed(self.sampled, model, positive, negative, latents["samples"], sampler)
             source, edited = self.decoded(rows)
