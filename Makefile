@@ -21,10 +21,10 @@ $(READY): requirements-dev.txt
 	@touch $@
 
 demo: $(READY) ## draw picture pairs with the bundled model; HOST=comfyui draws them through ComfyUI
-	$(PY) -m demo $(if $(HOST),--host $(HOST)) $(ARGS)
+	$(PY) -m demo.show $(if $(HOST),--host $(HOST)) $(ARGS)
 
 gallery: $(READY) ## draw the pictures of README anew
-	$(PY) -m demo --out docs/pictures $(ARGS)
+	$(PY) -m demo.show --out docs/pictures $(ARGS)
 
 test: $(READY) ## all tests; the host suite runs on the stand-in and on every ComfyUI that is found
 	@status=0; \

@@ -15,8 +15,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from demo.model import TRAIN_STEPS
-from demo.pipeline import DemoPipeline, diffusers_layer, schedule, unet_layers
+from demo.diffusers_host.pipeline import DemoPipeline, diffusers_layer, schedule, unet_layers
+from demo.model.shape import TRAIN_STEPS
 from p2p_core.architecture.layers import Layer
 from p2p_core.attention.editing import paired_rows
 from p2p_core.plan import EditPlan

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from demo.pipeline import DemoPipeline
+from demo.diffusers_host.pipeline import DemoPipeline
 from p2p_core.maps.blending import Blend
 from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan, Reweight, TokenEdit

@@ -1,7 +1,7 @@
 """The demo model as the host's own MODEL, CLIP and VAE.
 
 Beside _host.py the one file that knows comfy internals: it builds what Load Checkpoint would build, in
-the host's own order, from the weights that demo/train.py writes.
+the host's own order, from the weights that demo/training/train.py writes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
-from ...demo.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
-from ...demo.model import NORM_GROUPS, TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
+from ...demo.model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
+from ...demo.model.shape import NORM_GROUPS, TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
 from ...p2p_core.errors import P2PError
 
 # demo.model.unet_config() in the host's words.

@@ -32,7 +32,7 @@ class P2PDemoPicture(io.ComfyNode):
 
     @classmethod
     def execute(cls, seed: int) -> io.NodeOutput:
-        from ...demo.scenes import draw, random_scene
+        from ...demo.world.scenes import draw, random_scene
 
         scene = random_scene(random.Random(seed))
         pixels = np.array(draw(scene), dtype=np.float32) / 255

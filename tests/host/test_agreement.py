@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.agreement import CASES, CFG, Case
+from demo.diffusers_host.agreement import CASES, CFG, Case
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_HOST = ROOT / ".venv" / "bin" / "python"
@@ -25,7 +25,13 @@ def reference(tmp_path_factory):
     path = tmp_path_factory.mktemp("agreement") / "reference.safetensors"
     own = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
     environ = {name: value for name, value in os.environ.items() if name not in own}
-    subprocess.run([OTHER_HOST, "-m", "demo.agreement", path], cwd=ROOT, env=environ, check=True, timeout=600)
+    subprocess.run(
+        [OTHER_HOST, "-m", "demo.diffusers_host.agreement", path],
+        cwd=ROOT,
+        env=environ,
+        check=True,
+        timeout=600,
+    )
     from safetensors.torch import load_file
 
     return load_file(path)

@@ -78,7 +78,7 @@ def test_every_shipped_module_of_the_method_loads(copied: Path) -> None:
     for file in sorted((copied / "p2p_core").rglob("*.py")):
         module = ".".join(file.relative_to(copied).with_suffix("").parts).removesuffix(".__init__")
         importlib.import_module(f"{name}.{module}")
-    importlib.import_module(f"{name}.demo.model")
+    importlib.import_module(f"{name}.demo.model.shape")
 
 
 @pytest.mark.host

@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from demo.checker import Checker
-from demo.scenes import COLORS, KINDS
 from demo.server import LINK, Server, trouble_of
+from demo.training.checker import Checker
+from demo.world.scenes import COLORS, KINDS
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]

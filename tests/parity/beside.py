@@ -13,7 +13,7 @@ from paper_controller import (
 )
 from torch import Tensor
 
-from demo.pipeline import DemoPipeline, load, start_noise
+from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from p2p_core import plan as ours
 from p2p_core.maps.blending import Blend
 from p2p_core.maps.store import MapStore

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from demo.pairs import PAIRS
+from demo.show.pairs import PAIRS
 from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.words.weights import parse_weights

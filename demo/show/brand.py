@@ -1,4 +1,4 @@
-"""The pack's icon and banner, drawn with the demo's own scenes: `python -m demo.brand`.
+"""The pack's icon and banner, drawn with the demo's own scenes: `python -m demo.show.brand`.
 
 The icon is one scene cut in two: on the left the source's thing, on the right the one that takes its place.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .scenes import Scene, Thing, draw
+from ..world.scenes import Scene, Thing, draw
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ICON, BANNER = 400, (1680, 720)
 PAPER, INK, FAINT, ACCENT = (24, 24, 27), (244, 244, 245), (161, 161, 170), (96, 165, 250)
 

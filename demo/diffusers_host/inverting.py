@@ -17,7 +17,7 @@ from p2p_core.real.pinning import mixed_negative, per_row
 from p2p_core.real.trajectory import Trajectory, floats
 from p2p_core.run import Run
 
-from .model import TRAIN_STEPS, alphas_cumprod
+from ..model.shape import TRAIN_STEPS, alphas_cumprod
 from .pipeline import DemoPipeline, PairProcessor, diffusers_layer, schedule, unet_layers
 
 MODEL = "the demo model"

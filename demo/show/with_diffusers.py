@@ -15,8 +15,8 @@ from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window
 
+from ..diffusers_host.pipeline import DemoPipeline, load, start_noise
 from .pairs import Artist, DemoMaps, DemoPair, Drawn
-from .pipeline import DemoPipeline, load, start_noise
 
 
 def artist(steps: int, cfg: float) -> Artist:

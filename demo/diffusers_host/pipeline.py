@@ -23,8 +23,8 @@ from p2p_core.plan import EditPlan
 from p2p_core.run import Run
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 
-from .decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
-from .model import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
+from ..model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
+from ..model.shape import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
 
 Step = Callable[[int, int], None]
 

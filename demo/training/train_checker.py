@@ -1,4 +1,4 @@
-"""Train the checker from nothing: `python -m demo.train_checker --minutes 12`.
+"""Train the checker from nothing: `python -m demo.training.train_checker --minutes 12`.
 
 Scenes are drawn endlessly; held-out captions are left out. The checker is to judge what a picture shows even
 when its outlines are soft, so most pictures are bent and softened; it is to say nothing about a shape that is
@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .checker import STRIDE, USUAL_RADIUS, WEIGHTS, Detector, Maps
-from .decoder import FACTOR
-from .scenes import (
+from ..model.decoder import FACTOR
+from ..world.scenes import (
     BACKGROUNDS,
     COLORS,
     HIDDEN,
@@ -38,6 +37,7 @@ from .scenes import (
     held_out,
     random_scene,
 )
+from .checker import STRIDE, USUAL_RADIUS, WEIGHTS, Detector, Maps
 
 PIXELS = 256
 CELLS = PIXELS // STRIDE

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FOLDER = Path(__file__).parent / "model"
+FOLDER = Path(__file__).parent
 TOKENIZER = FOLDER / "tokenizer"
 WEIGHTS = FOLDER / "p2p_demo.safetensors"
 

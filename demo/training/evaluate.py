@@ -1,4 +1,4 @@
-"""Measure the demo model: `python -m demo.evaluate` has it draw captions it never saw."""
+"""Measure the demo model: `python -m demo.training.evaluate` has it draw captions it never saw."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..diffusers_host.pipeline import load, schedule
+from ..model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
+from ..model.shape import TOKENIZER, TOKENS, WEIGHTS
+from ..world.scenes import Scene
 from .checker import Checker, Verdict, held_out_scenes, match
-from .decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
-from .model import TOKENIZER, TOKENS, WEIGHTS
-from .pipeline import load, schedule
-from .scenes import Scene
 
 PIXELS = 256
 BATCH = 16
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=5.0)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--weights", type=Path, default=WEIGHTS)
-    source.add_argument("--checkpoint", type=Path, help="folder of the checkpoints of demo.train")
+    source.add_argument("--checkpoint", type=Path, help="folder of the checkpoints of demo.training.train")
     parser.add_argument("--sheet", type=Path, help="write the first 40 pictures here, as PNG")
     chosen = parser.parse_args()
     parts = from_checkpoint(chosen.checkpoint) if chosen.checkpoint else from_weights(chosen.weights)

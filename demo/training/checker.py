@@ -1,6 +1,6 @@
 """Judges pictures of the demo model: which things stand where, in which colour, on which background.
 
-`python -m demo.checker` measures the checker on scenes it was not trained on; demo/train_checker.py made it.
+`python -m demo.training.checker` measures the checker on scenes it was not trained on; demo/training/train_checker.py made it.
 Positions and radii are fractions, as in scenes.py: x of the width, y of the height, r of the smaller side.
 """
 
@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from p2p_core.errors import P2PError
 
-from .decoder import FACTOR, ThumbnailAutoencoder
-from .model import FOLDER
-from .scenes import BACKGROUNDS, COLORS, KINDS, Scene, Thing, draw, held_out, random_scene
+from ..model.decoder import FACTOR, ThumbnailAutoencoder
+from ..model.shape import FOLDER
+from ..world.scenes import BACKGROUNDS, COLORS, KINDS, Scene, Thing, draw, held_out, random_scene
 
 WEIGHTS = FOLDER / "checker.safetensors"
 STRIDE = 8  # pixels a cell of the maps stands for
@@ -135,7 +135,7 @@ class Checker:
             raise P2PError(
                 "the checker's weight file",
                 f"{weights.name} that cannot be used ({str(error).splitlines()[0]})",
-                "Run `git checkout -- demo/model`, or make it anew with `python -m demo.train_checker`.",
+                "Run `git checkout -- demo/model`, or make it anew with `python -m demo.training.train_checker`.",
             ) from error
         return cls(detector.eval().requires_grad_(False))
 
@@ -297,7 +297,7 @@ def thumbnails(pictures: Tensor) -> Tensor:
 
 
 def through_decoder(checkpoint: Path) -> Degrade:
-    """Encoding and decoding by the autoencoder of a checkpoint of demo.train."""
+    """Encoding and decoding by the autoencoder of a checkpoint of demo.training.train."""
     from .train import averaged, decoder_modules
 
     autoencoder = averaged(decoder_modules(), checkpoint)["autoencoder"]

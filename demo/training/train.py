@@ -1,4 +1,4 @@
-"""Train the demo model: `python -m demo.train all`, or vocabulary, decoder, unet, pack on their own.
+"""Train the demo model: `python -m demo.training.train all`, or vocabulary, decoder, unet, pack on their own.
 
 Scenes are drawn endlessly, so nothing is downloaded and no picture is seen twice. Each part resumes from its
 checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. A GPU is used if present.
@@ -28,10 +28,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from . import vocabulary
-from .decoder import FACTOR, ThumbnailAutoencoder
-from .model import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
-from .scenes import draw, held_out, random_scene
+from ..model.decoder import FACTOR, ThumbnailAutoencoder
+from ..model.shape import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
+from ..world import vocabulary
+from ..world.scenes import draw, held_out, random_scene
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from p2p_core.errors import P2PError
 
-from .hosts import find_comfy
+from ..hosts import find_comfy
+from ..server import PACK, Server, comfy_server
+from ..workflows import defaults
 from .pairs import Artist, DemoMaps, DemoPair, Drawn
-from .server import PACK, Server, comfy_server
-from .workflows import defaults
 
 WORKFLOW = PACK / "examples_workflows" / "api" / "p2p_prompt_edit.json"
 
