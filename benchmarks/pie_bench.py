@@ -1,6 +1,6 @@
 """PIE-Bench through ComfyUI: Direct Inversion's table for a checkpoint of yours.
 
-    python tests/run_hosts.py --script benchmarks/pie_bench.py --data PIE-Bench_v1 --checkpoint FILE
+    python tools/comfyui/run_hosts.py --script benchmarks/pie_bench.py --data PIE-Bench_v1 --checkpoint FILE
 
 What is done is kept in `--out`: a run that was interrupted goes on where it was. Steps, guidance and windows
 are those of the published run. `--checkpoint demo` takes the bundled model, to try the command.

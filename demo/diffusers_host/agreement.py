@@ -1,4 +1,4 @@
-"""Reference latents from diffusers, so that another host can be compared: `python -m demo.diffusers_host.agreement FILE`."""
+"""Reference latents from diffusers for comparing hosts: `python -m demo.diffusers_host.agreement FILE`."""
 
 from __future__ import annotations
 

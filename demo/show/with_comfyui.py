@@ -13,10 +13,10 @@ from typing import Any
 from PIL import Image
 
 from p2p_core.errors import P2PError
+from tools.comfyui.find import find_comfy
+from tools.comfyui.server import PACK, Server, comfy_server
+from tools.workflows.build import defaults
 
-from ..hosts import find_comfy
-from ..server import PACK, Server, comfy_server
-from ..workflows import defaults
 from .pairs import Artist, DemoMaps, DemoPair, Drawn
 
 WORKFLOW = PACK / "examples_workflows" / "api" / "p2p_prompt_edit.json"

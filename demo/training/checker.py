@@ -1,6 +1,6 @@
 """Judges pictures of the demo model: which things stand where, in which colour, on which background.
 
-`python -m demo.training.checker` measures the checker on scenes it was not trained on; demo/training/train_checker.py made it.
+`python -m demo.training.checker` measures it on scenes that it was not trained on; train_checker.py trains it.
 Positions and radii are fractions, as in scenes.py: x of the width, y of the height, r of the smaller side.
 """
 
@@ -135,7 +135,7 @@ class Checker:
             raise P2PError(
                 "the checker's weight file",
                 f"{weights.name} that cannot be used ({str(error).splitlines()[0]})",
-                "Run `git checkout -- demo/model`, or make it anew with `python -m demo.training.train_checker`.",
+                "Run `git checkout -- demo/model`, or train it: `python -m demo.training.train_checker`.",
             ) from error
         return cls(detector.eval().requires_grad_(False))
 

@@ -20,7 +20,7 @@ from p2p_core.words.weights import parse_weights
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "examples_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
-SCHEMAS = json.loads((ROOT / "tests" / "host" / "schemas.json").read_text("utf-8"))  # held by the host suite
+SCHEMAS = json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8"))
 IDS = sorted(SCHEMAS)
 CORE = {
     *("Canny", "CheckpointLoaderSimple", "CLIPTextEncode", "ControlNetApplyAdvanced", "ControlNetLoader"),

@@ -1,7 +1,7 @@
 """Runs the host suite on the stand-in and on every ComfyUI that is found, each under its own interpreter.
 
-    run_hosts.py [pytest options]           the suite
-    run_hosts.py --script FILE [arguments]  a script under the first ComfyUI; P2P_HOST names its folder
+    python -m tools.comfyui.run_hosts [pytest options]              the suite
+    python -m tools.comfyui.run_hosts --module NAME [arguments]     a module under the first ComfyUI
 
 The tests read P2P_HOST: the folder of the ComfyUI to run on, unset for the stand-in. Nothing is installed
 into ComfyUI's environment; what the suite needs beside it lies in .venv/host-tools.
@@ -22,16 +22,15 @@ from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent
+from p2p_core.errors import P2PError
+
+from .find import ComfyInstall, find_comfy
+
+ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "tests" / "host"
 TOOLS = ROOT / ".venv" / "host-tools"
 OLDEST = (0, 3, 64)
 PREPARING = Lock()  # hosts of one interpreter share their tools
-
-sys.path.append(str(ROOT))
-
-from demo.hosts import ComfyInstall, find_comfy  # noqa: E402
-from p2p_core.errors import P2PError  # noqa: E402
 
 PROBE = """
 import importlib.util, sys
@@ -56,8 +55,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except P2PError as error:
         print(error, file=sys.stderr)
         return 2
-    if arguments[:1] == ["--script"]:
-        return run_script(installs, arguments[1:], environ)
+    if arguments[:1] == ["--module"]:
+        return run_module(installs, arguments[1:], environ)
     outcomes = [suite("stand-in", Path(sys.executable), arguments, without_host(environ))]
     outcomes += on_every_comfy(installs, arguments, environ)
     print(closing_line(outcomes))
@@ -112,14 +111,14 @@ def suite(
     return Outcome(name, "failed" if run.returncode else "")
 
 
-def run_script(installs: Sequence[ComfyInstall], command: Sequence[str], environ: Mapping[str, str]) -> int:
+def run_module(installs: Sequence[ComfyInstall], command: Sequence[str], environ: Mapping[str, str]) -> int:
     if not installs:
         print("No ComfyUI was found; give COMFYUI_PATH=/path/to/ComfyUI.", file=sys.stderr)
         return 2
     install = installs[0]
     print(f"=== {command[0]} on {install}", flush=True)
     return subprocess.run(
-        [install.python, *command], cwd=ROOT, env=with_host(environ, install), check=False
+        [install.python, "-m", *command], cwd=ROOT, env=with_host(environ, install), check=False
     ).returncode
 
 

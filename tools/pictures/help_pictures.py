@@ -1,4 +1,6 @@
-"""`python -m demo.help_pictures` makes the help pages' pictures: nodes in ComfyUI's front end, after a run.
+"""Pictures of the help pages: nodes in ComfyUI's front end, after a run.
+
+`python -m tools.pictures.help_pictures` takes them.
 
 Needs a ComfyUI whose front end draws nodes with Vue, Chromium, and Node.js with tests/web installed (npm ci).
 """
@@ -16,8 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from .hosts import find_comfy
-from .server import PACK, comfy_server
+from ..comfyui.find import find_comfy
+from ..comfyui.server import PACK, comfy_server
 
 OUT = PACK / "web" / "docs" / "pictures"
 SCRIPT = PACK / "tests" / "web" / "pictures.mjs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .workflow_parts import (
+from .parts import (
     CFG,
     DECODE,
     EDIT,

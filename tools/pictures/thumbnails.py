@@ -1,4 +1,4 @@
-"""Thumbnails of the example workflows, made by running them: `python -m demo.thumbnails [name ...]`.
+"""Thumbnails of the example workflows: `python -m tools.pictures.thumbnails [name ...]` runs them.
 
 ComfyUI's template browser shows a workflow with the .jpg of the same name beside it. Run this again when a
 workflow or the demo model has changed. Those for real checkpoints get a card with their graph.
@@ -21,10 +21,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from p2p_core.errors import P2PError
 from p2p_core.words.fields import blocks
 
+from ..comfyui.find import find_comfy
+from ..comfyui.server import PACK, Server, ServerError, comfy_server
+from ..workflows.parts import WEIGHED
 from .cards import card
-from .hosts import find_comfy
-from .server import PACK, Server, ServerError, comfy_server
-from .workflow_parts import WEIGHED
 
 WORKFLOWS = PACK / "examples_workflows"
 SIZE = (640, 360)

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .workflows import NOTE, title_of
+from ..workflows.build import NOTE, title_of
 
 SIZE, HEAD, FOOT, MARGIN = (640, 360), 84, 44, 14
 PAPER, INK, FAINT = (24, 24, 27), (240, 240, 240), (170, 170, 175)

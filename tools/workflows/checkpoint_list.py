@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .workflow_parts import From, Node, Workflow
+from .parts import From, Node, Workflow
 
 SDXL, SD15 = "sd_xl_base_1.0.safetensors", "v1-5-pruned-emaonly-fp16.safetensors"
 INPAINTING = "512-inpainting-ema.safetensors"

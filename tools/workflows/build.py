@@ -1,7 +1,7 @@
-"""The example workflows: `python -m demo.workflows` writes examples_workflows/*.json and their API twins.
+"""The example workflows: `python -m tools.workflows.build` writes them, and their API twins.
 
 A workflow is a list of nodes with their inputs, each a value or the output of another node; where they
-stand follows from their column. What a node's sockets are comes from tests/host/schemas.json and, for
+stand follows from their column. What a node's sockets are comes from schemas.json and, for
 ComfyUI's own, from STOCK.
 """
 
@@ -13,16 +13,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from .checkpoint_workflows import CHECKPOINT_WORKFLOWS
-from .real_workflows import REAL_WORKFLOWS
-from .server import PACK
-from .workflow_list import WORKFLOWS
-from .workflow_parts import From, Node, Workflow
+from ..comfyui.server import PACK
+from .checkpoint_list import CHECKPOINT_WORKFLOWS
+from .demo_list import WORKFLOWS
+from .parts import From, Node, Workflow
+from .real_list import REAL_WORKFLOWS
 
 FOLDER = PACK / "examples_workflows"
-SCHEMAS = PACK / "tests" / "host" / "schemas.json"
+SCHEMAS = Path(__file__).with_name("schemas.json")
 TOP, LEFT, GAP, TITLE = 90, 40, 60, 40
 COLORS = {"color": "#432", "bgcolor": "#653"}
 NOTE = "MarkdownNote"

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .hosts import ComfyInstall
+from .find import ComfyInstall
 
-PACK = Path(__file__).resolve().parent.parent
+PACK = Path(__file__).resolve().parents[2]
 LINK = "prompt-to-prompt"  # the pack's folder in custom_nodes; part of the addresses of its files
 FOLDERS = ("custom_nodes", "input", "models", "output", "temp", "user")
 START_TIMEOUT = 240.0

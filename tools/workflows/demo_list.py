@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .workflow_parts import (
+from .parts import (
     CHECKPOINT,
     COLUMNS,
     DECODE,
