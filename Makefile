@@ -21,22 +21,22 @@ $(READY): requirements-dev.txt
 	@touch $@
 
 demo: $(READY) ## draw picture pairs with the bundled model; HOST=comfyui draws them through ComfyUI
-	$(PY) -m demo $(if $(HOST),--host $(HOST)) $(ARGS)
+	$(PY) -m demo.show $(if $(HOST),--host $(HOST)) $(ARGS)
 
 gallery: $(READY) ## draw the pictures of README anew
-	$(PY) -m demo --out docs/pictures $(ARGS)
+	$(PY) -m demo.show --out docs/pictures $(ARGS)
 
 test: $(READY) ## all tests; the host suite runs on the stand-in and on every ComfyUI that is found
 	@status=0; \
 	$(PY) -m pytest tests --ignore=tests/host $(ARGS) || status=1; \
-	$(PY) tests/run_hosts.py $(ARGS) || status=1; \
+	$(PY) -m tools.comfyui.run_hosts $(ARGS) || status=1; \
 	exit $$status
 
 test-core: $(READY) ## the tests of the method alone
 	$(PY) -m pytest tests/core $(ARGS)
 
 test-host: $(READY) ## the host suite alone
-	$(PY) tests/run_hosts.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts $(ARGS)
 
 check: $(READY) ## lint, format and types
 	$(PY) -m ruff check .
@@ -48,25 +48,25 @@ fix: $(READY) ## mend what lint and format can mend
 	$(PY) -m ruff format .
 
 bench: $(READY) ## speed and memory against a plain batch, on the first ComfyUI that is found
-	$(PY) tests/run_hosts.py --script benchmarks/overhead.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead $(ARGS)
 
 matrix: $(READY) ## every sampler × scheduler × way to sample; ARGS=--docs writes docs/compatibility.md
-	$(PY) tests/run_hosts.py --script benchmarks/sampler_matrix.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.sampler_matrix $(ARGS)
 
 precision: $(READY) ## what weights of fewer bits do, into docs/compatibility.md
-	$(PY) tests/run_hosts.py --script benchmarks/precision.py
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.precision
 
 fuzz: $(READY) ## ten thousand random prompt pairs through the nodes, on the first ComfyUI that is found
-	$(PY) tests/run_hosts.py --script benchmarks/fuzz.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.fuzz $(ARGS)
 
 stress: $(READY) ## two hundred random edits on a real server, on the first ComfyUI that is found
-	$(PY) -m benchmarks.stress $(ARGS)
+	$(PY) -m benchmarks.host.stress $(ARGS)
 
 bench-quality: $(READY) ## edit quality with known truth, into docs/; ARGS="--curve windows" for the curve
-	$(PY) -m benchmarks.edit_quality $(ARGS)
+	$(PY) -m benchmarks.quality.edit_quality $(ARGS)
 
 bench-real: $(READY) ## real pictures: reconstruction and edits by method, into docs/real_images.md
-	$(PY) -m benchmarks.real_images $(ARGS)
+	$(PY) -m benchmarks.real.real_images $(ARGS)
 
 bench-pinned: $(READY) ## what an edit of a real picture costs against one of a generated picture, on ComfyUI
-	$(PY) tests/run_hosts.py --script benchmarks/pinned.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.pinned $(ARGS)

@@ -23,7 +23,9 @@ from beside import (
     theirs_of,
     weigh,
 )
-from paper_controller import (
+from torch import Tensor
+
+from benchmarks.reference.paper_controller import (
     TOKENS,
     Controller,
     LocalBlend,
@@ -33,15 +35,13 @@ from paper_controller import (
     replacement_mapper,
     word_alphas,
 )
-from torch import Tensor
-
 from p2p_core import plan as ours
-from p2p_core.align import Alignment, align_edit, align_refine, align_swap
+from p2p_core.architecture.layers import Layer
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan
-from p2p_core.prompts import Prompt
-from p2p_core.schedule import Window, WordWindow
+from p2p_core.words.align import Alignment, align_edit, align_refine, align_swap
+from p2p_core.words.prompts import Prompt
+from p2p_core.words.windows import Window, WordWindow
 
 pytestmark = pytest.mark.parity
 

@@ -25,13 +25,13 @@ from beside import (
     uncontrolled,
     weigh,
 )
-from paper_controller import (
-    LocalBlend,
-)
 from torch import Tensor
 
-from demo.pipeline import start_noise
-from p2p_core.schedule import Window, WordWindow
+from benchmarks.reference.paper_controller import (
+    LocalBlend,
+)
+from demo.diffusers_host.pipeline import start_noise
+from p2p_core.words.windows import Window, WordWindow
 
 pytestmark = pytest.mark.parity
 
