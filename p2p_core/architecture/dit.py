@@ -96,7 +96,7 @@ class Tokens:
         return -(-count // self.multiple) * self.multiple
 
     def place(self, columns: int, longest: int) -> int:
-        """Where a prompt of `columns` starts among the text columns of a batch whose longest has `longest`."""
+        """Where a prompt of `columns` starts in a batch whose longest prompt has `longest`."""
         if self.side == "left" or self.multiple > 1:
             return self.padded(longest) - self.padded(columns)
         return 0

@@ -7,13 +7,16 @@ matrix of cross-attention is built here either. Everything is float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from .calls import JointCall
 from .editing import PairedRow
+from .joint import JointEdit, Outside, edit_joint
 
 
 def word_maps(
@@ -63,3 +66,29 @@ def probabilities(q: Tensor, k: Tensor, heads: int) -> Tensor:
     for a, b in zip(q, k, strict=True):  # head by head: one N×K matrix at a time
         mean += torch.softmax(a @ b.mT / a.shape[-1] ** 0.5, dim=-1) / heads
     return mean
+
+
+def joint_maps(
+    call: JointCall, edits: Sequence[JointEdit], indicators: Tensor, outside: Outside = "own mass"
+) -> Tensor:
+    """[B, I, n]: the maps of the text columns in a joint call as it is edited, the mean over heads.
+
+    call: heads split, [B, H, L, C]; indicators: [B, T, n], 1 where a text column belongs to a map.
+    """
+    call, width = call.of_image(), call.k.shape[-1]
+    call = replace(call, q=call.q.float(), k=call.k.float(), v=torch.zeros_like(call.k).float())
+    maps: list[Tensor] = []
+    for some in torch.split(indicators.float(), width, dim=-1):  # backends want values as wide as the keys
+        values = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, call.v.shape[1], -1, -1)
+        out = edit_joint(call.with_text(values), edits, _attend, outside)
+        maps.append(out[..., : some.shape[-1]].mean(1))
+    return torch.cat(maps, dim=-1)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Heads split; a group of query heads may share a head of keys."""
+    shared = q.shape[1] // k.shape[1]
+    k, v = (t.repeat_interleave(shared, dim=1) if shared > 1 else t for t in (k, v))
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

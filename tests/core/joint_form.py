@@ -13,11 +13,12 @@ from paper_form import random_mixing
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2p_core.architecture.dit import Layout, Tokens
-from p2p_core.joint import JointCall, JointEdit, Outside
+from p2p_core.architecture.dit import Layout, Part, Tokens
+from p2p_core.attention.calls import JointCall
+from p2p_core.attention.joint import JointEdit, Outside
 
 KINDS = ("open", "closed", "by word", "soft", "none")
-ORDERS = (
+ORDERS: tuple[tuple[Part, ...], ...] = (
     ("text", "image", "reference"),
     ("image", "text", "reference"),
     ("image", "reference", "text"),
@@ -35,7 +36,7 @@ def attend_merged(heads: int):
 
     def merged(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         split = [rearrange(t, "b n (h c) -> b h n c", h=heads) for t in (q, k, v)]
-        return rearrange(attend(*split, mask), "b h n c -> b n (h c)")
+        return rearrange(attend(split[0], split[1], split[2], mask), "b h n c -> b n (h c)")
 
     return merged
 
@@ -91,13 +92,13 @@ class Case:
         return torch.softmax(logits, dim=-1)
 
     def _full(self, t: Tensor) -> Tensor:
-        return t.double().repeat_interleave(self.call.q.shape[1] // t.shape[1], dim=1)
+        return self._wide(t).double()
 
     def merged(self) -> JointCall:
-        q, k, v = (rearrange(self._like_queries(t), "b h n c -> b n (h c)") for t in self.call.qkv)
+        q, k, v = (rearrange(self._wide(t), "b h n c -> b n (h c)") for t in self.call.qkv)
         return JointCall(q, k, v, self.call.mask, self.call.layout, self.call.image)
 
-    def _like_queries(self, t: Tensor) -> Tensor:
+    def _wide(self, t: Tensor) -> Tensor:
         return t.repeat_interleave(self.call.q.shape[1] // t.shape[1], dim=1)
 
 
@@ -123,16 +124,11 @@ def joint_case(
         places = torch.arange(rows) + rows * (n + 1)
         columns = layout.text.count
         mixings = [random_mixing(columns, columns, kind, seed + row) for row in range(rows)]
-        stacked = [
-            (torch.stack([m.from_source for m in mixings]), torch.stack([m.own for m in mixings]))
-            for _ in range(1)
-            if mixings[0] is not None
-        ]
-        w_s, w_e = stacked[0] if stacked else (None, None)
-        w_s, w_e = (None if w is None or not w.any() else w for w in (w_s, w_e))
-        if w_s is None and w_e is None and not inject:
-            continue
-        edits.append(JointEdit(places, torch.arange(rows), w_s, w_e, inject))
+        w_s = [m.from_source for m in mixings if m is not None]
+        w_e = [m.own for m in mixings if m is not None]
+        stacked = [torch.stack(w) if w and torch.stack(w).any() else None for w in (w_s, w_e)]
+        if inject or any(w is not None for w in stacked):
+            edits.append(JointEdit(places, torch.arange(rows), stacked[0], stacked[1], inject))
     return Case(JointCall(q, k, v, mask, layout, layout.image), edits, outside)
 
 

@@ -8,12 +8,14 @@ import pytest
 import torch
 from einops import rearrange
 from hypothesis import given
+from hypothesis import strategies as st
 from joint_form import Case, attend, attend_merged, joint_case, joint_cases
 from prompts_of import tries
 from torch import Tensor
 
 from p2p_core.architecture.dit import Tokens
-from p2p_core.joint import edit_joint
+from p2p_core.attention.joint import edit_joint
+from p2p_core.attention.probing import joint_maps
 
 FLUX = Tokens().layout(5, (1, 16, 6, 8))
 
@@ -41,6 +43,19 @@ def test_merged_heads_give_the_same(case: Case) -> None:
 def test_image_queries_alone_give_their_part(case: Case) -> None:
     result = edit_joint(case.call.of_image(), case.edits, attend, case.outside)
     close(result, case.call.image.of(case.expected()))
+
+
+@tries(60)
+@given(joint_cases(), st.integers(1, 20))
+def test_maps_of_words_are_columns_of_the_edited_map(case: Case, words: int) -> None:
+    """More words than a head is wide, too."""
+    text, batch = case.call.layout.text, len(case.call.q)
+    indicators = torch.rand(batch, text.count, words).round()
+    result = joint_maps(case.call, case.edits, indicators, case.outside)
+    values = torch.zeros(batch, 1, case.call.layout.total, words)
+    text.of(values).copy_(indicators[:, None])
+    expected = case.expected(values.expand(-1, case.call.k.shape[1], -1, -1))
+    close(result, case.call.image.of(expected).mean(1))
 
 
 @tries(40)
