@@ -8,15 +8,14 @@ from functools import lru_cache
 
 from ..errors import P2PError
 from ..words.fields import entries
-
-STAGES = ("input", "middle", "output")
+from .names import STAGES, TRANSFORMER, UNET
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A transformer block of a U-Net by the host's name: stage, block number, index within the block.
+    """A transformer block by the host's name: stage, block number, index within the block.
 
-    scale: how many times smaller than the latent its side is, 1, 2, 4, 8.
+    scale: how many times smaller than the latent the side of its token grid is.
     """
 
     stage: str
@@ -29,7 +28,8 @@ class Layer:
 class LayerFilter:
     """Layers as a user names them, by block or by resolution. Torch-free.
 
-    `all`, or a list of blocks (`input 4-8, middle, output 3`) and of sides as a part of the latent's (`1/4`).
+    `all`, or a list of blocks (`input 4-8, middle, output 3` of a U-Net, `double 0-18, single` of a
+    transformer) and of sides as a part of the latent's (`1/4`).
     """
 
     text: str = "all"
@@ -54,7 +54,7 @@ class _Chosen:
     scales: frozenset[int]
 
 
-_BLOCK = re.compile(r"^(input|middle|output)(?:\s+(\d+)(?:\s*-\s*(\d+))?)?$")
+_BLOCK = re.compile(rf"^({'|'.join(STAGES)})(?:\s+(\d+)(?:\s*-\s*(\d+))?)?$")
 _SCALE = re.compile(r"^1/([1-9]\d{0,2})$")
 
 
@@ -66,10 +66,10 @@ def _parse(text: str) -> _Chosen | None:
     bad = next((item for item in items if not (_BLOCK.match(item) or _SCALE.match(item))), None)
     if bad is not None or not items:
         raise P2PError(
-            "layers such as 'all', 'input 4-8, middle, output 3' or '1/4'",
+            "layers such as 'all', 'input 4-8, middle, output 3', 'double 0-18, single' or '1/4'",
             repr(text if bad is None else bad),
-            f"Name stages ({', '.join(STAGES)}), each with block numbers or without for all of them, or "
-            "resolutions as a part of the latent's side.",
+            f"Name stages ({', '.join(UNET)} of a U-Net; {', '.join(TRANSFORMER)} of a transformer), each "
+            "with block numbers or without for all of them, or resolutions as a part of the latent's side.",
         )
     blocks = [m for item in items if (m := _BLOCK.match(item))]
     ranges = tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in blocks)

@@ -13,7 +13,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..architecture.layers import STAGES, Layer, LayerFilter
+from ..architecture.layers import Layer, LayerFilter
+from ..architecture.names import STAGES
 from ..errors import P2PError
 from .blending import blend_scale, mean_map
 from .store import Recorded, word_channel
