@@ -7,10 +7,16 @@ from dataclasses import replace
 from functools import cache, partial
 from threading import Lock
 
+import torch
 from torch import Tensor
 
+from .architecture.dit import Layout
 from .architecture.layers import Layer
-from .attention.editing import Attend, PairedRow, RowEdit, edit_cross, edit_self
+from .attention.calls import Attend as JointAttend
+from .attention.calls import JointCall
+from .attention.editing import Attend, Mixing, PairedRow, RowEdit, edit_cross, edit_self
+from .attention.joint import JointEdit, edit_joint
+from .attention.placing import joint_edits, placed
 from .errors import P2PError
 from .maps.blending import blended, final_mask, user_mask, word_mask
 from .maps.store import Record, Recorder
@@ -35,6 +41,7 @@ class Run:
         for record in plan.records:
             record.require_self(layers)
         self._mixing = cache(mixing_of)  # for this run alone: of long prompts they are large
+        self._joint_edits = cache(self._make_joint_edits)
         self._observing = Lock()  # hosts with several GPUs call the parts of a batch on threads
         self._masks: dict[int, Tensor] = {}
         self._kept: Tensor | None = None
@@ -81,6 +88,39 @@ class Run:
                 recorder.observe_self(layer, progress, size, q, k, heads, rows, from_source)
         edits = [RowEdit(row.row, row.source) for row in rows if row.prompt and from_source]
         return edit_self(q, k, v, edits, attend)
+
+    def joint(
+        self, layer: Layer, progress: float, call: JointCall, rows: Sequence[PairedRow], attend: JointAttend
+    ) -> Tensor:
+        """`edit_joint` of one call."""
+        injects = self.injects(layer, progress, call.image.count)
+        make = self._mixing
+        mixings = tuple(
+            None if row.prompt == 0 else self.plan.mixing(row.prompt, layer, progress, make) for row in rows
+        )
+        edits = self._joint_edits(tuple(rows), mixings, injects, call.layout, call.q.device)
+        return edit_joint(call, edits, attend)
+
+    def _make_joint_edits(
+        self, rows: tuple[PairedRow, ...], mixings: tuple[Mixing | None, ...], injects: bool, layout: Layout,
+        device: torch.device,
+    ) -> tuple[JointEdit, ...]:  # fmt: skip
+        spans = [layout.prompt(prompt.columns) for prompt in self.plan.prompts.prompts]
+        for span in spans:
+            if span.start < 0 or span.stop > layout.text.count:
+                raise P2PError(
+                    f"a conditioning of at least {span.count} tokens, as its prompts have",
+                    f"{layout.text.count} tokens",
+                    "Connect the CONDITIONING of the same Prompt Pair to the sampler.",
+                )
+        edits = [
+            RowEdit(
+                row.row, row.source, mixing and placed(mixing, spans[0], spans[row.prompt], layout.text.count)
+            )
+            for row, mixing in zip(rows, mixings, strict=True)
+            if row.prompt
+        ]
+        return joint_edits(edits, injects, device)
 
     def injects(self, layer: Layer, progress: float, tokens: int) -> bool:
         """Whether edit rows use the source's self-attention in this call."""

@@ -21,7 +21,9 @@ from ...p2p_core.plan import EditPlan, Step
 from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.run import Run
 from ...p2p_core.words.prompts import PromptSet
+from . import dit
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
+from .families import Family, family_of, layers_of
 from .noise import OwnDraws, paired_sampler
 from .real import following, guided_calls, require_fit
 from .rows import are_pairs, mask_per_row
@@ -39,7 +41,7 @@ Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 
 def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
     """A clone of MODEL whose plan has one more step. Raises P2PError when it cannot be done on this MODEL."""
-    layers = cross_attention_layers(model)
+    layers = layers_of(model) or cross_attention_layers(model)
     chosen = None if isinstance(step, RealImage) else step.layers
     if chosen is not None:
         require_layers(chosen, layers)
@@ -164,10 +166,11 @@ def sample_pair(
         samples = noise.shape[0] // prompts if in_pairs else noise.shape[0]
         in_rows = rows_of_pairs(conds, plan.prompts, samples)
         sides, schedule = edited_sides(conds), guider.model_patcher.get_model_object("model_sampling")
-        layers = cross_attention_layers(guider.model_patcher)
+        family = family_of(guider.model_patcher)
+        layers = layers_of(guider.model_patcher) or cross_attention_layers(guider.model_patcher)
         run = Run(plan, samples, (noise.shape[-2], noise.shape[-1]), layers)
         sampling = Sampling(run, layers, ids(conds, sides), plain_ids(conds, sides), schedule)
-        patched = _with_patches(options, sampling)
+        patched = _with_override(options, sampling, family) if family else _with_patches(options, sampling)
         patched = _with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
         draws = OwnDraws()
         patched = _with_wrapper(patched, WrappersMP.PREDICT_NOISE, _blending(sampling), draws.around_model)
@@ -230,6 +233,16 @@ def _with_patches(options: dict[str, Any], sampling: Sampling) -> dict[str, Any]
         for key in dict.fromkeys(key if key in patches else key[:2] for key in sampling.layers):
             patches[key] = make(sampling, patches.get(key))
     return {**options, "transformer_options": {**transformer, "patches_replace": replace}}
+
+
+def _with_override(options: dict[str, Any], sampling: Sampling, family: Family) -> dict[str, Any]:
+    """Copies of the options with the attention of a diffusion transformer over what stands there."""
+    transformer = options["transformer_options"]
+    edit = dit.editing(sampling.run, sampling.progress, sampling.rows)
+    over = dit.override(transformer.get(dit.OVERRIDE), edit)
+    patched = {**options, "transformer_options": {**transformer, dit.OVERRIDE: over}}
+    calls = dit.model_calls(family, tuple(sampling.layers.values()))
+    return _with_wrapper(patched, WrappersMP.APPLY_MODEL, calls)
 
 
 def _with_wrapper(options: dict[str, Any], kind: str, *around: Callable[..., Any]) -> dict[str, Any]:

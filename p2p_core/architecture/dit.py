@@ -52,6 +52,11 @@ class Layout:
     image: Span
     total: int
     grid: Grid
+    tokens: Tokens
+
+    def prompt(self, columns: int) -> Span:
+        """Where a prompt of `columns` stands among the text columns, from their start."""
+        return Span(self.tokens.place(columns, self.text.count), columns)
 
 
 @dataclass(frozen=True)
@@ -82,21 +87,21 @@ class Tokens:
         grid = self.grid(latent)
         image = prod(grid)
         if not self.joint:
-            return Layout(Span(0, text), Span(0, image), image, grid)
+            return Layout(Span(0, text), Span(0, image), image, grid, self)
         counts = {"text": self.padded(text), "image": self.padded(image), "reference": reference}
         starts: dict[Part, int] = {}
         total = self.registers
         for part in self.order:
             starts[part] = total
             total += counts[part]
-        return Layout(Span(starts["text"], counts["text"]), Span(starts["image"], image), total, grid)
+        return Layout(Span(starts["text"], counts["text"]), Span(starts["image"], image), total, grid, self)
 
     def padded(self, count: int) -> int:
         """`count` tokens with the learned ones that fill up a multiple."""
         return -(-count // self.multiple) * self.multiple
 
-    def place(self, columns: int, longest: int) -> int:
-        """Where a prompt of `columns` starts in a batch whose longest prompt has `longest`."""
+    def place(self, columns: int, text: int) -> int:
+        """Where a prompt of `columns` starts among `text` columns."""
         if self.side == "left" or self.multiple > 1:
-            return self.padded(longest) - self.padded(columns)
+            return self.padded(text) - self.padded(columns)
         return 0

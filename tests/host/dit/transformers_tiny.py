@@ -15,7 +15,7 @@ import comfy.sample
 import comfy.supported_models as supported
 import comfyui_version
 import torch
-from families import FAMILIES, Family, Shape
+from transformer_table import FAMILIES, Family, Shape
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")

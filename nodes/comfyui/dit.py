@@ -1,0 +1,125 @@
+"""Attention of diffusion transformers: the host's calls, told apart and handed to the run.
+
+One `optimized_attention_override` for one sampling, over the one that stands there. An APPLY_MODEL wrapper
+puts a fresh ModelCall into the options of each call of the model: parts of a batch may run on threads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+from ...p2p_core.architecture.dit import Layout
+from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.attention.calls import JointCall
+from ...p2p_core.attention.editing import PairedRow
+from ...p2p_core.errors import P2PError
+from ...p2p_core.run import Run
+from .attention_call import AttentionCall, Function
+from .families import Family
+
+CALL = "p2p.call"
+OVERRIDE = "optimized_attention_override"
+
+Kind = Literal["self", "cross", "joint"]
+Edit = Callable[["ModelCall", Kind, Layer, AttentionCall], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCall:
+    """One call of the model: where its tokens stand, and how many attention calls of each kind it made."""
+
+    family: Family
+    layers: tuple[Layer, ...]
+    layout: Layout
+    made: Counter[Kind] = field(default_factory=Counter)
+
+    def kind(self, call: AttentionCall) -> Kind | None:
+        """What a call of attention is, None for one outside of the blocks or to other tokens than text."""
+        if self.family.named and "block_index" not in call.options:
+            return None
+        queries, keys, layout = call.q.shape[-2], call.k.shape[-2], self.layout
+        if self.family.tokens.joint:
+            return "joint" if queries == keys == layout.total else None
+        if queries != layout.image.count:
+            return None
+        fits = {"self": keys == layout.image.count, "cross": keys == layout.text.count}
+        if all(fits.values()):  # as many text columns as image tokens: every block starts with self-attention
+            return "self" if self.made["self"] == self.made["cross"] else "cross"
+        return "self" if fits["self"] else "cross" if fits["cross"] else None
+
+    def layer(self, kind: Kind, options: dict[str, Any]) -> Layer:
+        """The layer of the next call of a kind, by the host's name, else by its place in the call."""
+        place = self.made[kind]
+        self.made[kind] += 1
+        if "block_index" in options:
+            named = self.family.stage(options.get("block_type")), options["block_index"]
+            return next(layer for layer in self.layers if (layer.stage, layer.number) == named)
+        if place >= len(self.layers):
+            raise P2PError(
+                f"{len(self.layers)} {kind}-attention calls of {self.family.name}",
+                "more",
+                "Take out the nodes that change how this model attends.",
+            )
+        return self.layers[place]
+
+
+def model_calls(family: Family, layers: tuple[Layer, ...]) -> Callable[..., Any]:
+    """An APPLY_MODEL wrapper."""
+
+    def wrapper(
+        executor: Any, x: Tensor, t: Tensor, c_concat: Any = None, c_crossattn: Any = None,
+        control: Any = None, transformer_options: Any = None, **kwargs: Any,
+    ) -> Tensor:  # fmt: skip
+        text = 0 if c_crossattn is None else c_crossattn.shape[1]
+        layout = family.tokens.layout(text, x.shape, _reference_tokens(family, kwargs.get("ref_latents")))
+        options = {**(transformer_options or {}), CALL: ModelCall(family, layers, layout)}
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+    return wrapper
+
+
+def _reference_tokens(family: Family, latents: Any) -> int:
+    grids = [family.tokens.grid(latent.shape) for latent in latents or ()]
+    return sum(frames * height * width for frames, height, width in grids)
+
+
+def override(previous: Function | None, edit: Edit) -> Function:
+    """The override over `previous`: calls of the blocks go to `edit`, all others as they come."""
+
+    def attention(function: Function, *args: Any, **kwargs: Any) -> Tensor:
+        def plain(*args: Any, **kwargs: Any) -> Tensor:
+            return function(*args, **kwargs) if previous is None else previous(function, *args, **kwargs)
+
+        model_call = kwargs["transformer_options"].get(CALL)
+        if model_call is None:
+            return plain(*args, **kwargs)
+        call = AttentionCall.of(plain, args, kwargs)
+        kind = model_call.kind(call)
+        if kind is None:
+            return plain(*args, **kwargs)
+        return edit(model_call, kind, model_call.layer(kind, call.options), call)
+
+    return attention
+
+
+def editing(run: Run, progress: Callable[[Tensor], float], rows: Callable[..., list[PairedRow]]) -> Edit:
+    """What the run does in each call of the blocks."""
+
+    def edit(model_call: ModelCall, kind: Kind, layer: Layer, call: AttentionCall) -> Tensor:
+        now, layout = progress(call.options["sigmas"]), model_call.layout
+        some = rows(call.q.shape[0], call.options, words=kind != "self")
+        if kind == "joint":
+            joint = JointCall(call.q, call.k, call.v, call.mask, layout, layout.image)
+            return run.joint(layer, now, joint, some, call.attend)
+        frames, height, width = layout.grid
+        size, (k, attend) = (frames * height, width), call.of_rows()
+        if kind == "self":
+            return run.own(layer, now, size, call.q, k, call.v, call.heads, some, attend)
+        return run.cross(layer, now, size, call.q, k, call.v, call.heads, some, attend)
+
+    return edit

@@ -1,0 +1,99 @@
+"""The families of diffusion transformers that the host has: one row each.
+
+A new family is a row here, a tiny model in tests/host/dit/transformer_table.py and a line in docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...p2p_core.architecture.dit import Tokens
+from ...p2p_core.architecture.layers import Layer
+
+ONE_LIST = (("transformer_blocks", "block"),)
+DOUBLE_SINGLE = (("double_blocks", "double"), ("single_blocks", "single"))
+SEPARATE, LEFT = Tokens(joint=False), Tokens(side="left")
+IMAGE_FIRST = Tokens(order=("image", "reference", "text"))
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one class of models lays out its tokens and names its blocks.
+
+    blocks: lists of blocks of the diffusion model and what its layers are called, in the order of a call.
+    patch: latent cells on the side of an image token, None where the model says it. named: whether calls
+    outside of the blocks look like calls of a block, and only the host's name of the block tells them apart.
+    """
+
+    name: str
+    tokens: Tokens = field(default_factory=Tokens)
+    blocks: tuple[tuple[str, str], ...] = DOUBLE_SINGLE
+    patch: int | None = None
+    named: bool = False
+
+    def of(self, transformer: Any) -> Family:
+        """The row with what this model says of itself."""
+        patch = getattr(transformer, "patch_size", 1) if self.patch is None else self.patch
+        side = patch if isinstance(patch, int) else patch[-1]
+        multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
+        return replace(self, tokens=replace(self.tokens, patch=side, multiple=multiple))
+
+    def layers(self, transformer: Any) -> tuple[Layer, ...]:
+        scale = self.tokens.patch
+        return tuple(
+            Layer(stage, number, 0, scale)
+            for attribute, stage in self.blocks
+            for number in range(len(getattr(transformer, attribute)))
+        )
+
+    def stage(self, block_type: str | None) -> str:
+        """What this family's layers are called in a block that the host calls so."""
+        stages = [stage for _, stage in self.blocks]
+        return stages[0] if len(stages) == 1 or block_type not in stages else str(block_type)
+
+
+FAMILIES: dict[str, Family] = {
+    # separate cross-attention
+    "Anima": Family("Anima", SEPARATE, (("blocks", "block"),), patch=2),
+    "MiniTrainDIT": Family("Cosmos-Predict2", SEPARATE, (("blocks", "block"),), patch=2),
+    "WanModel": Family("Wan", SEPARATE, (("blocks", "block"),)),
+    "VaceWanModel": Family("Wan VACE", SEPARATE, (("blocks", "block"),)),
+    "CameraWanModel": Family("Wan Camera", SEPARATE, (("blocks", "block"),)),
+    "LTXVModel": Family("LTXV", SEPARATE, ONE_LIST, patch=1),
+    "Kandinsky5": Family("Kandinsky 5", SEPARATE, (("visual_transformer_blocks", "block"),), named=True),
+    "GeneralDIT": Family("Cosmos 1", SEPARATE, (("blocks", "block"),), patch=2),
+    # joint attention
+    "NextDiT": Family("Lumina 2, Z-Image", LEFT, (("layers", "block"),)),
+    "SingleStreamDiT": Family("Krea 2", blocks=(("blocks", "block"),), patch=2),
+    "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST),
+    "Flux": Family("Flux"),
+    "Chroma": Family("Chroma"),
+    "ChromaRadiance": Family("Chroma Radiance"),
+    "OpenAISignatureMMDITWrapper": Family("SD3", blocks=(("joint_blocks", "block"),)),
+    "MMDiT": Family(
+        "AuraFlow", Tokens(registers=8), (("double_layers", "double"), ("single_layers", "single"))
+    ),
+    "LensTransformer2DModel": Family("Lens", IMAGE_FIRST, ONE_LIST, patch=1),
+    "JoyImageTransformer3DModel": Family("JoyImage", IMAGE_FIRST, (("double_blocks", "block"),)),
+    "Ideogram4Transformer2DModel": Family("Ideogram 4", blocks=(("layers", "block"),), patch=1),
+    "MageFlowTransformer2DModel": Family("MageFlow", blocks=ONE_LIST),
+    "OmniGen2Transformer2DModel": Family(
+        "Omnigen 2", Tokens(order=("text", "reference", "image")), (("layers", "block"),)
+    ),
+    "HunyuanVideo": Family("Hunyuan"),
+    "CogVideoXTransformer3DModel": Family("CogVideoX", blocks=(("blocks", "block"),)),
+}
+
+
+def family_of(model: Any) -> Family | None:
+    """The row of a MODEL, None for a U-Net and for classes that are not in the table."""
+    transformer = getattr(model.model, "diffusion_model", None)
+    row = FAMILIES.get(type(transformer).__name__)
+    return None if row is None else row.of(transformer)
+
+
+def layers_of(model: Any) -> tuple[Layer, ...] | None:
+    """The blocks of a MODEL of these families."""
+    family = family_of(model)
+    return None if family is None else family.layers(model.model.diffusion_model)

@@ -1,0 +1,67 @@
+"""Mixings of prompts on the text columns of a batch, where shorter prompts are padded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ..architecture.dit import Span
+from .editing import Mixing, RowEdit
+from .joint import JointEdit
+
+
+def placed(mixing: Mixing, source: Span, edit: Span, text: int) -> Mixing:
+    """The mixing on all `text` columns, where the source's prompt and the edit's stand there.
+
+    Padding goes to padding, column by column from the outer edge. What the source has more of is spread over
+    the edit's, or given to the column next to it where the edit has none. Padding follows the window of that
+    column.
+    """
+    from_source, own = torch.zeros(text, text), torch.ones(text)
+    from_source[source.start : source.stop, edit.start : edit.stop] = mixing.from_source
+    own[edit.start : edit.stop] = mixing.own
+    sides = [
+        (list(range(source.start)), list(range(edit.start)), edit.start),
+        (_backwards(source.stop, text), _backwards(edit.stop, text), edit.stop - 1),
+    ]
+    for left, right, neighbour in sides:
+        if bool(from_source[:, neighbour].any()):
+            own[right] = 0
+            for s, e, share in _padding(left, right or [neighbour]):
+                from_source[s, e] += share
+    return Mixing(from_source, own)
+
+
+def _backwards(start: int, stop: int) -> list[int]:
+    return list(range(stop - 1, start - 1, -1))
+
+
+def _padding(source: Sequence[int], edit: Sequence[int]) -> Iterator[tuple[int, int, float]]:
+    yield from ((s, e, 1.0) for s, e in zip(source, edit, strict=False))
+    for s in source[len(edit) :]:
+        yield from ((s, e, 1.0 / len(edit)) for e in edit)
+
+
+def joint_edits(edits: Sequence[RowEdit], inject: bool, device: torch.device) -> tuple[JointEdit, ...]:
+    """The edited rows in groups that are edited alike. Mixings are placed already."""
+    groups: dict[tuple[bool, bool] | None, list[RowEdit]] = {}
+    for edit in edits:
+        mixing = edit.mixing
+        if mixing is None and inject:
+            groups.setdefault(None, []).append(edit)
+        elif mixing is not None:
+            takes, keeps = bool(mixing.from_source.any()), bool(mixing.own.any())
+            groups.setdefault((takes, keeps or not takes), []).append(edit)
+    return tuple(_group(rows, kind or (False, False), inject, device) for kind, rows in groups.items())
+
+
+def _group(rows: Sequence[RowEdit], kind: tuple[bool, bool], inject: bool, device: torch.device) -> JointEdit:
+    mixings = [row.mixing for row in rows if row.mixing is not None]
+    return JointEdit(
+        torch.tensor([row.row for row in rows], device=device),
+        torch.tensor([row.source for row in rows], device=device),
+        torch.stack([mixing.from_source for mixing in mixings]).to(device) if kind[0] else None,
+        torch.stack([mixing.own for mixing in mixings]).to(device) if kind[1] else None,
+        inject,
+    )

@@ -1,0 +1,139 @@
+"""Edits of every transformer family in the host's own sampler, against maps built in float64."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+pytestmark = [pytest.mark.host, pytest.mark.real_host]
+
+try:
+    from float64_maps import FloatEdit, FloatMaps, Lengths
+    from transformer_table import FAMILIES
+    from transformers_tiny import Conditioning, conditioning, here, noise, sampled, tiny_transformer
+
+    NAMES = [name for name in FAMILIES if here(name)]
+except ModuleNotFoundError:  # on the stand-in, where these tests do not run
+    NAMES = []
+
+SOURCE, EDITS = 5, (6, 7)  # seeds of prompts
+
+
+class Pack:
+    """What the tests use of the pack."""
+
+    def __init__(self, pack: ModuleType) -> None:
+        def part(name: str) -> Any:
+            return importlib.import_module(f"{pack.__name__}.{name}")
+
+        self.sampling, self.pairing = part("nodes.comfyui.sampling"), part("nodes.comfyui.conditionings")
+        self.families = part("nodes.comfyui.families")
+        self.plan, self.prompts = part("p2p_core.plan"), part("p2p_core.words.prompts")
+        self.window = part("p2p_core.words.windows").Window
+
+    def prompt(self, words: str, columns: int) -> Any:
+        """A prompt of one-token words between two special columns, padded with special columns."""
+        piece = self.prompts.Piece
+        pieces = [piece("", "special"), *[piece(word, ends_word=True) for word in words.split()]]
+        pieces += [piece("", "special")] * (columns - len(pieces))
+        return self.prompts.build_prompt(words, pieces, chunk=columns)
+
+
+@pytest.fixture(scope="session")
+def p2p(pack: ModuleType) -> Pack:
+    return Pack(pack)
+
+
+class Pair:
+    """A source and its edit prompts on a tiny model, all of as many columns."""
+
+    def __init__(self, p2p: Pack, name: str, columns: int = 7) -> None:
+        self.p2p, self.name, self.columns = p2p, name, columns
+        self.model = tiny_transformer(name)
+        texts = ("a cat on grass", "a dog on grass", "a cat on snow")
+        source, *edits = [p2p.prompt(text, columns) for text in texts]
+        self.prompts = p2p.prompts.PromptSet(source, tuple(edits))
+        self.conditionings = [conditioning(name, columns, seed) for seed in (SOURCE, *EDITS)]
+        self.negative = conditioning(name, columns, 9)
+
+    @property
+    def paired(self) -> Conditioning:
+        return self.p2p.pairing.pair(self.conditionings, self.prompts.texts)
+
+    def edited(self, step: Any, model: Any = None) -> Any:
+        return self.p2p.sampling.with_step(model or self.model, self.prompts, step)
+
+    def step(self, method: str, cross: float, own: float) -> Any:
+        window = self.p2p.window
+        return self.p2p.plan.TokenEdit(method, window(0, cross), window(0, own))
+
+    def sample(self, model: Any, positive: Conditioning, samples: int = 1, **how: Any) -> Tensor:
+        return sampled(model, positive, self.negative, noise(self.name, samples), **how)
+
+    def plain(self, prompt: int, rows: int, samples: int = 1, **how: Any) -> Tensor:
+        """The prompt alone, in a batch of as many rows of the same noise, sample by sample."""
+        drawn = noise(self.name, samples).repeat_interleave(rows // samples, dim=0)
+        return sampled(self.model, self.conditionings[prompt], self.negative, drawn, **how)
+
+    def lengths(self, text: int) -> Lengths:
+        family = self.p2p.families.family_of(self.model)
+        layout = family.tokens.layout(text, (1, *FAMILIES[self.name].latent))
+        spans = [(span.start, span.count) for span in (layout.text, layout.image)]
+        return Lengths(spans[0], spans[1], layout.total, family.tokens.joint)
+
+    def expected(self, step: Any, **how: Any) -> Tensor:
+        """The pair in an empty window with float64 maps edited below it. The step's windows never change."""
+        closed = self.edited(self.step("swap", 0, 0))
+        plan = self.p2p.plan.EditPlan(self.prompts).then(self.prompts, step)
+        layer, text = self.p2p.families.layers_of(self.model)[0], self.text_columns()
+        maps = FloatMaps(self.lengths(text), [
+            self._float(plan, row, layer, text) for row in range(1, 1 + len(self.prompts.edits))
+        ])  # fmt: skip
+        closed.model_options["transformer_options"]["optimized_attention_override"] = maps
+        result = self.sample(closed, self.paired, **how)
+        assert maps.calls
+        return result
+
+    def text_columns(self) -> int:
+        return {"Z-Image": 32, "Flux.2": 512, "Anima": 512}.get(self.name, self.columns)
+
+    def _float(self, plan: Any, row: int, layer: Any, text: int) -> FloatEdit:
+        mixing, inject = plan.mixing(row, layer, 0.0), plan.self_attention(layer, 0.0, 1)
+        if mixing is None:
+            return FloatEdit(None, None, inject)
+        w_s, w_e = torch.eye(text), torch.zeros(text)
+        start = text - self.columns if self.name == "Flux.2" else 0
+        stop = start + self.columns
+        w_s[start:stop, start:stop], w_e[start:stop] = mixing.from_source, mixing.own
+        return FloatEdit(w_s, w_e, inject)
+
+
+@pytest.fixture(params=NAMES)
+def pair(p2p: Pack, request: pytest.FixtureRequest) -> Pair:
+    return Pair(p2p, request.param)
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_source_rows_and_empty_windows_are_plain_runs(pair: Pair, cfg: float) -> None:
+    result = pair.sample(pair.edited(pair.step("swap", 0, 0)), pair.paired, cfg=cfg)
+    for prompt in range(3):
+        assert torch.equal(result[prompt], pair.plain(prompt, 3, cfg=cfg)[prompt])
+    edited = pair.sample(pair.edited(pair.step("swap", 1, 1)), pair.paired, cfg=cfg)
+    assert torch.equal(edited[0], result[0])
+    assert not torch.equal(edited[1], result[1])
+
+
+WAYS = {"swap": ("swap", 1, 0), "swap in the self window": ("swap", 1, 1), "self window": ("swap", 0, 1),
+        "refine": ("refine", 1, 0), "refine in the self window": ("refine", 1, 1)}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_edits_are_edits_of_the_float64_maps(pair: Pair, way: str) -> None:
+    step = pair.step(*WAYS[way])
+    result = pair.sample(pair.edited(step), pair.paired)
+    torch.testing.assert_close(result, pair.expected(step), atol=1e-5, rtol=1e-5)
