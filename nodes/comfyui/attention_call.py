@@ -17,7 +17,7 @@ _NAMES = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape", "ski
 
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
-    """q, k, v: [B, N, H·C], or [B, H, N, C] with `skip_reshape`; mask: 4 dimensions; others: other options."""
+    """q, k, v: [B, N, H·C], or [B, H, N, C] with `skip_reshape`; mask: 4 dimensions; others: options."""
 
     function: Function
     q: Tensor
@@ -31,8 +31,10 @@ class AttentionCall:
     def of(cls, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> AttentionCall:
         given = {**dict(zip(_NAMES, args, strict=False)), **kwargs}
         others = {name: value for name, value in given.items() if name not in _NAMES[:5]}
-        q, k, v, heads = (given[name] for name in _NAMES[:4])
-        return cls(function, q, k, v, heads, _four_dimensions(given.get("mask")), others)
+        q, k, v = (given[name] for name in "qkv")
+        if not given.get("skip_reshape"):
+            q, k, v = (t.flatten(2) for t in (q, k, v))  # SD3 gives values with heads apart
+        return cls(function, q, k, v, given["heads"], _four_dimensions(given.get("mask")), others)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The host's attention of other tensors."""

@@ -75,7 +75,7 @@ def model_calls(family: Family, layers: tuple[Layer, ...]) -> Callable[..., Any]
         executor: Any, x: Tensor, t: Tensor, c_concat: Any = None, c_crossattn: Any = None,
         control: Any = None, transformer_options: Any = None, **kwargs: Any,
     ) -> Tensor:  # fmt: skip
-        text = 0 if c_crossattn is None else c_crossattn.shape[1]
+        text = family.text_columns(c_crossattn, kwargs)
         layout = family.tokens.layout(text, x.shape, _reference_tokens(family, kwargs.get("ref_latents")))
         options = {**(transformer_options or {}), CALL: ModelCall(family, layers, layout)}
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)

@@ -5,6 +5,7 @@ A new family is a row here, a tiny model in tests/host/dit/transformer_table.py 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ class Family:
     blocks: lists of blocks of the diffusion model and what its layers are called, in the order of a call.
     patch: latent cells on the side of an image token, None where the model says it. named: whether calls
     outside of the blocks look like calls of a block, and only the host's name of the block tells them apart.
+    more_text: another text encoding that a call of the model is given, and how often its tokens follow.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Family:
     blocks: tuple[tuple[str, str], ...] = DOUBLE_SINGLE
     patch: int | None = None
     named: bool = False
+    more_text: tuple[str, int] | None = None
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -47,12 +50,20 @@ class Family:
             for number in range(len(getattr(transformer, attribute)))
         )
 
+    def text_columns(self, text: Any, others: Mapping[str, Any]) -> int:
+        """The text columns of a call of the model. text: [B, T, C]; others: what else it is given."""
+        name, times = self.more_text or ("", 0)
+        more = others.get(name)
+        columns = 0 if text is None else text.shape[1]
+        return columns if more is None else columns + times * more.shape[-2]
+
     def stage(self, block_type: str | None) -> str:
         """What this family's layers are called in a block that the host calls so."""
         stages = [stage for _, stage in self.blocks]
         return stages[0] if len(stages) == 1 or block_type not in stages else str(block_type)
 
 
+# By the class of the host's model (for those that share a diffusion model) or of its diffusion model.
 FAMILIES: dict[str, Family] = {
     # separate cross-attention
     "Anima": Family("Anima", SEPARATE, (("blocks", "block"),), patch=2),
@@ -67,6 +78,8 @@ FAMILIES: dict[str, Family] = {
     "NextDiT": Family("Lumina 2, Z-Image", LEFT, (("layers", "block"),)),
     "SingleStreamDiT": Family("Krea 2", blocks=(("blocks", "block"),), patch=2),
     "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST),
+    "Flux2": Family("Flux.2", Tokens(side="left", attended=True)),
+    "LongCatImage": Family("LongCat", LEFT),
     "Flux": Family("Flux"),
     "Chroma": Family("Chroma"),
     "ChromaRadiance": Family("Chroma Radiance"),
@@ -81,7 +94,13 @@ FAMILIES: dict[str, Family] = {
     "OmniGen2Transformer2DModel": Family(
         "Omnigen 2", Tokens(order=("text", "reference", "image")), (("layers", "block"),)
     ),
-    "HunyuanVideo": Family("Hunyuan"),
+    "HunyuanVideo": Family("Hunyuan", more_text=("txt_byt5", 1)),
+    "HiDreamImageTransformer2DModel": Family(
+        "HiDream",
+        Tokens(order=("image", "text")),
+        (("double_stream_blocks", "double"), ("single_stream_blocks", "single")),
+        more_text=("encoder_hidden_states_llama3", 2),
+    ),
     "CogVideoXTransformer3DModel": Family("CogVideoX", blocks=(("blocks", "block"),)),
 }
 
@@ -89,7 +108,8 @@ FAMILIES: dict[str, Family] = {
 def family_of(model: Any) -> Family | None:
     """The row of a MODEL, None for a U-Net and for classes that are not in the table."""
     transformer = getattr(model.model, "diffusion_model", None)
-    row = FAMILIES.get(type(transformer).__name__)
+    names = type(model.model).__name__, type(transformer).__name__
+    row = next((FAMILIES[name] for name in names if name in FAMILIES), None)
     return None if row is None else row.of(transformer)
 
 

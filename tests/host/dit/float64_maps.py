@@ -104,7 +104,7 @@ class FloatMaps:
 
 def _split(tokens: Tensor, heads: int, is_split: bool) -> Tensor:
     tokens = tokens.double()
-    return tokens if is_split else tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return tokens if is_split else tokens.flatten(2).unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def _maps(q: Tensor, k: Tensor, mask: Tensor | None, row: int | None = None) -> Tensor:
