@@ -7,7 +7,7 @@ puts a fresh ModelCall into the options of each call of the model: parts of a ba
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +24,8 @@ from .families import Family
 
 CALL = "p2p.call"
 OVERRIDE = "optimized_attention_override"
+
+SAME = 0.02  # of the largest key: what rounding makes of equal keys is less, another word more
 
 Kind = Literal["self", "cross", "joint"]
 Edit = Callable[["ModelCall", Kind, Layer, AttentionCall], Tensor]
@@ -107,13 +109,44 @@ def override(previous: Function | None, edit: Edit) -> Function:
     return attention
 
 
+class LayoutCheck:
+    """Whether the text stands where the table says, seen once in a run.
+
+    Before the first block the rows of a sample differ in their text alone, unless a vector of the text is
+    added to all tokens. So key columns that differ between source and edit have to be text columns.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def __call__(self, call: AttentionCall, model_call: ModelCall, rows: Sequence[PairedRow]) -> None:
+        edits = [row for row in rows if row.prompt]
+        if self.done or not edits:
+            return
+        self.done = True
+        layout, keys = model_call.layout, call.k
+        source, edit = (keys[[getattr(row, name) for row in edits]] for name in ("source", "row"))
+        apart = (source - edit).abs().float()
+        apart = apart.amax(dim=(0, 1, 3) if apart.ndim == 4 else (0, 2)) > SAME * keys.abs().max()
+        columns = apart.nonzero().flatten().tolist()
+        inside = range(layout.text.start, layout.text.stop)
+        if len(columns) < len(apart) and any(column not in inside for column in columns):
+            raise P2PError(
+                f"text in the columns {inside.start} to {inside.stop - 1} of {model_call.family.name}",
+                f"text in the columns {columns[0]} to {columns[-1]}",
+                "This version of the model lays out its tokens in another way; please report it.",
+            )
+
+
 def editing(run: Run, progress: Callable[[Tensor], float], rows: Callable[..., list[PairedRow]]) -> Edit:
     """What the run does in each call of the blocks."""
+    check = LayoutCheck()
 
     def edit(model_call: ModelCall, kind: Kind, layer: Layer, call: AttentionCall) -> Tensor:
         now, layout = progress(call.options["sigmas"]), model_call.layout
         some = rows(call.q.shape[0], call.options, words=kind != "self")
         if kind == "joint":
+            check(call, model_call, some)
             joint = JointCall(call.q, call.k, call.v, call.mask, layout, layout.image)
             return run.joint(layer, now, joint, some, call.attend)
         frames, height, width = layout.grid

@@ -1,6 +1,7 @@
 """The families of diffusion transformers that the host has: one row each.
 
-A new family is a row here, a tiny model in tests/host/dit/transformer_table.py and a line in docs/compatibility.md.
+A new family is a row here, a tiny model in tests/host/dit/transformer_table.py and a line in
+docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class Family:
         patch = getattr(transformer, "patch_size", 1) if self.patch is None else self.patch
         side = patch if isinstance(patch, int) else patch[-1]
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
-        return replace(self, tokens=replace(self.tokens, patch=side, multiple=multiple))
+        tokens = replace(self.tokens, patch=side, multiple=multiple)
+        if getattr(getattr(transformer, self.blocks[0][0])[0], "flipped_img_txt", False):  # Hunyuan on 0.3.64
+            tokens = replace(tokens, order=("image", "text"))
+        return replace(self, tokens=tokens)
 
     def layers(self, transformer: Any) -> tuple[Layer, ...]:
         scale = self.tokens.patch

@@ -17,7 +17,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Shape:
     """A tensor of a conditioning; "T" stands for its tokens.
 
-    kind: normal values, ids of tokens, ones, a whole mask, or one that hides the last two tokens.
+    kind: normal values, ids of tokens, ones, a whole mask, one that hides the last two tokens, or what
+    CLIP Vision gives for a picture.
     """
 
     sizes: tuple[int | str, ...]
@@ -28,10 +29,10 @@ class Shape:
 class Family:
     """kind: the host's class in supported_models. model: its description of the diffusion model.
 
-    latent: the shape of one. width: of the text encoding. options: what else a conditioning holds. parameters:
-    a class whose parameters are all that a version of the host takes of `model`. since: the first version that
-    has the family, where its class is older. short, long: lengths of prompts, equal where the encoder always
-    gives as many tokens.
+    latent: the shape of one. width: of the text encoding. options: what else a conditioning holds.
+    parameters: a class whose parameters are all that a version of the host takes of `model`. since: the first
+    version that has the family, where its class is older. short, long: lengths of prompts, equal where the
+    encoder always gives as many tokens.
     """
 
     kind: str
@@ -187,7 +188,12 @@ SEPARATE = {
     "Wan 2.1": Family("WAN21_T2V", WAN, (16, 2, 8, 12), short=7, long=7),
     "Wan 2.2": Family("WAN22_T2V", {**WAN, "in_dim": 48, "out_dim": 48}, (48, 2, 8, 12), short=7, long=7),
     "Wan 2.1 I2V": Family(
-        "WAN21_I2V", {**WAN, "model_type": "i2v", "in_dim": 36}, (16, 2, 8, 12), short=7, long=7
+        "WAN21_I2V",
+        {**WAN, "model_type": "i2v", "in_dim": 36},
+        (16, 2, 8, 12),
+        short=7,
+        long=7,
+        options={"clip_vision_output": Shape((257, 1280), "picture")},
     ),
     "LTXV": Family("LTXV", LTXV, (128, 2, 4, 6), options=MASKED, short=7, long=7),
     "Kandinsky 5": Family("Kandinsky5", KANDINSKY, (16, 2, 8, 12), options=POOLED),
@@ -243,8 +249,8 @@ JOINT = {
     "Ideogram 4": Family("Ideogram4", IDEOGRAM, (128, 4, 6)),
     "MageFlow": Family(
         "MageFlow",
-        {**HEADS, **ROPE, "image_model": "mage_flow", "in_channels": 128, "out_channels": 128, "num_layers": 2,
-         "joint_attention_dim": 12},
+        {**HEADS, **ROPE, "image_model": "mage_flow", "in_channels": 128, "out_channels": 128,
+         "num_layers": 2, "joint_attention_dim": 12},
         (128, 4, 6),
     ),
     "Omnigen 2": Family("Omnigen2", OMNIGEN, (16, 8, 12), options=UNMASKED, short=7, long=7),

@@ -5,28 +5,27 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-from collections.abc import Mapping
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
-import comfy.conds
 import comfy.model_patcher
 import comfy.sample
 import comfy.supported_models as supported
 import comfyui_version
 import torch
-from transformer_table import FAMILIES, Family, Shape
 from torch import Tensor, nn
+from transformer_table import FAMILIES, Family, Shape
 
 CPU = torch.device("cpu")
-VERSION = tuple(map(int, comfyui_version.__version__.split(".")))
+VERSION = tuple(int(part) for part in comfyui_version.__version__.split("."))
 Conditioning = list[list[Any]]
 
 
 def here(name: str) -> bool:
     """Whether this version of the host has the family."""
     family = FAMILIES[name]
-    return hasattr(supported, family.kind) and VERSION >= family.since
+    return hasattr(supported, family.kind) and family.since <= VERSION
 
 
 @functools.cache
@@ -74,7 +73,9 @@ def conditioning(name: str, tokens: int, seed: int) -> Conditioning:
     return [[torch.randn(1, tokens, family.width, generator=random), options]]
 
 
-def _drawn(shape: Shape, tokens: int, random: torch.Generator) -> Tensor:
+def _drawn(shape: Shape, tokens: int, random: torch.Generator) -> Any:
+    if shape.kind == "picture":
+        return _picture(shape)
     sizes = [tokens if size == "T" else int(size) for size in shape.sizes]
     if shape.kind == "ids":
         return torch.randint(3, 100, sizes, generator=random).int()
@@ -86,13 +87,20 @@ def _drawn(shape: Shape, tokens: int, random: torch.Generator) -> Tensor:
     return torch.randn(1, *sizes, generator=random)
 
 
+@functools.cache
+def _picture(shape: Shape) -> Any:
+    """One for all prompts."""
+    states = torch.randn(1, *map(int, shape.sizes), generator=torch.Generator().manual_seed(2))
+    return SimpleNamespace(penultimate_hidden_states=states)
+
+
 def noise(name: str, samples: int = 1, seed: int = 4) -> Tensor:
     return torch.randn(samples, *FAMILIES[name].latent, generator=torch.Generator().manual_seed(seed))
 
 
 def sampled(
-    model: Any, positive: Conditioning, negative: Conditioning, noise: Tensor, *, cfg: float = 3.0, steps: int = 3,
-    sampler: str = "euler", latent: Tensor | None = None,
+    model: Any, positive: Conditioning, negative: Conditioning, noise: Tensor, *, cfg: float = 3.0,
+    steps: int = 3, sampler: str = "euler", latent: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """KSampler's own call."""
     latent = torch.zeros_like(noise) if latent is None else latent
@@ -100,7 +108,3 @@ def sampled(
         return comfy.sample.sample(
             model, noise, steps, cfg, sampler, "simple", positive, negative, latent, seed=1, disable_pbar=True
         )
-
-
-def options_of(model: Any) -> Mapping[str, Any]:
-    return model.model_options["transformer_options"]
