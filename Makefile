@@ -50,12 +50,12 @@ fix: $(READY) ## mend what lint and format can mend
 golden-check: $(READY) ## compare the example workflows' final latents with the recorded ones, on every host
 	@status=0; \
 	$(PY) -m pytest tests/demo/test_golden_diffusers.py -q $(ARGS) || status=1; \
-	$(PY) tests/run_hosts.py test_golden.py -q $(ARGS) || status=1; \
+	$(PY) -m tools.comfyui.run_hosts test_golden.py -q $(ARGS) || status=1; \
 	exit $$status
 
 golden: $(READY) ## record the final latents on every host, after a change that is meant to move them
 	P2P_WRITE_GOLDEN=1 $(PY) -m pytest tests/demo/test_golden_diffusers.py -q -k latents_are_golden
-	P2P_WRITE_GOLDEN=1 $(PY) tests/run_hosts.py test_golden.py -q
+	P2P_WRITE_GOLDEN=1 $(PY) -m tools.comfyui.run_hosts test_golden.py -q
 
 bench: $(READY) ## speed and memory against a plain batch, on the first ComfyUI that is found
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead $(ARGS)

@@ -14,19 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demo.inverting import edit_pictures, encoded, inverted, with_null_texts
-from demo.pipeline import load, start_noise
-from demo.scenes import draw, random_scene
-from p2p_core.blend import Blend
-from p2p_core.fields import entries
-from p2p_core.layers import LayerFilter
-from p2p_core.null_text import NullText
-from p2p_core.plan import EditPlan, Reweight, TokenEdit
-from p2p_core.prompts import split_edits
-from p2p_core.real import RealImage
-from p2p_core.schedule import Window, parse_word_windows
-from p2p_core.store import MapStore, Record, word_channel
-from p2p_core.weights import parse_weights
+from demo.diffusers_host.inverting import edit_pictures, encoded, inverted, with_null_texts
+from demo.diffusers_host.pipeline import load, start_noise
+from demo.world.scenes import draw, random_scene
+from p2p_core.maps.blending import Blend
+from p2p_core.words.fields import entries
+from p2p_core.architecture.layers import LayerFilter
+from p2p_core.real.null_text import NullText
+from p2p_core.plan import EditPlan
+from p2p_core.edits.steps import Reweight, TokenEdit
+from p2p_core.words.prompts import split_edits
+from p2p_core.real.pinning import RealImage
+from p2p_core.words.windows import Window, parse_word_windows
+from p2p_core.maps.store import MapStore, word_channel
+from p2p_core.maps.recording import Record
+from p2p_core.words.weights import parse_weights
 
 METHODS: dict[str, Any] = {"P2PPromptEdit": "edit", "P2PWordSwap": "swap", "P2PRefine": "refine"}
 Inputs = dict[str, Any]
