@@ -7,41 +7,69 @@ matrix of cross-attention is built here either. Everything is float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from .calls import JointCall
-from .editing import PairedRow
-from .joint import JointEdit, Outside, edit_joint
+from .editing import EditedBatch
 
 
-def word_maps(
-    q: Tensor, k: Tensor, heads: int, rows: Sequence[PairedRow], indicators: Sequence[Tensor]
-) -> Tensor:
-    """[R, N, n]: A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) for each row, the plain A·1 for one without mixing.
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What asks a batch's cross-attention for maps, prepared on the device once.
 
-    q: [B, N, C]; k: [B, K, C], K a multiple of each T; indicators: for each prompt [T, n].
+    rows: [M], the batch rows that are asked; values: [M, K, n]. places: [M], the result row that each answer
+    is added to, None where answers are the result. count: R, the result's rows.
     """
-    calls: list[tuple[int, int, Tensor]] = []  # place in the result, batch row, values [T, n]
-    for place, row in enumerate(rows):
-        ones = indicators[row.prompt]
-        if row.mixing is None:
-            calls.append((place, row.row, ones))
+
+    rows: Tensor
+    values: Tensor
+    places: Tensor | None
+    count: int
+
+
+def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, device: torch.device) -> Probe:
+    """Asks for A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) in each row, the plain A·1 in one without mixing.
+
+    indicators: for each prompt [T, n]; keys: K, a multiple of each T.
+    """
+    asked: list[tuple[int, int, Tensor]] = []  # result row, batch row, values [T, n]
+    mixings = {edit.row: edit.mixing for edit in batch.edits}
+    for place, row in enumerate(batch.rows):
+        ones, mixing = indicators[row.prompt], mixings.get(row.row)
+        if mixing is None:
+            asked.append((place, row.row, ones))
         else:
-            calls.append((place, row.source, row.mixing.from_source @ ones))
-            calls.append((place, row.row, row.mixing.own[:, None] * ones))
-    calls = [call for call in calls if bool(call[2].any())]
-    result = torch.zeros(len(rows), q.shape[1], indicators[0].shape[1], device=q.device)
-    if not calls:
+            asked.append((place, row.source, mixing.from_source @ ones))
+            asked.append((place, row.row, mixing.own[:, None] * ones))
+    asked = [each for each in asked if bool(each[2].any())]
+    places = [place for place, _, _ in asked]
+    with torch.inference_mode(False):
+        empty = torch.zeros(0, keys, indicators[0].shape[1])
+        values = [ones.repeat(keys // len(ones), 1) for _, _, ones in asked]
+        return Probe(
+            torch.tensor([row for _, row, _ in asked], dtype=torch.long, device=device),
+            (torch.stack(values) if values else empty).to(device),
+            None if places == list(range(len(batch.rows))) else torch.tensor(places, device=device),
+            len(batch.rows),
+        )
+
+
+def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
+    """The maps that a probe asks for, [R, N, n]. q: [B, N, C]; k: [B, K, C]."""
+    answers = None
+    if len(probe.values):
+        asked = q.index_select(0, probe.rows), k.index_select(0, probe.rows)
+        answers = column_maps(*asked, probe.values, heads)
+    if answers is not None and probe.places is None:
+        return answers
+    result = torch.zeros(probe.count, q.shape[1], probe.values.shape[-1], device=q.device)
+    if answers is None or probe.places is None:
         return result
-    batch = [row for _, row, _ in calls]
-    values = [ones.to(q.device).repeat(k.shape[1] // len(ones), 1) for _, _, ones in calls]
-    maps = column_maps(q[batch], k[batch], torch.stack(values), heads)
-    return result.index_add(0, torch.tensor([place for place, _, _ in calls], device=q.device), maps)
+    return result.index_add(0, probe.places, answers)
 
 
 def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:
@@ -66,29 +94,3 @@ def probabilities(q: Tensor, k: Tensor, heads: int) -> Tensor:
     for a, b in zip(q, k, strict=True):  # head by head: one N×K matrix at a time
         mean += torch.softmax(a @ b.mT / a.shape[-1] ** 0.5, dim=-1) / heads
     return mean
-
-
-def joint_maps(
-    call: JointCall, edits: Sequence[JointEdit], indicators: Tensor, outside: Outside = "own mass"
-) -> Tensor:
-    """[B, I, n]: the maps of the text columns in a joint call as it is edited, the mean over heads.
-
-    call: heads split, [B, H, L, C]; indicators: [B, T, n], 1 where a text column belongs to a map.
-    """
-    call, width = call.of_image(), call.k.shape[-1]
-    call = replace(call, q=call.q.float(), k=call.k.float(), v=torch.zeros_like(call.k).float())
-    maps: list[Tensor] = []
-    for some in torch.split(indicators.float(), width, dim=-1):  # backends want values as wide as the keys
-        values = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, call.v.shape[1], -1, -1)
-        out = edit_joint(call.with_text(values), edits, _attend, outside)
-        maps.append(out[..., : some.shape[-1]].mean(1))
-    return torch.cat(maps, dim=-1)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Heads split; a group of query heads may share a head of keys."""
-    shared = q.shape[1] // k.shape[1]
-    k, v = (t.repeat_interleave(shared, dim=1) if shared > 1 else t for t in (k, v))
-    if mask is not None and mask.is_floating_point():
-        mask = mask.to(q.dtype)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
