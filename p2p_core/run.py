@@ -6,7 +6,7 @@ A host calls, in this order:
     rows = run.start(sigmas, progress)  once; rows to start from, or None for the host's own noise
     for each model call:
         x = run.before_model(x, sigma, progress)
-        run.cross(...), run.self_attention(...)      in each attention layer
+        run.cross(...), run.self_attention(...)      in each attention layer, run.joint(...) of joint ones
         with_text, others = run.guided(...)          where the host guides, before it combines
         clean = run.after_model(clean, progress)
     rows = run.finish(rows)             once; fills the stores, or raises and fills none
@@ -20,7 +20,10 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from .architecture.dit import Layout
 from .architecture.layers import Layer
+from .attention.calls import Attend as JointAttend
+from .attention.calls import JointCall
 from .attention.editing import (
     Attend,
     EditedBatch,
@@ -31,6 +34,8 @@ from .attention.editing import (
     prepare_cross,
     prepare_self,
 )
+from .attention.joint import edit_joint
+from .attention.placing import placed, prepare_joint
 from .edits.columns import MixingKey, mixing_of
 from .plan import EditPlan
 from .rows import Batch
@@ -74,17 +79,32 @@ class Run:
         observers = [each for each in self._observers if each.observes(call.layer, call.progress)]
         if not observers and not any(keys):
             return attend(q, k, v)
-        batch = self._cross_batch(len(q), call.paired, keys)
+        batch = self._cross_batch(len(q), call, keys)
         with self._observing:
             for observer in observers:
                 observer.observe(call, q, k, batch)
-        made = (batch, k.shape[1], v.device, v.dtype)
-        edit = self._once(made, lambda: prepare_cross(batch.edits, k.shape[1], v, len(q)))
+        columns = k.shape[-2]
+        made = (batch, columns, v.device, v.dtype)
+        edit = self._once(made, lambda: prepare_cross(batch.edits, columns, v, len(q)))
         return edit_cross(q, k, v, edit, attend, attend_again)
+
+    def joint(self, call: Call, joint: JointCall, attend: JointAttend) -> Tensor:
+        """Joint attention of one call, edited and observed, as in `edit_joint`."""
+        keys, injects = self._keys(call), self.plan.injects(call.layer, call.progress, joint.image.count)
+        observers = [each for each in self._observers if each.observes(call.layer, call.progress)]
+        if not observers and not injects and not any(keys):
+            return joint.run(attend)
+        batch, v = self._cross_batch(len(joint.q), call, keys), joint.v
+        made = ("joint", batch, injects, v.device, v.dtype)
+        edits = self._once(made, lambda: prepare_joint(batch.edits, injects, v))
+        with self._observing:
+            for observer in observers:
+                observer.observe_joint(call, joint, edits, batch)
+        return edit_joint(joint, edits, attend)
 
     def self_attention(self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
         """Self-attention of one call, edited and observed; tensors as in `edit_self`."""
-        injects = self.plan.injects(call.layer, call.progress, q.shape[1])
+        injects = self.plan.injects(call.layer, call.progress, q.shape[-2])
         observers = [each for each in self._observers if each.observes_self(call.layer, call.progress)]
         if not observers and not injects:
             return attend(q, k, v)
@@ -112,19 +132,28 @@ class Run:
 
         return self._once(("keys", call.layer, call.progress), make)
 
-    def _cross_batch(
-        self, size: int, paired: tuple[bool, ...], keys: Sequence[MixingKey | None]
-    ) -> EditedBatch:
+    def _cross_batch(self, size: int, call: Call, keys: Sequence[MixingKey | None]) -> EditedBatch:
+        paired, layout = call.paired, call.layout
+
         def make() -> EditedBatch:
             rows = Batch(size, paired, self.prompts).rows
-            mixings = [None if key is None else self._mixing(key) for key in keys]
+            mixings = [None if key is None else self._mixing(key, layout) for key in keys]
             edits = (RowEdit(r.row, r.source, mixings[r.prompt - 1]) for r in rows if r.prompt)
             return EditedBatch(rows, tuple(edits))
 
-        return self._once(("cross", size, paired, id(keys)), make)
+        return self._once(("cross", size, paired, layout, id(keys)), make)
 
-    def _mixing(self, key: MixingKey) -> Mixing | None:
-        return self._once(key, lambda: mixing_of(self.plan.prompts, key))
+    def _mixing(self, key: MixingKey, layout: Layout | None) -> Mixing | None:
+        """The mixing of the prompts' columns, on the text columns of a layout where there is one."""
+
+        def make() -> Mixing | None:
+            mixing, prompts = mixing_of(self.plan.prompts, key), self.plan.prompts
+            if mixing is None or layout is None:
+                return mixing
+            source, edit = (layout.prompt(p.columns) for p in (prompts.source, prompts.prompts[key.row]))
+            return placed(mixing, source, edit, layout.text.count)
+
+        return self._once((key, layout), make)
 
     def _self_batch(self, size: int, paired: tuple[bool, ...], injects: bool) -> EditedBatch:
         def make() -> EditedBatch:

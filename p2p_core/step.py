@@ -13,8 +13,11 @@ from typing import Protocol
 
 from torch import Tensor
 
+from .architecture.dit import Layout
 from .architecture.layers import Layer, LayerFilter, require_layers
+from .attention.calls import JointCall
 from .attention.editing import EditedBatch
+from .attention.joint import JointEdit
 from .rows import Rows
 from .words.prompts import Prompt, PromptSet
 
@@ -45,7 +48,7 @@ class Call:
     """One attention call of a model. size: height and width of its N = h·w image tokens.
 
     progress: 0 (pure noise) to 1 (finished). paired: for each equal part of the batch whether its rows are
-    those of the paired prompts.
+    those of the paired prompts. layout: where a transformer's tokens stand, None in a U-Net.
     """
 
     layer: Layer
@@ -53,10 +56,11 @@ class Call:
     size: Size
     heads: int
     paired: tuple[bool, ...]
+    layout: Layout | None = None
 
 
 class Observer(Protocol):
-    """Looks at attention calls without changing them. q: [B, h·w, C]; k: [B, K, C]."""
+    """Looks at attention calls without changing them. q: [B, h·w, C]; k: [B, K, C]; or heads apart."""
 
     def observes(self, layer: Layer, progress: float) -> bool:
         """Whether cross-attention of this layer is of interest now."""
@@ -68,6 +72,12 @@ class Observer(Protocol):
 
     def observe(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
         """A cross-attention call; `batch` is the same object in all calls that are edited alike."""
+        ...
+
+    def observe_joint(
+        self, call: Call, joint: JointCall, edits: Sequence[JointEdit], batch: EditedBatch
+    ) -> None:
+        """A call of joint attention, as it is edited."""
         ...
 
     def observe_self(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:

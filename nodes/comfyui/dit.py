@@ -7,20 +7,24 @@ puts a fresh ModelCall into the options of each call of the model: parts of a ba
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...p2p_core.architecture.dit import Layout
 from ...p2p_core.architecture.layers import Layer
 from ...p2p_core.attention.calls import JointCall
-from ...p2p_core.attention.editing import PairedRow
 from ...p2p_core.errors import P2PError
-from ...p2p_core.run import Run
+from ...p2p_core.rows import Batch
+from ...p2p_core.step import Call
+from .advice import naming
 from .attention_call import AttentionCall, Function
 from .families import Family
+from .options import Options, with_wrapper
+from .state import NODE, Sampling
 
 CALL = "p2p.call"
 OVERRIDE = "optimized_attention_override"
@@ -119,11 +123,13 @@ class LayoutCheck:
     def __init__(self) -> None:
         self.done = False
 
-    def __call__(self, call: AttentionCall, model_call: ModelCall, rows: Sequence[PairedRow]) -> None:
-        edits = [row for row in rows if row.prompt]
-        if self.done or not edits:
+    def __call__(
+        self, call: AttentionCall, model_call: ModelCall, paired: tuple[bool, ...], prompts: int
+    ) -> None:
+        if self.done or prompts == 1 or not any(paired):
             return
         self.done = True
+        edits = [row for row in Batch(len(call.q), paired, prompts).rows if row.prompt]
         layout, keys = model_call.layout, call.k
         source, edit = (keys[[getattr(row, name) for row in edits]] for name in ("source", "row"))
         apart = (source - edit).abs().float()
@@ -138,21 +144,47 @@ class LayoutCheck:
             )
 
 
-def editing(run: Run, progress: Callable[[Tensor], float], rows: Callable[..., list[PairedRow]]) -> Edit:
+def with_override(options: Options, sampling: Sampling, family: Family) -> Options:
+    """Copies of the options with the run's attention over the override that stands there."""
+    transformer = options["transformer_options"]
+    over = override(transformer.get(OVERRIDE), _edit(sampling))
+    patched = {**options, "transformer_options": {**transformer, OVERRIDE: over}}
+    return with_wrapper(patched, WrappersMP.APPLY_MODEL, model_calls(family, sampling.run.scene.layers))
+
+
+def _edit(sampling: Sampling) -> Edit:
     """What the run does in each call of the blocks."""
-    check = LayoutCheck()
+    check, run = LayoutCheck(), sampling.run
 
     def edit(model_call: ModelCall, kind: Kind, layer: Layer, call: AttentionCall) -> Tensor:
-        now, layout = progress(call.options["sigmas"]), model_call.layout
-        some = rows(call.q.shape[0], call.options, words=kind != "self")
-        if kind == "joint":
-            check(call, model_call, some)
-            joint = JointCall(call.q, call.k, call.v, call.mask, layout, layout.image)
-            return run.joint(layer, now, joint, some, call.attend)
-        frames, height, width = layout.grid
-        size, (k, attend) = (frames * height, width), call.of_rows()
-        if kind == "self":
-            return run.own(layer, now, size, call.q, k, call.v, call.heads, some, attend)
-        return run.cross(layer, now, size, call.q, k, call.v, call.heads, some, attend)
+        with naming(NODE):
+            described = _call(sampling, model_call, kind, layer, call)
+            if kind == "joint":
+                check(call, model_call, described.paired, run.prompts)
+                layout = model_call.layout
+                joint = JointCall(call.q, call.k, call.v, call.mask, layout, layout.image)
+                return run.joint(described, joint, call.attend)
+            k, attend = call.of_rows()
+            if kind == "self":
+                return run.self_attention(described, call.q, k, call.v, attend)
+            return run.cross(described, call.q, k, call.v, attend)
 
     return edit
+
+
+def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, layer: Layer, call: AttentionCall) -> Call:
+    frames, height, width = model_call.layout.grid
+    if frames > 1 and sampling.run.observed:
+        raise P2PError(
+            "a picture",
+            f"a video of {frames} frames",
+            "Take out Local Blend and Attention Store: they are for pictures.",
+        )
+    return Call(
+        layer,
+        sampling.progress(call.options["sigmas"]),
+        (frames * height, width),
+        call.heads,
+        sampling.paired(call.q.shape[0], call.options, kind != "self"),
+        model_call.layout,
+    )

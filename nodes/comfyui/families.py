@@ -12,6 +12,7 @@ from typing import Any
 
 from ...p2p_core.architecture.dit import Tokens
 from ...p2p_core.architecture.layers import Layer
+from .unet import cross_attention_layers
 
 ONE_LIST = (("transformer_blocks", "block"),)
 DOUBLE_SINGLE = (("double_blocks", "double"), ("single_blocks", "single"))
@@ -117,7 +118,7 @@ def family_of(model: Any) -> Family | None:
     return None if row is None else row.of(transformer)
 
 
-def layers_of(model: Any) -> tuple[Layer, ...] | None:
-    """The blocks of a MODEL of these families."""
+def layers_of(model: Any) -> tuple[Layer, ...]:
+    """The layers of a MODEL that attend to text. Raises P2PError for one without any."""
     family = family_of(model)
-    return None if family is None else family.layers(model.model.diffusion_model)
+    return cross_attention_layers(model) if family is None else family.layers(model.model.diffusion_model)

@@ -10,14 +10,14 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.plan import EditPlan
 from ...p2p_core.step import Step
 from ...p2p_core.words.prompts import PromptSet
+from .families import layers_of
 from .options import KEY, PLAN
 from .sampling import sample_pair
-from .unet import cross_attention_layers
 
 
 def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
     """A clone of MODEL whose plan has one more step. Raises P2PError when it cannot be done on this MODEL."""
-    step.require_layers(cross_attention_layers(model))
+    step.require_layers(layers_of(model))
     return with_plan(model, plan_of(model, prompts).then(prompts, step))
 
 

@@ -20,13 +20,15 @@ from ...p2p_core.run import Run
 from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
+from .dit import with_override
+from .families import family_of, layers_of
 from .noise import OwnDraws, paired_sampler
 from .options import PLAN, Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
 from .rows import mask_per_row
 from .state import NODE, ProgressTable, Sampling
-from .unet import cross_attention_layers, pixels_per_cell, with_patches
+from .unet import pixels_per_cell, with_patches
 
 
 def sample_pair(
@@ -47,7 +49,7 @@ def sample_pair(
         in_rows, sides = rows_of_pairs(conds, plan.prompts, samples), edited_sides(conds)
         sampling = _begin(plan, guider, samples, noise, sigmas)
         start = sampling.run.start(sigmas, sampling.table.levels)
-        patched, draws = with_patches(options, sampling), OwnDraws()
+        patched, draws = _with_attention(options, sampling, guider.model_patcher), OwnDraws()
         around = _around_model(sampling), draws.around_model
         patched = with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
         patched = with_wrapper(patched, WrappersMP.PREDICT_NOISE, *around)
@@ -73,6 +75,11 @@ def sample_pair(
         return _finished(sampling, guider, rows)
 
 
+def _with_attention(options: Options, sampling: Sampling, patcher: Any) -> Options:
+    family = family_of(patcher)
+    return with_patches(options, sampling) if family is None else with_override(options, sampling, family)
+
+
 def _require_plain(noise: Tensor, options: Options, prompts: int, kwargs: Mapping[str, Any]) -> None:
     """Raises P2PError for a sampling of another kind than that of whole pictures."""
     if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
@@ -89,7 +96,7 @@ def _fresh(real: RealImage | None, noise: Tensor) -> bool:
 def _begin(plan: EditPlan, guider: Any, samples: int, noise: Tensor, sigmas: Tensor) -> Sampling:
     patcher, sides = guider.model_patcher, edited_sides(guider.conds)
     size = noise.shape[-2], noise.shape[-1]
-    scene = Scene(plan.prompts, samples, size, cross_attention_layers(patcher), pixels_per_cell(patcher))
+    scene = Scene(plan.prompts, samples, size, layers_of(patcher), pixels_per_cell(patcher))
     table = ProgressTable(patcher.get_model_object("model_sampling"), sigmas)
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 

@@ -95,7 +95,7 @@ class Sampling:
             self.progress(options["sigmas"]),
             self._size(layer, options, q.shape[1]),
             options["n_heads"],
-            self._paired(q.shape[0], options, words),
+            self.paired(q.shape[0], options, words),
         )
 
     def _size(self, layer: Layer, options: Mapping[str, Any], tokens: int) -> tuple[int, int]:
@@ -116,7 +116,7 @@ class Sampling:
             )
         return height, width
 
-    def _paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
+    def paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
         """Which parts of the batch hold paired rows; the host names the conditioning of each part.
 
         words: without the parts that hold one prompt for all rows.

@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..errors import P2PError
+
 Part = Literal["text", "image", "reference"]
 Side = Literal["left", "right"]
 Grid = tuple[int, int, int]  # frames, height and width in image tokens
@@ -55,8 +57,16 @@ class Layout:
     tokens: Tokens
 
     def prompt(self, columns: int) -> Span:
-        """Where a prompt of `columns` stands among the text columns, from their start."""
-        return Span(self.tokens.place(columns, self.text.count), columns)
+        """Where a prompt of `columns` stands among the text columns. P2PError where it does not fit."""
+        start = self.tokens.place(columns, self.text.count)
+        if start < 0 or start + columns > self.text.count:
+            raise P2PError(
+                f"a conditioning of at least {columns} tokens, as its prompts have",
+                f"{self.text.count} tokens",
+                "Encode source and edit with the prompts that the edit was made for.",
+                topic="other columns",
+            )
+        return Span(start, columns)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ from ..errors import P2PError
 from ..rows import PairedRow
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""The host's attention: q [B, N, C], k [B, K, C], v [B, K, C] → [B, N, C], heads merged in C."""
+"""The host's attention: q [B, N, C], k [B, K, C], v [B, K, C] → [B, N, C], heads merged in C.
+
+Hosts may keep heads apart, [B, H, N, C], in what goes in and in what comes out.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +65,11 @@ class MixedValues:
     weights: Tensor
 
     def of(self, v: Tensor) -> Tensor:
-        """[B, K, C] → [M, K, C], summed in the precision of the weights."""
+        """[B, K, C] → [M, K, C], summed in the precision of the weights; heads may be apart."""
         chosen = v.index_select(0, self.rows).to(self.weights.dtype)
-        diagonal = self.weights.shape[-1] == 1
-        return (self.weights * chosen if diagonal else torch.bmm(self.weights, chosen)).to(v.dtype)
+        weights = self.weights if v.ndim == 3 else self.weights[:, None]
+        diagonal = weights.shape[-1] == 1
+        return (weights * chosen if diagonal else weights @ chosen).to(v.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +136,17 @@ def _over_keys(mixing: Mixing, keys: int) -> tuple[Tensor, Tensor]:
 
 
 def _values(weights: dict[int, Tensor], like: Tensor) -> MixedValues | None:
-    """Weights by row, in the dtype of the values where that holds them exactly, else in float32."""
+    """Weights by row."""
     if not weights:
         return None
-    stacked = torch.stack(list(weights.values()))
+    return MixedValues(torch.tensor(list(weights), device=like.device), exactly(list(weights.values()), like))
+
+
+def exactly(weights: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Stacked weights, in the dtype of the values where that holds them exactly, else in float32."""
+    stacked = torch.stack(list(weights))
     exact = torch.equal(stacked.to(like.dtype).float(), stacked)
-    rows = torch.tensor(list(weights), device=like.device)
-    return MixedValues(rows, stacked.to(like.device, like.dtype if exact else torch.float32))
+    return stacked.to(like.device, like.dtype if exact else torch.float32)
 
 
 def edit_cross(

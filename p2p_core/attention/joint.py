@@ -50,14 +50,14 @@ class JointEdit:
             return None
         rows, columns, _ = self.from_source.shape
         weights = self.from_source.view(rows, *[1] * (v.ndim - 3), columns, columns)
-        return (weights @ v.float()).to(v.dtype)
+        return (weights @ v.to(weights.dtype)).to(v.dtype)
 
     def kept(self, v: Tensor) -> Tensor | None:
         """w_e ⊙ V_T."""
         if self.own is None:
             return None
         weights = self.own.view(self.own.shape[0], *[1] * (v.ndim - 3), -1, 1)
-        return (weights * v.float()).to(v.dtype)
+        return (weights * v.to(weights.dtype)).to(v.dtype)
 
 
 def edit_joint(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from ..architecture.dit import Span
-from .editing import Mixing, RowEdit
+from .editing import Mixing, RowEdit, exactly
 from .joint import JointEdit
 
 
@@ -18,7 +19,8 @@ def placed(mixing: Mixing, source: Span, edit: Span, text: int) -> Mixing:
     the edit's, or given to the column next to it where the edit has none. Padding follows the window of that
     column.
     """
-    from_source, own = torch.zeros(text, text), torch.ones(text)
+    with torch.inference_mode(False):
+        from_source, own = torch.zeros(text, text), torch.ones(text)
     from_source[source.start : source.stop, edit.start : edit.stop] = mixing.from_source
     own[edit.start : edit.stop] = mixing.own
     sides = [
@@ -43,8 +45,11 @@ def _padding(source: Sequence[int], edit: Sequence[int]) -> Iterator[tuple[int, 
         yield from ((s, e, 1.0 / len(edit)) for e in edit)
 
 
-def joint_edits(edits: Sequence[RowEdit], inject: bool, device: torch.device) -> tuple[JointEdit, ...]:
-    """The edited rows in groups that are edited alike. Mixings are placed already."""
+def prepare_joint(edits: Sequence[RowEdit], inject: bool, like: Tensor) -> tuple[JointEdit, ...]:
+    """The edited rows in groups that are edited alike.
+
+    Mixings are placed already. like: a tensor of the device and the dtype of the values.
+    """
     groups: dict[tuple[bool, bool] | None, list[RowEdit]] = {}
     for edit in edits:
         mixing = edit.mixing
@@ -53,15 +58,16 @@ def joint_edits(edits: Sequence[RowEdit], inject: bool, device: torch.device) ->
         elif mixing is not None:
             takes, keeps = bool(mixing.from_source.any()), bool(mixing.own.any())
             groups.setdefault((takes, keeps or not takes), []).append(edit)
-    return tuple(_group(rows, kind or (False, False), inject, device) for kind, rows in groups.items())
+    with torch.inference_mode(False):  # so that it serves in any mode
+        return tuple(_group(rows, kind or (False, False), inject, like) for kind, rows in groups.items())
 
 
-def _group(rows: Sequence[RowEdit], kind: tuple[bool, bool], inject: bool, device: torch.device) -> JointEdit:
+def _group(rows: Sequence[RowEdit], kind: tuple[bool, bool], inject: bool, like: Tensor) -> JointEdit:
     mixings = [row.mixing for row in rows if row.mixing is not None]
     return JointEdit(
-        torch.tensor([row.row for row in rows], device=device),
-        torch.tensor([row.source for row in rows], device=device),
-        torch.stack([mixing.from_source for mixing in mixings]).to(device) if kind[0] else None,
-        torch.stack([mixing.own for mixing in mixings]).to(device) if kind[1] else None,
+        torch.tensor([row.row for row in rows], device=like.device),
+        torch.tensor([row.source for row in rows], device=like.device),
+        exactly([mixing.from_source for mixing in mixings], like) if kind[0] else None,
+        exactly([mixing.own for mixing in mixings], like) if kind[1] else None,
         inject,
     )

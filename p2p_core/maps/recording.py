@@ -12,10 +12,14 @@ from types import MappingProxyType
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
+from ..architecture.dit import Layout
 from ..architecture.layers import Layer, LayerFilter
+from ..attention.calls import JointCall
 from ..attention.editing import EditedBatch
-from ..attention.probing import Probe, prepare_probe, probabilities, word_maps
+from ..attention.joint import JointEdit
+from ..attention.probing import Probe, joint_maps, prepare_probe, probabilities, word_maps
 from ..errors import P2PError
 from ..step import Call, Part, Scene, Step
 from ..words.windows import Window
@@ -89,6 +93,7 @@ class Recorder:
         self._self_finite: dict[Layer, Tensor] = {}
         self._indicators = tuple(_indicator(self.record.channels, p, scene) for p in range(count))
         self._probes: dict[object, Probe] = {}
+        self._rows: dict[object, Tensor] = {}
 
     def observes(self, layer: Layer, progress: float) -> bool:
         """Whether maps of cross-attention are wanted."""
@@ -103,7 +108,43 @@ class Recorder:
         part = self.record.part(call.progress)
         if part is None or not batch.rows:
             return
-        maps = word_maps(q, k, call.heads, self._probe(batch, k))
+        self._add(call, part, word_maps(q, k, call.heads, self._probe(call, batch, k)), batch)
+
+    def observe_joint(
+        self, call: Call, joint: JointCall, edits: Sequence[JointEdit], batch: EditedBatch
+    ) -> None:
+        """A call of joint attention, as it is edited."""
+        part = self.record.part(call.progress)
+        if part is None or not batch.rows or call.layout is None:
+            return
+        maps = joint_maps(joint, call.heads, edits, self._by_row(call.layout, batch, joint.q))
+        rows = torch.tensor([row.row for row in batch.rows], device=maps.device)
+        self._add(call, part, maps[rows], batch)
+
+    def _by_row(self, layout: Layout, batch: EditedBatch, q: Tensor) -> Tensor:
+        """[B, T, n]: the indicators of each batch row's prompt, 0 in rows that are not paired."""
+        key = (layout, batch, len(q), q.device)
+        if key not in self._rows:
+            placed = self._placed(layout)
+            with torch.inference_mode(False):
+                rows = torch.zeros(len(q), *placed[0].shape)
+                for row in batch.rows:
+                    rows[row.row] = placed[row.prompt]
+                self._rows[key] = rows.to(q.device)
+        return self._rows[key]
+
+    def _placed(self, layout: Layout | None) -> Sequence[Tensor]:
+        """The indicators on the text columns of a layout."""
+        if layout is None:
+            return self._indicators
+        spans = [layout.prompt(len(ones)) for ones in self._indicators]
+        return [
+            F.pad(ones, (0, 0, span.start, layout.text.count - span.stop))
+            for ones, span in zip(self._indicators, spans, strict=True)
+        ]
+
+    def _add(self, call: Call, part: int, maps: Tensor, batch: EditedBatch) -> None:
+        """maps: [R, h·w, n] of the rows of the batch."""
         grid = rearrange(maps, "r (h w) n -> r n h w", h=call.size[0])
         if (call.layer, part) not in self._means:
             self._means[call.layer, part] = _Mean(self.scene.rows.count, grid)
@@ -114,7 +155,7 @@ class Recorder:
         """A self-attention call. q, k: [B, h·w, C]."""
         if not batch.rows:
             return
-        if q.shape[1] > SELF_TOKENS:
+        if q.shape[-2] > SELF_TOKENS:
             raise P2PError(
                 f"self-attention of at most {SELF_TOKENS} image tokens",
                 f"{call.size[1]} × {call.size[0]} in {call.layer.name}",
@@ -129,10 +170,11 @@ class Recorder:
         finite = torch.isfinite(maps).all().to(self._self.value.device)
         self._self_finite[call.layer] = finite & self._self_finite.get(call.layer, True)
 
-    def _probe(self, batch: EditedBatch, k: Tensor) -> Probe:
-        key = (batch, k.shape[1], k.device)
+    def _probe(self, call: Call, batch: EditedBatch, k: Tensor) -> Probe:
+        columns = k.shape[-2]
+        key = (batch, columns, k.device)
         if key not in self._probes:
-            self._probes[key] = prepare_probe(batch, self._indicators, k.shape[1], k.device)
+            self._probes[key] = prepare_probe(batch, self._placed(call.layout), columns, k.device)
         return self._probes[key]
 
     def _targets(self, batch: EditedBatch) -> list[int]:

@@ -51,7 +51,7 @@ def test_maps_of_words_are_columns_of_the_edited_map(case: Case, words: int) -> 
     """More words than a head is wide, too."""
     text, batch = case.call.layout.text, len(case.call.q)
     indicators = torch.rand(batch, text.count, words).round()
-    result = joint_maps(case.call, case.edits, indicators, case.outside)
+    result = joint_maps(case.call, case.call.q.shape[1], case.edits, indicators, case.outside)
     values = torch.zeros(batch, 1, case.call.layout.total, words)
     text.of(values).copy_(indicators[:, None])
     expected = case.expected(values.expand(-1, case.call.k.shape[1], -1, -1))

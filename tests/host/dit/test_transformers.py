@@ -31,9 +31,10 @@ class Pack:
         def part(name: str) -> Any:
             return importlib.import_module(f"{pack.__name__}.{name}")
 
-        self.sampling, self.pairing = part("nodes.comfyui.sampling"), part("nodes.comfyui.conditionings")
-        self.families = part("nodes.comfyui.families")
+        self.model, self.pairing = part("nodes.comfyui.model"), part("nodes.comfyui.pairing")
+        self.families, self.dit = part("nodes.comfyui.families"), part("nodes.comfyui.dit")
         self.plan, self.prompts = part("p2p_core.plan"), part("p2p_core.words.prompts")
+        self.columns, self.steps = part("p2p_core.edits.columns"), part("p2p_core.edits.steps")
         self.window = part("p2p_core.words.windows").Window
 
     def prompt(self, words: str, columns: int) -> Any:
@@ -72,11 +73,11 @@ class Pair:
         return self.p2p.pairing.pair(self.conditionings, self.prompts.texts)
 
     def edited(self, step: Any, model: Any = None) -> Any:
-        return self.p2p.sampling.with_step(model or self.model, self.prompts, step)
+        return self.p2p.model.with_step(model or self.model, self.prompts, step)
 
     def step(self, method: str, cross: float, own: float) -> Any:
         window = self.p2p.window
-        return self.p2p.plan.TokenEdit(method, window(0, cross), window(0, own))
+        return self.p2p.steps.TokenEdit(method, window(0, cross), window(0, own))
 
     def sample(self, model: Any, positive: Conditioning, samples: int = 1, **how: Any) -> Tensor:
         return sampled(model, positive, self.negative, noise(self.name, samples), **how)
@@ -109,7 +110,8 @@ class Pair:
         return {"Z-Image": 32, "Flux.2": 512, "Anima": 512}.get(self.name, self.prompts.source.columns)
 
     def _float(self, plan: Any, row: int, layer: Any, text: int) -> FloatEdit:
-        mixing, inject = plan.mixing(row, layer, 0.0), plan.self_attention(layer, 0.0, 1)
+        key, inject = plan.mixing_keys(layer, 0.0)[row - 1], plan.injects(layer, 0.0, 1)
+        mixing = None if key is None else self.p2p.columns.mixing_of(self.prompts, key)
         if mixing is None:
             return FloatEdit(None, None, inject)
         w_s, w_e = torch.eye(text), torch.zeros(text)
