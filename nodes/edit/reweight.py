@@ -36,10 +36,10 @@ class P2PReweight(io.ComfyNode):
                     "weight draws its opposite. Blocks between lines of three dashes: one for each edit "
                     "prompt, or without edit prompts one picture each."),
                 bound("cross_start", CROSS.start, "Start of the window in which weights count, 0 to 1."),
-                bound("cross_end", CROSS.end, "End of the window in which weights count, 0 to 1; equal to the "
-                      "start switches them off."),
-                bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1. Used only "
-                      "where no edit node is on the MODEL; an edit node has its own."),
+                bound("cross_end", CROSS.end, "End of the window in which weights count, 0 to 1; equal to "
+                      "the start switches them off."),
+                bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1. Used only where "
+                      "no edit node is on the MODEL; an edit node has its own."),
                 bound("self_end", SELF.end, "End of the self-attention window, 0 to 1. Higher keeps more "
                       "of the source's outlines; equal to the start switches it off. Used only on its own."),
                 io.String.Input("layers", default="all", optional=True,
