@@ -61,7 +61,9 @@ def _check_mixing(model: Any, rows: int) -> None:
     from importlib import import_module
 
     plan = model.model_options["transformer_options"]["p2p.plan"]
-    layer = import_module(type(plan).__module__.replace("plan", "layers")).Layer("middle", 0, 0, 4)
+    layer = import_module(type(plan).__module__.replace("plan", "architecture.layers")).Layer(
+        "middle", 0, 0, 4
+    )
     assert plan.describe()
     for row in range(1, rows):
         for progress in (0.0, 0.3, 0.9):
