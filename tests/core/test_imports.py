@@ -72,7 +72,7 @@ tests/host               | HOST DEV               | demo/* tools/* benchmarks/* 
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfyui_version", "folder_paths"}
 HOST |= {"latent_preview", "node_helpers", "nodes", "server"}
 DEV = {"torch", "numpy", "PIL", "einops", "safetensors", "diffusers", "transformers", "tqdm"}
-DEV |= {"pytest", "hypothesis"}
+DEV |= {"pytest", "hypothesis", "yaml"}
 ROWS = read_table(TABLE, {"HOST": HOST, "DEV": DEV})
 FOREIGN = frozenset(HOST)  # `import nodes` is ComfyUI's nodes.py
 
