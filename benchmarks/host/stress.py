@@ -29,7 +29,7 @@ sys.path.append(str(ROOT / "tests" / "harness"))
 
 from random_edits import SAMPLERS, Workflow, workflow  # noqa: E402
 
-REFERENCE = ROOT / "examples_workflows" / "api" / "p2p_word_swap.json"
+REFERENCE = ROOT / "example_workflows" / "api" / "p2p_word_swap.json"
 P2P_ERROR = "p2p_core.errors.P2PError"
 
 
