@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-core test-host check fix golden golden-check bench matrix precision fuzz stress bench-quality bench-real bench-pinned
+.PHONY: help demo gallery test test-fast test-core test-host check fix golden golden-check bench matrix precision fuzz stress bench-quality bench-real bench-pinned
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ test: $(READY) ## all tests; the host suite runs on the stand-in and on every Co
 	$(PY) -m pytest tests --ignore=tests/host $(ARGS) || status=1; \
 	$(PY) -m tools.comfyui.run_hosts $(ARGS) || status=1; \
 	exit $$status
+
+test-fast: $(READY) ## the core and the host suite on the stand-in
+	P2P_HOST= $(PY) -m pytest -q -r fE tests/core tests/host $(ARGS)
 
 test-core: $(READY) ## the tests of the method alone
 	$(PY) -m pytest tests/core $(ARGS)
