@@ -21,22 +21,22 @@ $(READY): requirements-dev.txt
 	@touch $@
 
 demo: $(READY) ## generate image pairs with the bundled model; HOST=comfyui uses ComfyUI instead of diffusers
-	$(PY) -m demo $(if $(HOST),--host $(HOST)) $(ARGS)
+	$(PY) -m demo.show $(if $(HOST),--host $(HOST)) $(ARGS)
 
 gallery: $(READY) ## regenerate the images of the README
-	$(PY) -m demo --out docs/pictures $(ARGS)
+	$(PY) -m demo.show --out docs/pictures $(ARGS)
 
 test: $(READY) ## all tests; the host suite runs on the stand-in and on every ComfyUI it finds
 	@status=0; \
 	$(PY) -m pytest tests --ignore=tests/host $(ARGS) || status=1; \
-	$(PY) tests/run_hosts.py $(ARGS) || status=1; \
+	$(PY) -m tools.comfyui.run_hosts $(ARGS) || status=1; \
 	exit $$status
 
 test-core: $(READY) ## only the tests of the core
 	$(PY) -m pytest tests/core $(ARGS)
 
 test-host: $(READY) ## only the host suite
-	$(PY) tests/run_hosts.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts $(ARGS)
 
 check: $(READY) ## lint, format and types
 	$(PY) -m ruff check .
@@ -48,25 +48,25 @@ fix: $(READY) ## auto-fixable lint and format issues
 	$(PY) -m ruff format .
 
 bench: $(READY) ## speed and memory compared with a plain batch, on the first ComfyUI found
-	$(PY) tests/run_hosts.py --script benchmarks/overhead.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead $(ARGS)
 
 matrix: $(READY) ## every sampler × scheduler × sampling node; ARGS=--docs updates docs/compatibility.md
-	$(PY) tests/run_hosts.py --script benchmarks/sampler_matrix.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.sampler_matrix $(ARGS)
 
 precision: $(READY) ## fp16, bf16 and fp8 weights, into docs/compatibility.md
-	$(PY) tests/run_hosts.py --script benchmarks/precision.py
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.precision
 
 fuzz: $(READY) ## ten thousand random prompt pairs through the nodes, on the first ComfyUI found
-	$(PY) tests/run_hosts.py --script benchmarks/fuzz.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.fuzz $(ARGS)
 
 stress: $(READY) ## two hundred random edits on a real server, on the first ComfyUI found
-	$(PY) -m benchmarks.stress $(ARGS)
+	$(PY) -m benchmarks.host.stress $(ARGS)
 
 bench-quality: $(READY) ## edit quality against known ground truth, into docs/; ARGS="--curve windows" for the curve
-	$(PY) -m benchmarks.edit_quality $(ARGS)
+	$(PY) -m benchmarks.quality.edit_quality $(ARGS)
 
 bench-real: $(READY) ## real images: reconstruction and edits by method, into docs/real_images.md
-	$(PY) -m benchmarks.real_images $(ARGS)
+	$(PY) -m benchmarks.real.real_images $(ARGS)
 
 bench-pinned: $(READY) ## cost of editing a real image compared with a generated one, on ComfyUI
-	$(PY) tests/run_hosts.py --script benchmarks/pinned.py $(ARGS)
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.pinned $(ARGS)

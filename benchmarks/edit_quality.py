@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
-from demo.checker import Checker, Found
-from demo.model import WEIGHTS
-from demo.pipeline import DemoPipeline, load, start_noise
+from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
+from demo.model.shape import WEIGHTS
+from demo.training.checker import Checker, Found
 from p2p_core.errors import P2PError
 
 from . import resumable

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from demo.scenes import BACKGROUNDS, COLORS, HIDDEN, KINDS, Scene, Thing, random_scene, recaption
-from p2p_core.weights import WordWeight
+from demo.world.scenes import BACKGROUNDS, COLORS, HIDDEN, KINDS, Scene, Thing, random_scene, recaption
+from p2p_core.words.weights import WordWeight
 
 AWAY = (0.0, -1.0)  # weights that take what a word says out of the picture
 

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
-from demo.checker import Found, Verdict, match
-from demo.scenes import COLORS, Thing, draw_thing
+from demo.training.checker import Found, Verdict, match
+from demo.world.scenes import COLORS, Thing, draw_thing
 
 from .edits import Edit
 

@@ -1,6 +1,6 @@
 """PIE-Bench through ComfyUI: Direct Inversion's table for a checkpoint of yours.
 
-    python tests/run_hosts.py --script benchmarks/pie_bench.py --data PIE-Bench_v1 --checkpoint FILE
+    python tools/comfyui/run_hosts.py --script benchmarks/pie_bench.py --data PIE-Bench_v1 --checkpoint FILE
 
 What is done is kept in `--out`: a run that was interrupted goes on where it was. Steps, guidance and windows
 are those of the published run. `--checkpoint demo` takes the bundled model, to try the command.
@@ -80,7 +80,7 @@ class Bench:
     def __init__(self, pack: Any, checkpoint: str, settings: Settings) -> None:
         self.pack, self.settings = pack, settings
         if checkpoint == "demo":
-            self.model, self.clip, self.vae = self.node("demo_model", "P2PDemoModel")
+            self.model, self.clip, self.vae = self.node("demo.demo_model", "P2PDemoModel")
         else:
             import comfy.sd
 
@@ -114,19 +114,19 @@ class Bench:
         picture = opened(item.picture)
         latent = self.encoded(picture)
         prompts, positive = self.node(
-            "prompt_pair", "P2PPromptPair", clip=self.clip, source=item.source, edit=item.edit
+            "edit.prompt_pair", "P2PPromptPair", clip=self.clip, source=item.source, edit=item.edit
         )
         negative = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(""))
         common = {"model": self.model, "source": positive, "steps": self.settings.steps}
         trajectories: dict[str, tuple[Any, float]] = {}
         for method in (TARGET, "fixed point", NOISE):
             inputs = {**common, "latent": {"samples": latent}, "method": method}
-            trajectories[method] = timed(self.node, "invert", "P2PInvert", **inputs)
+            trajectories[method] = timed(self.node, "real.invert", "P2PInvert", **inputs)
         if self.settings.null_text:
             (start,), before = trajectories[TARGET]
             search = {"trajectory": start, "negative": negative, "cfg": self.settings.cfg}
             inputs = {"model": self.model, "source": positive, **search}
-            found, seconds = timed(self.node, "null_text", "P2PNullText", **inputs)
+            found, seconds = timed(self.node, "real.null_text", "P2PNullText", **inputs)
             trajectories["null text"] = found, before + seconds
         scores: dict[str, Any] = {}
         kept = 1 - item.mask(picture.shape[-2], picture.shape[-1])
@@ -135,12 +135,13 @@ class Bench:
                 continue
             (trajectory,), before = trajectories[way.method]
             inputs = {"model": self.model, "prompts": prompts, "trajectory": trajectory, **widgets(way)}
-            model, latents = self.node("real_image", "P2PRealImage", **inputs)
+            model, latents = self.node("real.real_image", "P2PRealImage", **inputs)
             windows = {"cross_end": self.settings.cross, "self_end": self.settings.own}
-            model = self.node("prompt_edit", "P2PPromptEdit", model=model, prompts=prompts, **windows)[0]
+            model = self.node("edit.prompt_edit", "P2PPromptEdit", model=model, prompts=prompts, **windows)[0]
             if way.blend:
                 words = dict(zip(("source_words", "edit_words"), map("\n".join, item.words), strict=True))
-                model = self.node("local_blend", "P2PLocalBlend", model=model, prompts=prompts, **words)[0]
+                blend = self.node("edit.local_blend", "P2PLocalBlend", model=model, prompts=prompts, **words)
+                model = blend[0]
             sampler = "euler_ancestral" if way.method == NOISE else "euler"
             rows, seconds = timed(self.sampled, model, positive, negative, latents["samples"], sampler)
             source, edited = self.decoded(rows)

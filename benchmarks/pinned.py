@@ -45,14 +45,14 @@ def seconds(run: Callable[[], Any]) -> float:
 
 def samplings(bench: Bench) -> list[Callable[[], Any]]:
     """A pair drawn from noise, and one with a picture as its source."""
-    core = import_module(f"{bench.pack.__name__}.p2p_core.trajectory")
-    fingerprint = import_module(f"{bench.pack.__name__}.nodes._real").fingerprint(bench.model)
+    core = import_module(f"{bench.pack.__name__}.p2p_core.real.trajectory")
+    fingerprint = import_module(f"{bench.pack.__name__}.nodes.comfyui.real").fingerprint(bench.model)
     latents = bench.noise[None] * bench.sigmas[:, None, None, None, None]  # any will do: the time counts
     named = ("", fingerprint, "euler", f"{len(bench.sigmas) - 1} steps")
     picture, prompt = bench.noise, bench.source[0][0][0]
     trajectory = core.Trajectory(bench.sigmas.float(), latents, picture, prompt, *named)
     drawn, options = bench.swapped(0.8, 0.4), (True, "as connected", 1.0, 0.0, True)
-    pin = bench.execute("real_image", "P2PRealImage")
+    pin = bench.execute("real.real_image", "P2PRealImage")
     pinned, _ = pin(drawn, bench.prompts, trajectory, *options).args
 
     def sample(model: Any) -> Any:

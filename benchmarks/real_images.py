@@ -22,17 +22,17 @@ from typing import Any
 
 from torch import Tensor
 
-from demo.checker import Checker, to_tensor
-from demo.inverting import NOISE, edit_pictures, encoded, inverted, with_null_texts
-from demo.model import WEIGHTS
-from demo.pipeline import DemoPipeline, load, start_noise
-from p2p_core.blend import Blend
+from demo.diffusers_host.inverting import NOISE, edit_pictures, encoded, inverted, with_null_texts
+from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
+from demo.model.shape import WEIGHTS
+from demo.training.checker import Checker, to_tensor
 from p2p_core.errors import P2PError
-from p2p_core.null_text import NullText
+from p2p_core.maps.blending import Blend
+from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.real import RealImage
-from p2p_core.store import MapStore
-from p2p_core.trajectory import Trajectory
+from p2p_core.real.null_text import NullText
+from p2p_core.real.pinning import RealImage
+from p2p_core.real.trajectory import Trajectory
 
 from . import resumable
 from .edits import TYPES, Edit, draw_edit
@@ -102,7 +102,12 @@ def _checksum(weights: Path) -> int:
     """Of all that a result depends on."""
     names = ("edits", "measures", "fidelity", "real_images", "real_ways")
     own = [Path(__file__).with_name(f"{name}.py") for name in names]
-    parts = ("p2p_core/*.py", "demo/inverting.py", "demo/pipeline.py", "demo/scenes.py")
+    parts = (
+        "p2p_core/*.py",
+        "demo/diffusers_host/inverting.py",
+        "demo/diffusers_host/pipeline.py",
+        "demo/world/scenes.py",
+    )
     return checksum([weights, *own, *sorted(file for part in parts for file in ROOT.glob(part))])
 
 

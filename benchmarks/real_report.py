@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from demo.sheet import FAINT, INK, MARGIN, PAPER
+from demo.show.sheet import FAINT, INK, MARGIN, PAPER
 
 from .table import markdown
 

@@ -44,7 +44,7 @@ class Bench:
 
     def swapped(self, cross_end: float, self_end: float) -> Any:
         """The MODEL with Word Swap."""
-        swap = self.execute("word_swap", "P2PWordSwap")
+        swap = self.execute("edit.word_swap", "P2PWordSwap")
         return swap(self.model, self.prompts, 0.0, cross_end, 0.0, self_end).args[0]
 
     def sample(self, model: Any, cfg: float, positive: Any, negative: Any, noise: Any, latent: Any) -> Any:
@@ -68,11 +68,11 @@ def bench(pack: Any, steps: int, side: int) -> Bench:
         return getattr(import_module(f"{pack.__name__}.nodes.{module}"), name).execute
 
     model = random_model()
-    _, clip, _ = execute("demo_model", "P2PDemoModel")().args
-    prompts, _ = execute("prompt_pair", "P2PPromptPair")(clip, *PROMPTS).args
+    _, clip, _ = execute("demo.demo_model", "P2PDemoModel")().args
+    prompts, _ = execute("edit.prompt_pair", "P2PPromptPair")(clip, *PROMPTS).args
     generator = torch.Generator().manual_seed(1)
     source, edit = ([[torch.randn(1, 77, 768, generator=generator), {}]] for _ in range(2))
-    (paired,) = execute("pair_conditioning", "P2PPairConditioning")(source, edit).args
+    (paired,) = execute("edit.pair_conditioning", "P2PPairConditioning")(source, edit).args
     noise = torch.randn(1, 4, side, side, generator=generator)
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", steps)
     return Bench(pack, model, execute, prompts, source, edit, paired, noise, sigmas)

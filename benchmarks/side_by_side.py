@@ -15,10 +15,10 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from demo.model import TRAIN_STEPS
-from demo.pipeline import DemoPipeline, diffusers_layer, schedule, unet_layers
-from p2p_core.attention import paired_rows
-from p2p_core.layers import Layer
+from demo.diffusers_host.pipeline import DemoPipeline, diffusers_layer, schedule, unet_layers
+from demo.model.shape import TRAIN_STEPS
+from p2p_core.architecture.layers import Layer
+from p2p_core.attention.editing import paired_rows
 from p2p_core.plan import EditPlan
 from p2p_core.run import Run
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from demo.hosts import ComfyInstall, find_comfy
-from demo.server import Server, ServerError, comfy_server, trouble_of
+from tools.comfyui.find import ComfyInstall, find_comfy
+from tools.comfyui.server import Server, ServerError, comfy_server, trouble_of
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests" / "host"))

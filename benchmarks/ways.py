@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from demo.pipeline import DemoPipeline
-from p2p_core.blend import Blend
+from demo.diffusers_host.pipeline import DemoPipeline
+from p2p_core.maps.blending import Blend
+from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan, Reweight, TokenEdit
-from p2p_core.schedule import Window
-from p2p_core.store import MapStore
-from p2p_core.weights import Weights
+from p2p_core.words.weights import Weights
+from p2p_core.words.windows import Window
 
 from .edits import TYPES, Edit
 from .side_by_side import Alone, Planned, Published, Way

@@ -8,17 +8,17 @@ from typing import Literal
 
 import torch
 
-from .align import Alignment, align_edit, align_refine, align_swap
-from .attention import Mixing
-from .blend import Blend
+from .architecture.layers import Layer, LayerFilter
+from .attention.editing import Mixing
 from .errors import P2PError
-from .layers import Layer, LayerFilter
-from .prompts import Prompt, PromptSet
-from .real import RealImage
-from .schedule import Window, WordWindow
-from .store import Record
-from .weights import Weights, WordWeight
-from .wording import in_words
+from .maps.blending import Blend
+from .maps.store import Record
+from .real.pinning import RealImage
+from .words.align import Alignment, align_edit, align_refine, align_swap
+from .words.prompts import Prompt, PromptSet
+from .words.weights import Weights, WordWeight
+from .words.windows import Window, WordWindow
+from .words.wording import in_words
 
 Method = Literal["swap", "refine", "edit"]
 _CROSS, _SELF = Window(0.0, 0.4), Window(0.0, 0.6)  # measured (docs/edit_quality.md)

@@ -9,13 +9,13 @@ from threading import Lock
 
 from torch import Tensor
 
-from .attention import Attend, PairedRow, RowEdit, edit_cross, edit_self
-from .blend import blended, final_mask, user_mask, word_mask
+from .architecture.layers import Layer
+from .attention.editing import Attend, PairedRow, RowEdit, edit_cross, edit_self
 from .errors import P2PError
-from .layers import Layer
+from .maps.blending import blended, final_mask, user_mask, word_mask
+from .maps.store import Record, Recorder
 from .plan import EditPlan, mixing_of
-from .real import proximal
-from .store import Record, Recorder
+from .real.pinning import proximal
 
 Size = tuple[int, int]
 

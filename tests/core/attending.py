@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from p2p_core.attention import Attend
+from p2p_core.attention.editing import Attend
 
 
 def attention(heads: int) -> Attend:

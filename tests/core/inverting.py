@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from p2p_core.inversion import Denoise, Levels
-from p2p_core.trajectory import Trajectory
+from p2p_core.real.inversion import Denoise, Levels
+from p2p_core.real.trajectory import Trajectory
 
 VE, FLOW = Levels(floor=1e-3), Levels(flow=True, floor=1e-3)
 SPREAD = 0.5  # of pictures that are Gaussian around 0

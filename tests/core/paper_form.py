@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from prompts_of import CHUNK
 from torch import Tensor
 
-from p2p_core.attention import Mixing, RowEdit, edited_rows
-from p2p_core.prompts import Prompt
+from p2p_core.attention.editing import Mixing, RowEdit, edited_rows
+from p2p_core.words.prompts import Prompt
 
 # Maps, built
 

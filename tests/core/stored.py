@@ -9,10 +9,10 @@ from prompts_of import made_of
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2p_core.attention import paired_rows
-from p2p_core.layers import Layer
-from p2p_core.prompts import PromptSet
-from p2p_core.store import MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.architecture.layers import Layer
+from p2p_core.attention.editing import paired_rows
+from p2p_core.maps.store import MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.words.prompts import PromptSet
 
 LARGE, SMALL = Layer("input", 1, scale=1), Layer("middle", 0, scale=2)
 

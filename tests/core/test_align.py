@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from paper_form import published_mapper
 from prompts_of import CHUNK, long_prompts, made_of, made_prompts, matrix, prompt_of, tries, word_by_word
 
-from p2p_core.align import align_swap, common_words, swap_changes
-from p2p_core.prompts import Prompt
+from p2p_core.words.align import align_swap, common_words, swap_changes
+from p2p_core.words.prompts import Prompt
 
 Pairs = st.tuples(made_prompts(), made_prompts())
 LongPairs = st.tuples(long_prompts(), long_prompts())

@@ -10,12 +10,12 @@ from paper_form import KINDS, Case, batch, cases, maps, random_mixing, weighted
 from prompts_of import made_of, tries
 from torch import Tensor
 
-from p2p_core.attention import Attend, Mixing, RowEdit, edit_cross, edit_self, edited_rows
+from p2p_core.architecture.layers import Layer
+from p2p_core.attention.editing import Attend, Mixing, RowEdit, edit_cross, edit_self, edited_rows
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.prompts import PromptSet
-from p2p_core.schedule import Window, WordWindow
+from p2p_core.words.prompts import PromptSet
+from p2p_core.words.windows import Window, WordWindow
 
 
 def close(result: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:

@@ -15,7 +15,9 @@ from prompts_of import made_of, tries
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2p_core.blend import (
+from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.errors import P2PError
+from p2p_core.maps.blending import (
     Blend,
     blend_scale,
     blended,
@@ -25,12 +27,10 @@ from p2p_core.blend import (
     user_mask,
     word_mask,
 )
-from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
+from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan, Reweight
-from p2p_core.prompts import PromptSet
-from p2p_core.store import MapStore
-from p2p_core.weights import parse_weights
+from p2p_core.words.prompts import PromptSet
+from p2p_core.words.weights import parse_weights
 
 PROMPTS = PromptSet(made_of("a cat*2 on grass"), (made_of("a red dog on grass"), made_of("a cow on a hill")))
 ALONE = PromptSet(PROMPTS.source, ())

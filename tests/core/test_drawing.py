@@ -12,11 +12,11 @@ from PIL import ImageFont
 from prompts_of import tries
 from torch import Tensor
 
-from p2p_core import drawing
-from p2p_core.colours import heat_colours, overlay
-from p2p_core.drawing import PAPER, Style, draw
 from p2p_core.errors import P2PError
-from p2p_core.sheets import Line, Sheet, Tile
+from p2p_core.pictures import drawing
+from p2p_core.pictures.colours import heat_colours, overlay
+from p2p_core.pictures.drawing import PAPER, Style, draw
+from p2p_core.pictures.sheets import Line, Sheet, Tile
 
 TOP, BOTTOM = heat_colours(torch.tensor([1.0, 0.0]))
 

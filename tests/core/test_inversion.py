@@ -8,7 +8,7 @@ from inverting import FLOW, VE, ancestral_down, counted, euler_down, exact, fall
 from torch import Tensor
 
 from p2p_core.errors import P2PError
-from p2p_core.inversion import METHODS, Levels, Method, edit_friendly, invert, noisy
+from p2p_core.real.inversion import METHODS, Levels, Method, edit_friendly, invert, noisy
 
 LEVELS = {"noise or velocity": (VE, 10.0), "flow": (FLOW, 1.0)}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
 
 LAYERS = [
     *[Layer("input", number, index, scale) for number, scale in [(1, 1), (4, 2), (8, 4)] for index in (0, 1)],

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from p2p_core.errors import P2PError
-from p2p_core.likeness import in_words, psnr
+from p2p_core.pictures.likeness import in_words, psnr
 
 BLACK = torch.zeros(4, 8, 3)
 HALF = torch.cat([BLACK[:, :4], BLACK[:, 4:] + 0.1], dim=1)

@@ -11,11 +11,11 @@ from prompts_of import made_of
 from stored import LARGE, SMALL, looking_at, prompts_of, stored
 from torch import Tensor
 
+from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
-from p2p_core.maps import components, heat_maps, relative, word_masks
-from p2p_core.prompts import PromptSet
-from p2p_core.store import Channel
+from p2p_core.maps.heat import components, heat_maps, relative, word_masks
+from p2p_core.maps.store import Channel
+from p2p_core.words.prompts import PromptSet
 
 ALL = LayerFilter()
 CAT, PAIR = prompts_of("a cat"), prompts_of("a cat sat", "a dog sat")

@@ -8,8 +8,8 @@ from inverting import VE, euler_down, falling, picture, waving
 from torch import Tensor
 
 from p2p_core.errors import P2PError
-from p2p_core.inversion import invert
-from p2p_core.null_text import NullText, optimise
+from p2p_core.real.inversion import invert
+from p2p_core.real.null_text import NullText, optimise
 
 TOKENS, WIDTH = 4, 6
 MIX = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(3))

@@ -11,14 +11,14 @@ from prompts_of import made_of, matrix
 from torch import Tensor
 
 from p2p_core import plan as plans
-from p2p_core.align import Alignment, align_swap
-from p2p_core.attention import Mixing
+from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.attention.editing import Mixing
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
 from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit, require_same
-from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
-from p2p_core.schedule import Window, WordWindow
-from p2p_core.weights import parse_weights
+from p2p_core.words.align import Alignment, align_swap
+from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.weights import parse_weights
+from p2p_core.words.windows import Window, WordWindow
 
 MIDDLE, OUTPUT = Layer("middle", 0), Layer("output", 3)
 PROMPTS = PromptSet(made_of("a cat on grass"), (made_of("a dog on grass"), made_of("a red*2 dog on a hill")))

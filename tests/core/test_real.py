@@ -9,12 +9,12 @@ import torch
 from inverting import trajectory
 from prompts_of import prompt_of
 
+from p2p_core.architecture.layers import Layer
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.prompts import PromptSet
-from p2p_core.real import RealImage, mixed_negative, proximal
+from p2p_core.real.pinning import RealImage, mixed_negative, proximal
 from p2p_core.run import Run
+from p2p_core.words.prompts import PromptSet
 
 LAYERS = (Layer("middle", 0, 0, 1),)
 ROWS = torch.randn(4, 3, 4, 5, generator=torch.Generator().manual_seed(8))

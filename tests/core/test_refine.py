@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from paper_form import published_refinement
 from prompts_of import CHUNK, long_prompts, made_of, made_prompts, matrix, prompt_of, tries
 
-from p2p_core.align import Alignment, align_edit, align_refine, edit_changes
-from p2p_core.prompts import Prompt
+from p2p_core.words.align import Alignment, align_edit, align_refine, edit_changes
+from p2p_core.words.prompts import Prompt
 
 Align = Callable[[Prompt, Prompt], Alignment]
 Pairs = st.tuples(made_prompts(), made_prompts())

@@ -13,16 +13,16 @@ from paper_form import maps
 from prompts_of import made_of
 from torch import Tensor
 
-from p2p_core.attention import PairedRow, RowEdit, edit_cross, edit_self, paired_rows
-from p2p_core.blend import Blend, blended, final_mask, word_mask
+from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.attention.editing import PairedRow, RowEdit, edit_cross, edit_self, paired_rows
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
+from p2p_core.maps.blending import Blend, blended, final_mask, word_mask
+from p2p_core.maps.store import MapStore, Record, word_channel
 from p2p_core.plan import EditPlan, Reweight, Step, TokenEdit, mixing_of
-from p2p_core.prompts import PromptSet
 from p2p_core.run import Run
-from p2p_core.schedule import Window
-from p2p_core.store import MapStore, Record, word_channel
-from p2p_core.weights import parse_weights
+from p2p_core.words.prompts import PromptSet
+from p2p_core.words.weights import parse_weights
+from p2p_core.words.windows import Window
 
 PROMPTS = PromptSet(made_of("a cat*2 on grass"), (made_of("a red dog on grass"), made_of("a cow on a hill")))
 ALONE = PromptSet(PROMPTS.source, ())

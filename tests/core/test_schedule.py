@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prompts_of import tries
 
 from p2p_core.errors import P2PError
-from p2p_core.schedule import Window, WordWindow, parse_word_windows
+from p2p_core.words.windows import Window, WordWindow, parse_word_windows
 
 unit = st.floats(0, 1)
 

@@ -7,9 +7,9 @@ import torch
 from stored import LARGE, looking_at, prompts_of, stored
 from torch import Tensor
 
+from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
-from p2p_core.sheets import Sheet, component_sheet, word_sheet
+from p2p_core.pictures.sheets import Sheet, component_sheet, word_sheet
 
 PAIR = prompts_of("a cat sat", "a dog sat")
 WORDS = ("a", "cat", "sat", "dog")

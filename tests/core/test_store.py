@@ -16,13 +16,13 @@ from paper_form import Case, batch, cases, maps, random_mixing
 from prompts_of import made_of, tries
 from torch import Tensor
 
-from p2p_core.attention import PairedRow, paired_rows
-from p2p_core.column_maps import column_maps, probabilities, word_maps
+from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.attention.editing import PairedRow, paired_rows
+from p2p_core.attention.probing import column_maps, probabilities, word_maps
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
-from p2p_core.prompts import PromptSet
-from p2p_core.schedule import Window
-from p2p_core.store import Channel, MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.maps.store import Channel, MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.words.prompts import PromptSet
+from p2p_core.words.windows import Window
 
 PROMPTS = PromptSet(made_of("a cat*2 on grass"), (made_of("a dog on a hill"),))
 MIDDLE, DEEP, OUTPUT = Layer("middle", 0, 0, 8), Layer("input", 7, 0, 8), Layer("output", 3, 0, 4)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from stored import LARGE, SMALL, prompts_of, stored
 
-from p2p_core.colours import heat_colours
-from p2p_core.layers import Layer
-from p2p_core.maps import relative
-from p2p_core.strips import MOST, steps_of, strips
+from p2p_core.architecture.layers import Layer
+from p2p_core.maps.heat import relative
+from p2p_core.pictures.colours import heat_colours
+from p2p_core.pictures.strips import MOST, steps_of, strips
 
 PROMPTS = prompts_of("a cat", "a dog")
 

@@ -11,8 +11,8 @@ from inverting import trajectory
 from safetensors.torch import load_file, save_file
 
 from p2p_core.errors import P2PError
-from p2p_core.trajectory import Trajectory
-from p2p_core.trajectory_file import load, save
+from p2p_core.real.files import load, save
+from p2p_core.real.trajectory import Trajectory
 
 NAMES = ("sigmas", "latents", "picture", "prompt", "text", "model", "method", "schedule", "noise", "nulls")
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from prompts_of import made_of, matrix, tries
 from torch import Tensor
 
-from p2p_core.align import align_refine, align_swap
-from p2p_core.attention import Mixing
+from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.attention.editing import Mixing
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer, LayerFilter
 from p2p_core.plan import EditPlan, Reweight, TokenEdit, require_same
-from p2p_core.prompts import PromptSet
-from p2p_core.schedule import Window
-from p2p_core.weights import Weights, WordWeight, parse_weights
+from p2p_core.words.align import align_refine, align_swap
+from p2p_core.words.prompts import PromptSet
+from p2p_core.words.weights import Weights, WordWeight, parse_weights
+from p2p_core.words.windows import Window
 
 MIDDLE, OUTPUT = Layer("middle", 0), Layer("output", 3)
 SOURCE = made_of("a cat*2 on grass")

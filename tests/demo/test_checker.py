@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from demo.checker import (
+from demo.training.checker import (
     Checker,
     Found,
     Verdict,
@@ -19,7 +19,7 @@ from demo.checker import (
     to_tensor,
     without_doubles,
 )
-from demo.scenes import BACKGROUNDS, COLORS, HIDDEN, KINDS, Scene, Thing, recaption
+from demo.world.scenes import BACKGROUNDS, COLORS, HIDDEN, KINDS, Scene, Thing, recaption
 from p2p_core.errors import P2PError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.hosts import ComfyInstall
-from demo.server import LINK, Server, ServerError, comfy_server, trouble_of
+from tools.comfyui.find import ComfyInstall
+from tools.comfyui.server import LINK, Server, ServerError, comfy_server, trouble_of
 
 ANSWERS = """
 import http.server, json, os, sys

@@ -31,9 +31,9 @@ from benchmarks.ways import (
     plan_of,
     with_blend,
 )
-from demo.checker import Checker, Found, Verdict, to_tensor
-from demo.pipeline import DemoPipeline, load, start_noise
-from demo.scenes import HIDDEN, Scene, Thing, recaption
+from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
+from demo.training.checker import Checker, Found, Verdict, to_tensor
+from demo.world.scenes import HIDDEN, Scene, Thing, recaption
 from p2p_core.errors import P2PError
 
 THINGS = [name for name in TYPES if "background" not in name]

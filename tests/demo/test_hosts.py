@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.hosts import find_comfy
 from p2p_core.errors import P2PError
+from tools.comfyui.find import find_comfy
 
 
 def comfy(path: Path, version: str = "0.3.64", venv: str | None = None) -> Path:

@@ -16,13 +16,13 @@ from benchmarks.fidelity import fidelity, ssim, structure_distance
 from benchmarks.pie_set import blended, decoded, read_set
 from benchmarks.real_images import KINDS, WAYS
 from benchmarks.real_report import edits_table, reconstruction_table
-from demo.checker import to_tensor
-from demo.inverting import NOISE, edit_pictures, encoded, inverted, timestep_of
-from demo.pipeline import load, schedule
-from demo.scenes import Scene, random_scene
+from demo.diffusers_host.inverting import NOISE, edit_pictures, encoded, inverted, timestep_of
+from demo.diffusers_host.pipeline import load, schedule
+from demo.training.checker import to_tensor
+from demo.world.scenes import Scene, random_scene
 from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.real import RealImage
+from p2p_core.real.pinning import RealImage
 
 ALL = torch.ones(64, 64)
 

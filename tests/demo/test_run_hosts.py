@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import run_hosts
-from run_hosts import Outcome
 
-from demo.hosts import ComfyInstall
 from p2p_core.errors import P2PError
+from tools.comfyui import run_hosts
+from tools.comfyui.find import ComfyInstall
+from tools.comfyui.run_hosts import Outcome
 
 
 def install(version: str = "0.33.0", python: str = sys.executable) -> ComfyInstall:

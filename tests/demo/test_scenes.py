@@ -8,7 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from demo.scenes import BACKGROUNDS, COLORS, KINDS, Scene, Thing, draw, held_out, random_scene, recaption
+from demo.world.scenes import (
+    BACKGROUNDS,
+    COLORS,
+    KINDS,
+    Scene,
+    Thing,
+    draw,
+    held_out,
+    random_scene,
+    recaption,
+)
 
 
 def scene_of(*things: Thing, background: str = "plain") -> Scene:

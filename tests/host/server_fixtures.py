@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from demo.hosts import ComfyInstall
-from demo.server import Server, comfy_server
+from tools.comfyui.find import ComfyInstall
+from tools.comfyui.server import Server, comfy_server
 
 
 @pytest.fixture(scope="session")

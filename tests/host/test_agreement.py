@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.agreement import CASES, CFG, Case
+from demo.diffusers_host.agreement import CASES, CFG, Case
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_HOST = ROOT / ".venv" / "bin" / "python"
@@ -25,7 +25,13 @@ def reference(tmp_path_factory):
     path = tmp_path_factory.mktemp("agreement") / "reference.safetensors"
     own = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
     environ = {name: value for name, value in os.environ.items() if name not in own}
-    subprocess.run([OTHER_HOST, "-m", "demo.agreement", path], cwd=ROOT, env=environ, check=True, timeout=600)
+    subprocess.run(
+        [OTHER_HOST, "-m", "demo.diffusers_host.agreement", path],
+        cwd=ROOT,
+        env=environ,
+        check=True,
+        timeout=600,
+    )
     from safetensors.torch import load_file
 
     return load_file(path)
@@ -40,10 +46,10 @@ def test_latents_agree(pack, case: Case, reference):
     def node(module: str, name: str):
         return getattr(import_module(f"{pack.__name__}.nodes.{module}"), name)
 
-    model, clip, _ = node("demo_model", "P2PDemoModel").execute().args
-    prompts, positive = node("prompt_pair", "P2PPromptPair").execute(clip, case.source, case.edit).args
+    model, clip, _ = node("demo.demo_model", "P2PDemoModel").execute().args
+    prompts, positive = node("edit.prompt_pair", "P2PPromptPair").execute(clip, case.source, case.edit).args
     windows = (0.0, 0.4, 0.0, 0.6) if case.controlled else (0.0, 0.0, 0.0, 0.0)
-    swap = node("word_swap", "P2PWordSwap").execute
+    swap = node("edit.word_swap", "P2PWordSwap").execute
     (model,) = swap(model, prompts, *windows, case.word_windows, case.layers).args
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
     noise, sigmas, expected = (reference[f"{case.name}.{part}"] for part in ("noise", "sigmas", "latents"))

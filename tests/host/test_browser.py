@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from demo.server import LINK, Server
+from tools.comfyui.server import LINK, Server
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server, pytest.mark.slow]

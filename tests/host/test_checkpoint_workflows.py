@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from test_workflows import API, CHECKPOINTS, pictures_of
 
-from demo.server import Server, ServerError
+from tools.comfyui.server import Server, ServerError
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]

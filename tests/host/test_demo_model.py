@@ -36,7 +36,7 @@ def inference_mode() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def demo(pack: ModuleType) -> ModuleType:
-    return importlib.import_module(f"{pack.__name__}.nodes._demo_model")
+    return importlib.import_module(f"{pack.__name__}.nodes.comfyui.demo_model")
 
 
 @pytest.fixture(scope="module")
@@ -359,14 +359,14 @@ def test_it_comes_back_after_unloading(stock: ModuleType, loaded: Loaded) -> Non
 
 
 def test_the_node_stands_where_load_checkpoint_stands(pack: ModuleType) -> None:
-    node = importlib.import_module(f"{pack.__name__}.nodes.demo_model").P2PDemoModel
+    node = importlib.import_module(f"{pack.__name__}.nodes.demo.demo_model").P2PDemoModel
     schema = node.GET_SCHEMA()
     assert (schema.node_id, schema.category, schema.inputs) == ("P2PDemoModel", "Prompt-to-Prompt", [])
     assert [output.display_name for output in schema.outputs] == ["MODEL", "CLIP", "VAE"]
 
 
 def test_the_node_gives_model_clip_and_vae(pack: ModuleType) -> None:
-    node = importlib.import_module(f"{pack.__name__}.nodes.demo_model").P2PDemoModel
+    node = importlib.import_module(f"{pack.__name__}.nodes.demo.demo_model").P2PDemoModel
     model, clip, vae = node.execute().result
     assert all(hasattr(model, name) for name in ("clone", "model_options"))
     assert hasattr(clip, "encode_from_tokens_scheduled")
@@ -380,7 +380,7 @@ def test_the_node_names_itself_in_errors(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    node = importlib.import_module(f"{pack.__name__}.nodes.demo_model").P2PDemoModel
+    node = importlib.import_module(f"{pack.__name__}.nodes.demo.demo_model").P2PDemoModel
     load = demo.load
     monkeypatch.setattr(demo, "load", lambda: load(tmp_path / "p2p_demo.safetensors"))
     with pytest.raises(error, match=r"^Demo Model: .*p2p_demo\.safetensors, got no such file"):

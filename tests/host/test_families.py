@@ -19,7 +19,7 @@ except ModuleNotFoundError:  # on the stand-in, where these tests do not run
 @pytest.mark.parametrize("name", FAMILIES)
 def test_blocks_are_found_with_their_scale(pack: ModuleType, name: str) -> None:
     model = SimpleNamespace(model=SimpleNamespace(diffusion_model=unet_without_weights(name)))
-    found = importlib.import_module(f"{pack.__name__}.nodes._layers").cross_attention_layers(model)
+    found = importlib.import_module(f"{pack.__name__}.nodes.comfyui.unet").cross_attention_layers(model)
     scales = FAMILIES[name].blocks.scales
     assert Counter(layer.scale for layer in found) == scales
     assert len({(layer.stage, layer.number, layer.index) for layer in found}) == sum(scales.values())

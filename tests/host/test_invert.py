@@ -232,7 +232,7 @@ def test_another_model_is_refused(gallery: Gallery, error: Any):
 
 
 def test_models_are_told_apart_by_their_weights(pack: Any, host: Host):
-    fingerprint = importlib.import_module(f"{pack.__name__}.nodes._real").fingerprint
+    fingerprint = importlib.import_module(f"{pack.__name__}.nodes.comfyui.real").fingerprint
     model = host.model()
     before = fingerprint(model)
     bias = next(weights for weights in model.model.diffusion_model.parameters() if weights.ndim == 1)
@@ -249,7 +249,7 @@ def test_a_lora_is_not_taken_for_another_model(pack: Any, host: Host):
     """Whether or not its weights are patched in at the moment."""
     import comfy.model_management as management
 
-    fingerprint = importlib.import_module(f"{pack.__name__}.nodes._real").fingerprint
+    fingerprint = importlib.import_module(f"{pack.__name__}.nodes.comfyui.real").fingerprint
     model = host.model().clone()
     before = fingerprint(model)
     name, bias = next((n, w) for n, w in model.model.diffusion_model.named_parameters() if w.ndim == 1)

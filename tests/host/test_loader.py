@@ -75,9 +75,10 @@ def test_the_pack_loads_by_path(copied: Path) -> None:
 @pytest.mark.host
 def test_every_shipped_module_of_the_method_loads(copied: Path) -> None:
     name = load(copied).__name__
-    for file in sorted((copied / "p2p_core").glob("*.py")):
-        importlib.import_module(f"{name}.p2p_core.{file.stem}")
-    importlib.import_module(f"{name}.demo.model")
+    for file in sorted((copied / "p2p_core").rglob("*.py")):
+        module = ".".join(file.relative_to(copied).with_suffix("").parts).removesuffix(".__init__")
+        importlib.import_module(f"{name}.{module}")
+    importlib.import_module(f"{name}.demo.model.shape")
 
 
 @pytest.mark.host

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from demo.scenes import draw, random_scene
+from demo.world.scenes import draw, random_scene
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 

@@ -216,7 +216,7 @@ def test_they_have_where_each_picture_has_a_negative_of_its_own(gallery: Gallery
 def test_edits_are_the_same_with_and_without_that_pass(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, pack: Any
 ):
-    real = importlib.import_module(f"{pack.__name__}.nodes._real")
+    real = importlib.import_module(f"{pack.__name__}.nodes.comfyui.real")
     lean = gallery.edited(gallery.inverted(), cfg=7.5)
     monkeypatch.setattr(real, "_for_every_row", lambda entry: False)
     assert close(lean, gallery.edited(gallery.inverted(), cfg=7.5), 1e-4)

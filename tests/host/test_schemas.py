@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.host
 
-SNAPSHOT = Path(__file__).with_name("schemas.json")
+SNAPSHOT = Path(__file__).resolve().parents[2] / "tools" / "workflows" / "schemas.json"
 
 
 def described(node: Any) -> dict[str, Any]:

@@ -16,15 +16,15 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from demo.checker import Checker
-from demo.scenes import COLORS, KINDS
-from demo.server import LINK, Server, trouble_of
+from demo.training.checker import Checker
+from demo.world.scenes import COLORS, KINDS
+from tools.comfyui.server import LINK, Server, trouble_of
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = set(json.loads((Path(__file__).parent / "schemas.json").read_text("utf-8")))
+NODES = set(json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8")))
 WORKFLOW = json.loads((ROOT / "examples_workflows" / "api" / "p2p_word_swap.json").read_text("utf-8"))
 PAIR, SWAP, SAMPLER = "2", "3", "6"
 SOURCE, EDIT = "9", "10"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.stress import drawn_again, interrupted, one, pictures, reference
-from demo.server import PACK, Server, trouble_of
+from tools.comfyui.server import PACK, Server, trouble_of
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]

@@ -13,13 +13,13 @@ from paper_controller import (
 )
 from torch import Tensor
 
-from demo.pipeline import DemoPipeline, load, start_noise
+from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from p2p_core import plan as ours
-from p2p_core.blend import Blend
+from p2p_core.maps.blending import Blend
+from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan, Step, TokenEdit
-from p2p_core.schedule import Window
-from p2p_core.store import MapStore
-from p2p_core.weights import parse_weights
+from p2p_core.words.weights import parse_weights
+from p2p_core.words.windows import Window
 
 WITHIN = 1e-3
 # With 10 steps and bounds in tenths both schedules agree: theirs counts to int(11·b) in cross-attention and

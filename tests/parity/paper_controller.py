@@ -29,7 +29,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from demo.pipeline import DemoPipeline, schedule
+from demo.diffusers_host.pipeline import DemoPipeline, schedule
 
 TOKENS = 77
 Bounds = float | tuple[float, float]

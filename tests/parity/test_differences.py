@@ -36,12 +36,12 @@ from paper_controller import (
 from torch import Tensor
 
 from p2p_core import plan as ours
-from p2p_core.align import Alignment, align_edit, align_refine, align_swap
+from p2p_core.architecture.layers import Layer
 from p2p_core.errors import P2PError
-from p2p_core.layers import Layer
 from p2p_core.plan import EditPlan
-from p2p_core.prompts import Prompt
-from p2p_core.schedule import Window, WordWindow
+from p2p_core.words.align import Alignment, align_edit, align_refine, align_swap
+from p2p_core.words.prompts import Prompt
+from p2p_core.words.windows import Window, WordWindow
 
 pytestmark = pytest.mark.parity
 

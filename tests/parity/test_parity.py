@@ -30,8 +30,8 @@ from paper_controller import (
 )
 from torch import Tensor
 
-from demo.pipeline import start_noise
-from p2p_core.schedule import Window, WordWindow
+from demo.diffusers_host.pipeline import start_noise
+from p2p_core.words.windows import Window, WordWindow
 
 pytestmark = pytest.mark.parity
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from demo.pairs import PAIRS
+from demo.show.pairs import PAIRS
 from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit
-from p2p_core.prompts import Piece, Prompt, PromptSet, build_prompt
-from p2p_core.weights import parse_weights
+from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.weights import parse_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "examples_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
-SCHEMAS = json.loads((ROOT / "tests" / "host" / "schemas.json").read_text("utf-8"))  # held by the host suite
+SCHEMAS = json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8"))
 IDS = sorted(SCHEMAS)
 CORE = {
     *("Canny", "CheckpointLoaderSimple", "CLIPTextEncode", "ControlNetApplyAdvanced", "ControlNetLoader"),
@@ -114,7 +114,7 @@ def test_the_folder_has_the_name_that_comfyui_scans() -> None:
 
 
 def test_every_node_has_a_help_page_and_every_help_page_a_node() -> None:
-    sources = "".join(file.read_text("utf-8") for file in ROOT.glob("nodes/*.py"))
+    sources = "".join(file.read_text("utf-8") for file in ROOT.glob("nodes/**/*.py"))
     assert sorted(re.findall(r"(?m)^class (P2P\w+)", sources)) == IDS == sorted(PAGES)
 
 

@@ -1,0 +1,1 @@
+"""The second host: the demo model in diffusers, edited through attention processors."""

@@ -1,0 +1,1 @@
+"""The bundled demo model: its shape, its decoder, its weights."""

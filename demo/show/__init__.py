@@ -1,0 +1,1 @@
+"""Draws the pairs of `make demo` and the pictures of README, on either host."""

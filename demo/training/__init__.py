@@ -1,0 +1,1 @@
+"""Trains and checks the demo model."""

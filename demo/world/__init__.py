@@ -1,0 +1,1 @@
+"""Scenes with known truth, and the words for them."""

@@ -1,0 +1,1 @@
+"""All that knows the host: how plans, rows and conditionings reach ComfyUI."""

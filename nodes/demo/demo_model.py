@@ -1,0 +1,40 @@
+"""Demo Model: the bundled model, so that every example runs without a download, on a CPU too."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...p2p_core.errors import naming
+from ..shared.types import CATEGORY
+
+
+class P2PDemoModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PDemoModel",
+            display_name="P2P Demo Model",
+            category=CATEGORY,
+            description="The pack's own small text-to-image model, in place of Load Checkpoint: coloured "
+            "shapes and simple things on plain backgrounds, best at 256 × 256. It knows captions like "
+            '"a red circle and a small blue star on grass" and nothing else.',
+            inputs=[],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="For the sampler, by way of the P2P nodes."),
+                io.Clip.Output(display_name="CLIP", tooltip="Its text encoder: 77 tokens, few words."),
+                io.Vae.Output(
+                    display_name="VAE", tooltip="Its latent is the picture at an eighth of the size."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        # Imported here: where a host has moved what the loader needs, the other nodes still come up.
+        from ..comfyui.demo_model import load
+
+        with naming("Demo Model"):
+            return io.NodeOutput(*load())
+
+
+NODES = [P2PDemoModel]

@@ -1,0 +1,41 @@
+"""Pair Conditioning: for graphs that encode their own prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ...p2p_core.errors import naming
+from ..comfyui.conditionings import pair
+from ..shared.types import CATEGORY
+
+
+class P2PPairConditioning(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PPairConditioning",
+            display_name="P2P Pair Conditioning",
+            category=CATEGORY,
+            description="Pairs two conditionings that other nodes encoded. The prompts of the edit nodes "
+            "still come from Prompt Pair, with the same texts.",
+            inputs=[
+                io.Conditioning.Input("source", tooltip="The source prompt, encoded."),
+                io.Conditioning.Input("edit", tooltip="The edit prompt, encoded by the source's nodes."),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    display_name="conditioning",
+                    tooltip="Paired: for the positive input of a sampler whose MODEL is patched.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, source: Any, edit: Any) -> io.NodeOutput:
+        with naming("Pair Conditioning"):
+            return io.NodeOutput(pair([source, edit]))
+
+
+NODES = [P2PPairConditioning]

@@ -1,0 +1,66 @@
+"""Prompt Pair: two prompts, encoded side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ...p2p_core.errors import naming
+from ...p2p_core.words.prompts import split_edits
+from ..comfyui.conditionings import pair
+from ..comfyui.tokens import prompt_set
+from ..shared.shown import shown_prompts
+from ..shared.types import CATEGORY, Prompts
+
+
+class P2PPromptPair(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PPromptPair",
+            display_name="P2P Prompt Pair",
+            category=CATEGORY,
+            description="Encodes a source prompt and its edit side by side. Connect the conditioning to the "
+            "sampler's positive input and the prompts to Prompt Edit; one latent goes in, a source and an "
+            "edit come out.",
+            inputs=[
+                io.Clip.Input("clip", tooltip="The CLIP of the checkpoint."),
+                io.String.Input(
+                    "source",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="a red circle and a blue star on grass",
+                    tooltip="The prompt of the picture to keep. At least one word.",
+                ),
+                io.String.Input(
+                    "edit",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="a red house and a blue star on grass",
+                    tooltip="The same prompt with words changed. Several edits: put a line of three dashes "
+                    "between them. Equal to the source it changes nothing. Empty: the source prompt alone, "
+                    "for Reweight and Attention Store.",
+                ),
+            ],
+            outputs=[
+                Prompts.Output(
+                    display_name="prompts",
+                    tooltip="The tokenised prompts, for the other Prompt-to-Prompt nodes.",
+                ),
+                io.Conditioning.Output(
+                    display_name="conditioning",
+                    tooltip="Paired: for the positive input of a sampler whose MODEL is patched.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip: Any, source: str, edit: str) -> io.NodeOutput:
+        with naming("Prompt Pair"):
+            prompts = prompt_set(clip, source, split_edits(edit))
+            encoded = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in prompts.texts]
+            return io.NodeOutput(prompts, pair(encoded, prompts.texts), ui=shown_prompts(prompts))
+
+
+NODES = [P2PPromptPair]

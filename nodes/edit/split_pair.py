@@ -1,0 +1,85 @@
+"""Split Pair: source and edits of a paired result, each on its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
+
+from ...p2p_core.errors import P2PError
+from ..shared.types import CATEGORY, Prompts
+
+
+class P2PSplitPair(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PSplitPair",
+            display_name="P2P Split Pair",
+            category=CATEGORY,
+            description="Splits what a paired sampling made into source and edits, pictures or latents.",
+            inputs=[
+                Prompts.Input("prompts", tooltip="From Prompt Pair: how many prompts a sample has."),
+                io.Image.Input("images", optional=True, tooltip="The decoded pictures of the sampling."),
+                io.Latent.Input("latent", optional=True, tooltip="Or the latent of the sampling."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="source", tooltip="One picture a sample, in order."),
+                io.Image.Output(
+                    display_name="edits", tooltip="The edits of the first sample, then of the next."
+                ),
+                io.Latent.Output(display_name="source_latent", tooltip="One latent a sample, in order."),
+                io.Latent.Output(
+                    display_name="edits_latent", tooltip="The edits of the first sample, then of the next."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, prompts: Any, images: Any = None, latent: Any = None) -> io.NodeOutput:
+        count = len(prompts.prompts)
+        if count == 1:
+            mend = "Connect the prompts output of Reweight, or use the pictures as they are."
+            raise P2PError("prompts with an edit", "a source prompt alone", mend, "Split Pair")
+        if images is None and latent is None:
+            mend = "Connect VAE Decode or the sampler."
+            raise P2PError("pictures or a latent", "neither", mend, "Split Pair")
+        pictures = (ExecutionBlocker(None),) * 2 if images is None else split(images, count)
+        latents = (ExecutionBlocker(None),) * 2 if latent is None else split_latent(latent, count)
+        return io.NodeOutput(*pictures, *latents)
+
+
+def split(rows: torch.Tensor, prompts: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """[P·B, ...] → sources [B, ...], edits [(P−1)·B, ...]. Row r holds prompt r mod P of sample r div P."""
+    if rows.shape[0] % prompts:
+        raise P2PError(
+            f"a batch of {prompts} rows a sample",
+            f"{rows.shape[0]} rows",
+            "Connect what the sampler with the paired CONDITIONING made.",
+            "Split Pair",
+        )
+    is_source = torch.arange(rows.shape[0]) % prompts == 0
+    return rows[is_source], rows[~is_source]
+
+
+def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both halves of a LATENT; a noise mask or batch index by sample goes to each of its edits."""
+    halves = split(latent["samples"], prompts)
+    source, edits = ({**latent, "samples": half} for half in halves)
+    samples = halves[0].shape[0]
+    mask, index = latent.get("noise_mask"), latent.get("batch_index", ())
+    if mask is not None and mask.shape[0] > 1:
+        source["noise_mask"], edits["noise_mask"] = split(_by_row(mask, samples, prompts), prompts)
+    if len(index):
+        rows = _by_row(torch.tensor(index), samples, prompts)
+        source["batch_index"], edits["batch_index"] = (half.tolist() for half in split(rows, prompts))
+    return source, edits
+
+
+def _by_row(value: torch.Tensor, samples: int, prompts: int) -> torch.Tensor:
+    return value.repeat_interleave(prompts, dim=0) if value.shape[0] == samples else value
+
+
+NODES = [P2PSplitPair]

@@ -1,0 +1,23 @@
+"""Word Swap: the edit keeps the source's attention, so words change and the picture stays."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..shared.token_edit import TokenEditNode, schema
+
+
+class P2PWordSwap(TokenEditNode):
+    METHOD, NAME = "swap", "Word Swap"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "P2PWordSwap",
+            cls.NAME,
+            "Changes words and keeps the picture: inside the windows the edit is drawn with the source's "
+            "attention.",
+        )
+
+
+NODES = [P2PWordSwap]

@@ -1,0 +1,16 @@
+"""Nodes for real pictures: inversion, null text, pinned sources, trajectory files."""
+
+from . import (
+    invert,
+    null_text,
+    real_image,
+    trajectory_files,
+)
+
+_FILES = (
+    invert,
+    null_text,
+    real_image,
+    trajectory_files,
+)
+NODES = [node for file in _FILES for node in file.NODES]

@@ -1,0 +1,117 @@
+"""Save and Load Trajectory: a long inversion is done once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io
+
+from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.real.files import SUFFIX, load, save
+from ..shared.types import CATEGORY, TrajectorySocket
+
+
+class P2PSaveTrajectory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PSaveTrajectory",
+            display_name="P2P Save Trajectory",
+            category=CATEGORY,
+            description="Keeps an inverted picture as a file in ComfyUI's output folder, for Load "
+            "Trajectory. The source prompt is in it, as text.",
+            inputs=[
+                TrajectorySocket.Input("trajectory", tooltip="From Invert or Null Text."),
+                io.String.Input("filename_prefix", default="p2p/trajectory",
+                    tooltip="Start of the file's name, with folders inside the output folder. A number "
+                        "follows."),
+            ],
+            outputs=[
+                io.String.Output(display_name="file", tooltip="Its name, as Load Trajectory takes it."),
+            ],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, trajectory: Any, filename_prefix: str) -> io.NodeOutput:
+        with naming("Save Trajectory"):
+            name = f"{save_as(trajectory, filename_prefix)} [output]"
+            return io.NodeOutput(name, ui={"text": [name]})
+
+
+class P2PLoadTrajectory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PLoadTrajectory",
+            display_name="P2P Load Trajectory",
+            category=CATEGORY,
+            description="Takes an inverted picture from a file of Save Trajectory.",
+            inputs=[
+                io.String.Input("file", default="p2p/trajectory_00001_.p2p.safetensors [output]",
+                    tooltip="Its name with folders, inside ComfyUI's output folder or, ending in [input], "
+                    "its input folder: what Save Trajectory shows after a run."),
+            ],
+            outputs=[TrajectorySocket.Output(display_name="trajectory", tooltip="For Real Image or Null "
+                "Text.")],
+        )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str) -> Any:
+        """The file's state, so that a file written anew is read anew."""
+        try:
+            state = file_of(file).stat()
+        except (P2PError, OSError):
+            return file
+        return file, state.st_mtime_ns, state.st_size
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        with naming("Load Trajectory"):
+            return io.NodeOutput(load(file_of(file)))
+
+
+def save_as(trajectory: Any, prefix: str) -> str:
+    """Writes a numbered file in the output folder; its name there. P2PError for a place outside it."""
+    folder = Path(folder_paths.get_output_directory()).resolve()
+    _inside(folder, prefix)
+    place, name, number, *_ = folder_paths.get_save_image_path(prefix, str(folder))
+    file = Path(place) / f"{name}_{number:05}_{SUFFIX}"
+    save(trajectory, file)
+    return file.resolve().relative_to(folder).as_posix()
+
+
+def file_of(name: str) -> Path:
+    """The file of a name such as `p2p/a.p2p.safetensors [output]`. P2PError for one outside the folders."""
+    name, _, where = name.strip().partition(" [")
+    folder = {
+        "": folder_paths.get_output_directory,
+        "output]": folder_paths.get_output_directory,
+        "input]": folder_paths.get_input_directory,
+    }.get(where)
+    if folder is None or not name.endswith(SUFFIX):
+        raise P2PError(
+            f"a name that ends in {SUFFIX}, then [output] or [input]",
+            repr(name),
+            "Copy it from Save Trajectory.",
+        )
+    file = _inside(Path(folder()).resolve(), name)
+    if not file.is_file():
+        raise P2PError(f"a file {name!r}", "none of this name", "Copy the name from Save Trajectory.")
+    return file
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The place of a name in a folder; links are followed before it is looked where it is."""
+    try:
+        place = (folder / name).resolve()
+    except (OSError, ValueError) as error:
+        raise P2PError("a file name", repr(name), "Use letters, digits and slashes.") from error
+    if not name or place == folder or not place.is_relative_to(folder):
+        raise P2PError(f"a name inside {folder.name}", repr(name), "Take out the leading / and every ..")
+    return place
+
+
+NODES = [P2PSaveTrajectory, P2PLoadTrajectory]

@@ -1,0 +1,1 @@
+"""What the node files share: socket types, inputs of token edits, what nodes show."""

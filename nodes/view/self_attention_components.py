@@ -1,0 +1,41 @@
+"""Self-Attention Components: what the model takes for one thing, as the leading components of its maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ...p2p_core.errors import naming
+from ...p2p_core.pictures.drawing import draw
+from ...p2p_core.pictures.sheets import component_sheet
+from ..shared.types import CATEGORY, STORE_TOOLTIP, Store
+
+
+class P2PSelfAttentionComponents(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PSelfAttentionComponents",
+            display_name="P2P Self-Attention Components",
+            category=CATEGORY,
+            description="Draws the leading components (singular vectors) of the self-attention that "
+            "Attention Store kept: parts of the picture that look at each other have the same shade.",
+            inputs=[
+                Store.Input("store", tooltip=STORE_TOOLTIP),
+                io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
+                io.Int.Input("count", default=10, min=1, max=64, tooltip="How many components, 1 to 64."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="sheet",
+                    tooltip="The labelled components, one picture a sample."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, store: Any, latent: Any, count: int) -> io.NodeOutput:
+        with naming("Self-Attention Components"):
+            return io.NodeOutput(draw(component_sheet(store.read(latent["samples"]), count)))
+
+
+NODES = [P2PSelfAttentionComponents]

@@ -1,0 +1,1 @@
+"""How model families name their layers."""

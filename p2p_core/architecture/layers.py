@@ -1,0 +1,83 @@
+"""Which attention layers an edit acts on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..errors import P2PError
+from ..words.fields import entries
+
+STAGES = ("input", "middle", "output")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A transformer block of a U-Net by the host's name: stage, block number, index within the block.
+
+    scale: how many times smaller than the latent its side is, 1, 2, 4, 8.
+    """
+
+    stage: str
+    number: int
+    index: int = 0
+    scale: int = 1
+
+
+@dataclass(frozen=True)
+class LayerFilter:
+    """Layers as a user names them, by block or by resolution. Torch-free.
+
+    `all`, or a list of blocks (`input 4-8, middle, output 3`) and of sides as a part of the latent's (`1/4`).
+    """
+
+    text: str = "all"
+
+    def __post_init__(self) -> None:
+        _parse(self.text)
+
+    def __contains__(self, layer: Layer) -> bool:
+        chosen = _parse(self.text)
+        if chosen is None:
+            return True
+        return layer.scale in chosen.scales or any(
+            stage == layer.stage and first <= layer.number <= last for stage, first, last in chosen.blocks
+        )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Blocks as (stage, first, last), and scales."""
+
+    blocks: tuple[tuple[str, int, int], ...]
+    scales: frozenset[int]
+
+
+_BLOCK = re.compile(r"^(input|middle|output)(?:\s+(\d+)(?:\s*-\s*(\d+))?)?$")
+_SCALE = re.compile(r"^1/([1-9]\d{0,2})$")
+
+
+@lru_cache(maxsize=64)
+def _parse(text: str) -> _Chosen | None:
+    items = [item.lower() for item in entries(text)]
+    if items == ["all"]:
+        return None
+    bad = next((item for item in items if not (_BLOCK.match(item) or _SCALE.match(item))), None)
+    if bad is not None or not items:
+        raise P2PError(
+            "layers such as 'all', 'input 4-8, middle, output 3' or '1/4'",
+            repr(text if bad is None else bad),
+            f"Name stages ({', '.join(STAGES)}), each with block numbers or without for all of them, or "
+            "resolutions as a part of the latent's side.",
+        )
+    blocks = [m for item in items if (m := _BLOCK.match(item))]
+    ranges = tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in blocks)
+    for stage, first, last in ranges:
+        if last < first:
+            raise P2PError(
+                "a range of blocks from low to high",
+                repr(f"{stage} {first}-{last}"),
+                f"Write {last}-{first}.",
+            )
+    return _Chosen(ranges, frozenset(int(m[1]) for item in items if (m := _SCALE.match(item))))

@@ -1,0 +1,1 @@
+"""Attention maps of a run, and the masks of local blend (paper section 3.2)."""

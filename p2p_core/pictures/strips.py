@@ -1,0 +1,72 @@
+"""Every map of a store in small coloured pictures, for a viewer that looks at one map at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..architecture.layers import Layer, LayerFilter
+from ..maps.blending import mean_map
+from ..maps.heat import chosen_maps, mean, places, relative
+from ..maps.store import Recorded
+from .colours import heat_colours
+from .sheets import layer_name, of_part
+
+MOST = 24  # single layers; of more, resolutions are shown
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """The maps of one choice of layers, side by side in one picture [R·S·h, n·w, 3].
+
+    Across stand the words, down the rows of the batch, and for each row S maps: over all steps, then, where
+    there are several, of each part of the sampling. Each map is relative to its own maximum.
+    """
+
+    label: str
+    picture: Tensor
+    size: tuple[int, int]
+
+
+def strips(recorded: Recorded, words: Sequence[str], layers: LayerFilter | None) -> tuple[Strip, ...]:
+    """First the chosen layers' mean, then, where there are several, each layer (or resolution) alone."""
+    chosen, every = chosen_maps(recorded, layers), chosen_maps(recorded, LayerFilter())
+    groups = {"chosen layers": chosen} | (_groups(every) if len(every) > 1 else {})
+    which = places(recorded, words)
+    return tuple(_strip(label, maps, which) for label, maps in groups.items())
+
+
+def steps_of(recorded: Recorded) -> tuple[str, ...]:
+    """The names of the maps of a row, from top to bottom."""
+    parts = len(next(iter(recorded.maps.values())))
+    return ("all steps", *(f"part {i + 1} of {parts}" for i in range(parts) if parts > 1))
+
+
+def _groups(maps: Mapping[Layer, Tensor]) -> dict[str, dict[Layer, Tensor]]:
+    several = {(layer.stage, layer.number) for layer in maps if layer.index}
+    groups: dict[str, dict[Layer, Tensor]] = {}
+    for layer, values in maps.items():
+        label = layer_name(layer, several) if len(maps) <= MOST else f"1/{layer.scale}"
+        groups.setdefault(label, {})[layer] = values
+    return groups
+
+
+def _strip(label: str, maps: Mapping[Layer, Tensor], which: Sequence[int]) -> Strip:
+    whole = mean(maps.values())[:, which]  # [R, n, h, w]
+    parts = [_of_part(maps, i, whole, which) for i in range(len(next(iter(maps.values()))))]
+    stack = torch.stack([whole, *(parts if len(parts) > 1 else [])])  # [S, R, n, h, w]
+    coloured = heat_colours(relative(stack))
+    picture = rearrange(coloured, "s r n h w c -> (r s h) (n w) c")
+    return Strip(label, picture, (whole.shape[-2], whole.shape[-1]))
+
+
+def _of_part(maps: Mapping[Layer, Tensor], part: int, whole: Tensor, which: Sequence[int]) -> Tensor:
+    """[R, n, h, w] of the size of the whole, 0 where no step fell into the part."""
+    found = of_part(maps.values(), part)
+    if found is None:
+        return torch.zeros_like(whole)
+    return mean_map([found[:, which], torch.zeros_like(whole)])  # brought to one size; the scale is free

@@ -1,0 +1,1 @@
+"""Real pictures as sources: inversion, trajectories, pinned rows (paper section 5)."""

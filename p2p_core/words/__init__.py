@@ -1,0 +1,1 @@
+"""What prompts say: words, their columns, alignment, weights and windows. Torch-free."""

@@ -1,0 +1,71 @@
+"""Weights of words for re-weighting (paper section 3.2, "attention re-weighting"). Torch-free."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ..errors import P2PError
+from .fields import blocks, entries
+from .prompts import PromptSet
+
+
+@dataclass(frozen=True)
+class WordWeight:
+    """Attention on a word or phrase is multiplied by `weight`: 1 changes nothing, 0 takes the word out."""
+
+    word: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of words, a block for every edit prompt or one for all of them."""
+
+    blocks: tuple[tuple[WordWeight, ...], ...]
+
+    def of_row(self, row: int) -> tuple[WordWeight, ...]:
+        """Those of edit prompt `row`, 1..E."""
+        return self.blocks[(row - 1) % len(self.blocks)]
+
+    def require_words(self, prompts: PromptSet) -> None:
+        """Raises P2PError for a word that is in no edit prompt of its block, and for too many blocks."""
+        if len(self.blocks) not in (1, len(prompts.edits)):
+            raise P2PError(
+                f"one block of weights or one for each of {len(prompts.edits)} edit prompts",
+                f"{len(self.blocks)} blocks",
+                "Separate them by a line of three dashes, in the order of the edit prompts.",
+            )
+        for i, block in enumerate(self.blocks):
+            edits = prompts.edits if len(self.blocks) == 1 else prompts.edits[i : i + 1]
+            prompts.require((entry.word for entry in block), edits)
+
+
+def parse_weights(text: str) -> Weights:
+    """`fluffy: 4, pink: -1`; blocks for several edits are separated by a line of three dashes.
+
+    Raises P2PError for a weight that is no finite number, and where no block has a weight.
+    """
+    parsed = tuple(tuple(_word_weight(entry) for entry in entries(block)) for block in blocks(text))
+    if not any(parsed):
+        raise P2PError("weights of words such as 'fluffy: 4, pink: -1'", repr(text), "Write at least one.")
+    return Weights(parsed)
+
+
+_ENTRY = re.compile(r"^(?P<word>.*\S)\s*:\s*(?P<weight>\S+)$", re.DOTALL)
+
+
+def _word_weight(entry: str) -> WordWeight:
+    match = _ENTRY.match(entry)
+    try:
+        weight = float(match["weight"]) if match else math.nan
+    except ValueError:
+        weight = math.nan
+    if match is None or not math.isfinite(weight):
+        raise P2PError(
+            "a word, a colon and a number, such as 'fluffy: 4'",
+            repr(entry),
+            "Write 1 for no change, 0 to take the word out, more to strengthen it, less than 0 to oppose it.",
+        )
+    return WordWeight(match["word"], weight)

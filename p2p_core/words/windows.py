@@ -1,0 +1,69 @@
+"""When an edit acts: windows in progress, 0 (pure noise) to 1 (finished), and windows of single words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import P2PError
+from .fields import entries
+
+
+@dataclass(frozen=True)
+class Window:
+    """Active while start ≤ progress < end; an end of 1 includes the last step. start = end is empty."""
+
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.start <= 1 and 0 <= self.end <= 1):
+            raise P2PError("a window within 0..1", str(self), "Set start and end between 0 and 1.")
+        if self.end < self.start:
+            raise P2PError("a window whose end is not before its start", str(self), "Swap start and end.")
+
+    def __str__(self) -> str:
+        return f"{self.start:g}-{self.end:g}"
+
+    @property
+    def empty(self) -> bool:
+        return self.start == self.end
+
+    def active(self, progress: float) -> bool:
+        return self.start <= progress and (progress < self.end or (self.end == 1 and not self.empty))
+
+
+@dataclass(frozen=True)
+class WordWindow:
+    """A window for one word or phrase of the edit prompt, in place of the window of the rest."""
+
+    word: str
+    window: Window
+
+
+_ENTRY = re.compile(
+    r"^\s*(?P<word>\S.*?)\s*:\s*(?:(?P<start>[-+]?[\d.]+(?:e-?\d+)?)\s*(?:-|–|\.\.|to)\s*)?"
+    r"(?P<end>[-+]?[\d.]+(?:e-?\d+)?)\s*$",
+    re.DOTALL,
+)
+
+
+def parse_word_windows(text: str) -> tuple[WordWindow, ...]:
+    """`lion: 0.4` (from 0 to 0.4) or `red car: 0.2-0.8`, one a line or separated by commas or semicolons."""
+    return tuple(_word_window(entry) for entry in entries(text))
+
+
+def _word_window(entry: str) -> WordWindow:
+    match = _ENTRY.match(entry)
+    try:
+        if match is None:
+            raise ValueError
+        return WordWindow(match["word"], Window(float(match["start"] or 0), float(match["end"])))
+    except P2PError as error:
+        raise P2PError(error.expected, repr(entry), error.mend) from None
+    except ValueError:
+        raise P2PError(
+            "word windows such as 'lion: 0.4' or 'red car: 0.2-0.8'",
+            repr(entry),
+            "Write the word, a colon, and the end or start-end of its window, one word a line.",
+        ) from None
