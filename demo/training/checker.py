@@ -239,7 +239,7 @@ def _is(named: Thing, found: Found, colors: bool) -> bool:
 
 @dataclass(frozen=True)
 class Quality:
-    """Shares 0..1; false positives a picture; mean distance of the centres as a fraction of the side."""
+    """Shares in 0..1; false positives per image; mean distance of the centres as a fraction of the side."""
 
     found: float
     false_positives: float
@@ -324,12 +324,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--decoder", type=Path, default=Path("demo/checkpoints/decoder.pt"))
     chosen = parser.parse_args()
-    ways: dict[str, Degrade] = {"as drawn": lambda pictures: pictures, "thumbnails": thumbnails}
+    ways: dict[str, Degrade] = {"as rendered": lambda pictures: pictures, "thumbnails": thumbnails}
     if chosen.decoder.exists():
         ways["through the decoder"] = through_decoder(chosen.decoder)
     scenes = list(islice(held_out_scenes(chosen.seed), chosen.scenes))
     measured = measure(Checker.load(chosen.weights), scenes, ways)
-    print("| scenes | found with kind and colour | false positives a picture | background | centre error |")
+    print("| scenes | found with kind and colour | false positives per image | background | centre error |")
     print("|---|---|---|---|---|")
     for name, q in measured.items():
         pixels = f"{q.centre_error * 256:.1f} px"

@@ -143,7 +143,7 @@ def table(scores: Sequence[Score]) -> str:
         "right colour given kind": f"{total('right_color') / max(1, total('color_named')):.1%}",
         "background right": f"{total('background') / captions:.1%}",
         "captions all right": f"{total('all_right') / captions:.1%}",
-        "other things a picture": f"{total('extra') / captions:.2f}",
+        "extra things per image": f"{total('extra') / captions:.2f}",
     }
     return "\n".join("| " + " | ".join(row) + " |" for row in (cells, ["---"] * len(cells), cells.values()))
 
