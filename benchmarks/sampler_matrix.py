@@ -64,7 +64,7 @@ def table(outcomes: Outcomes, samplers: list[str], ways: list[str], by_the_batch
         lines.append(f"| {sampler} | {' | '.join(cells)} |")
     notes = [f"- {', '.join(job)}: {bad}." for job, bad in outcomes.items() if bad]
     notes += [
-        f"- {name}: the host reckons {what} over all rows, so here the pair is one of equal prompts."
+        f"- {name}: the host computes {what} over all rows, so this run uses a pair of equal prompts."
         for name, what in by_the_batch.items()
     ]
     return "\n".join([*lines, "", *notes])

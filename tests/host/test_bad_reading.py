@@ -1,4 +1,4 @@
-"""What stores, samplings and finished pairs refuse: by a P2PError that names node, value and mend."""
+"""Stores, samplings and finished pairs: misuse raises a P2PError that names node, value and fix."""
 
 from __future__ import annotations
 

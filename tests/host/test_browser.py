@@ -1,4 +1,4 @@
-"""The pack in ComfyUI's own front end, in a real browser, with each way to draw nodes.
+"""The pack in ComfyUI's own front end, in a real browser, with each node renderer.
 
 tests/web/visit.mjs opens and uses it, once for the session; here is judged what it saw. Its screenshots are
 in tests/web/out.

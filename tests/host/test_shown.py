@@ -1,4 +1,4 @@
-"""What the nodes hand to the front end: plain data that says all there is to draw."""
+"""What the nodes send to the front end: plain data with everything needed to draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every example workflow on a real ComfyUI server: it runs as it is saved, and shows what it is about."""
+"""Every example workflow on a real ComfyUI server: it runs as saved and shows its subject."""
 
 from __future__ import annotations
 
