@@ -1,6 +1,6 @@
 """Judges pictures of the demo model: which things stand where, in which colour, on which background.
 
-`python -m demo.training.checker` measures it on scenes that it was not trained on; train_checker.py trains it.
+`python -m demo.training.checker` measures it on held-out scenes; train_checker.py trains it.
 Positions and radii are fractions, as in scenes.py: x of the width, y of the height, r of the smaller side.
 """
 

@@ -12,14 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.edit_quality import Settings, find_candidate, run_all
-from benchmarks.edits import AWAY, TYPES, Edit, draw_edit
-from benchmarks.measures import Measured, box, measured, shows, silhouette
-from benchmarks.page import fill
-from benchmarks.plot import COLORS, ticks
-from benchmarks.report import GROUPS, METHODS, contact_sheet, methods_table, types_table, windows_plot
-from benchmarks.side_by_side import Alone, Planned, sample_ways
-from benchmarks.ways import (
+from benchmarks.quality.edit_quality import Settings, find_candidate, run_all
+from benchmarks.quality.edits import AWAY, TYPES, Edit, draw_edit
+from benchmarks.quality.measures import Measured, box, measured, shows, silhouette
+from benchmarks.quality.report import GROUPS, METHODS, contact_sheet, methods_table, types_table, windows_plot
+from benchmarks.quality.side_by_side import Alone, Planned, sample_ways
+from benchmarks.quality.ways import (
     ALONE,
     BLENDED,
     CONTESTS,
@@ -31,6 +29,8 @@ from benchmarks.ways import (
     plan_of,
     with_blend,
 )
+from benchmarks.shared.page import fill
+from benchmarks.shared.plot import COLORS, ticks
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from demo.training.checker import Checker, Found, Verdict, to_tensor
 from demo.world.scenes import HIDDEN, Scene, Thing, recaption
@@ -288,7 +288,7 @@ def test_every_row_comes_out_as_if_it_were_sampled_alone(pipe: DemoPipeline) -> 
 def test_the_published_row_is_that_of_its_own_sampling(pipe: DemoPipeline) -> None:
     edit = replace(pair(kind="house"), blend=(("circle",), ("house",)))
     got = side_by_side(pipe, edit)[LITERAL]
-    from paper_controller import Controller, sample_literal
+    from benchmarks.reference.paper_controller import Controller, sample_literal
 
     controller = Controller(pipe.tokenizer, edit.texts, 5, "replace", self_cap=256)
     expected = sample_literal(pipe, edit.texts, start_noise(4), 5, 5.0, controller)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.fidelity import fidelity, ssim, structure_distance
-from benchmarks.pie_set import blended, decoded, read_set
-from benchmarks.real_images import KINDS, WAYS
-from benchmarks.real_report import edits_table, reconstruction_table
+from benchmarks.real.fidelity import fidelity, ssim, structure_distance
+from benchmarks.real.pie_set import blended, decoded, read_set
+from benchmarks.real.real_images import KINDS, WAYS
+from benchmarks.real.real_report import edits_table, reconstruction_table
 from demo.diffusers_host.inverting import NOISE, edit_pictures, encoded, inverted, timestep_of
 from demo.diffusers_host.pipeline import load, schedule
 from demo.training.checker import to_tensor

@@ -68,6 +68,6 @@ def cell(outcomes: dict[str, int] | None) -> str:
 
 if __name__ == "__main__":
     sys.path.append(str(ROOT))
-    from benchmarks.page import fill
+    from benchmarks.shared.page import fill
 
     fill(PAGE, {"versions": table()})

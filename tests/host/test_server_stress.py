@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.stress import drawn_again, interrupted, one, pictures, reference
+from benchmarks.host.stress import drawn_again, interrupted, one, pictures, reference
 from tools.comfyui.server import PACK, Server, trouble_of
 
 pytest_plugins = ("server_fixtures",)

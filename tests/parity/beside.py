@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from paper_controller import (
+from torch import Tensor
+
+from benchmarks.reference.paper_controller import (
     Controller,
     sample_literal,
 )
-from torch import Tensor
-
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from p2p_core import plan as ours
 from p2p_core.maps.blending import Blend

@@ -23,7 +23,9 @@ from beside import (
     theirs_of,
     weigh,
 )
-from paper_controller import (
+from torch import Tensor
+
+from benchmarks.reference.paper_controller import (
     TOKENS,
     Controller,
     LocalBlend,
@@ -33,8 +35,6 @@ from paper_controller import (
     replacement_mapper,
     word_alphas,
 )
-from torch import Tensor
-
 from p2p_core import plan as ours
 from p2p_core.architecture.layers import Layer
 from p2p_core.errors import P2PError

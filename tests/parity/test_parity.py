@@ -25,11 +25,11 @@ from beside import (
     uncontrolled,
     weigh,
 )
-from paper_controller import (
-    LocalBlend,
-)
 from torch import Tensor
 
+from benchmarks.reference.paper_controller import (
+    LocalBlend,
+)
 from demo.diffusers_host.pipeline import start_noise
 from p2p_core.words.windows import Window, WordWindow
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from in_comfy import start
-from sd15 import Bench, bench
+from .in_comfy import start
+from .sd15 import Bench, bench
 
 CFG, LIMIT = 7.5, 0.80
 

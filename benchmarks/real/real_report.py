@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo.show.sheet import FAINT, INK, MARGIN, PAPER
 
-from .table import markdown
+from ..shared.table import markdown
 
 Result = Mapping[str, Any]
 Score = Mapping[str, Any]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from in_comfy import ROOT, graph
-from page import fill
-from table import markdown
+from ..shared.page import fill
+from ..shared.table import markdown
+from .in_comfy import ROOT, graph
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from PIL import Image
 from tools.comfyui.find import ComfyInstall, find_comfy
 from tools.comfyui.server import Server, ServerError, comfy_server, trouble_of
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "host"))
 
 from random_edits import SAMPLERS, Workflow, workflow  # noqa: E402

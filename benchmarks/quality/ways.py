@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from demo.diffusers_host.pipeline import DemoPipeline
 from p2p_core.maps.blending import Blend
@@ -14,6 +12,7 @@ from p2p_core.plan import EditPlan, Reweight, TokenEdit
 from p2p_core.words.weights import Weights
 from p2p_core.words.windows import Window
 
+from ..reference.paper_controller import Controller
 from .edits import TYPES, Edit
 from .side_by_side import Alone, Planned, Published, Way
 
@@ -97,11 +96,6 @@ def _planned(plan: EditPlan, pipe: DemoPipeline) -> Planned:
 
 def _literal(edit: Edit, pipe: DemoPipeline, steps: int) -> Published:
     """Word swap, where the numbers of words differ refinement, or re-weighting."""
-    folder = str(Path(__file__).resolve().parent.parent / "tests" / "parity")
-    if folder not in sys.path:
-        sys.path.append(folder)
-    from paper_controller import Controller
-
     equal = len(edit.texts[0].split(" ")) == len(edit.texts[1].split(" "))
     kind = "reweight" if edit.weights else "replace" if equal else "refine"
     weights = {word: w.weight for w in edit.weights for word in w.word.split(" ")} or None

@@ -1,4 +1,4 @@
-"""How good edits are, with known truth: `make bench-quality`, or `python -m benchmarks.edit_quality`.
+"""How good edits are, with known truth: `make bench-quality`, or `python -m benchmarks.quality.edit_quality`.
 
 Edits of nine types are drawn by a seed. For each, candidates are drawn until the source picture shows its
 caption; it is edited in several ways from the same noise, and the checker and the pixels say what happened.
@@ -27,10 +27,11 @@ from demo.model.shape import WEIGHTS
 from demo.training.checker import Checker, Found
 from p2p_core.errors import P2PError
 
-from . import resumable
+from ..shared import resumable
+from ..shared.page import fill
+from ..shared.resumable import checksum, file_of, save_strip
 from .edits import TYPES, Edit, draw_edit
 from .measures import measured, shows
-from .page import fill
 from .report import (
     blends_table,
     contact_sheet,
@@ -40,11 +41,10 @@ from .report import (
     windows_plot,
     windows_table,
 )
-from .resumable import checksum, file_of, save_strip
 from .side_by_side import Way, sample_ways
 from .ways import CONTESTS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CFG = 5.0
 STEPS = 15  # the windows end after 6, 9 and 12 calls however one rounds: all methods have theirs
 CANDIDATES = 300
@@ -124,10 +124,10 @@ def write_report(settings: Settings, results: list[dict[str, Any]], docs: Path) 
 def _checksum(weights: Path) -> int:
     """Of all that a result depends on."""
     names = (
-        "p2p_core/*.py",
-        "demo/*.py",
+        "p2p_core/**/*.py",
+        "demo/**/*.py",
         "demo/model/checker.safetensors",
-        "tests/parity/paper_controller.py",
+        "benchmarks/reference/paper_controller.py",
     )
     own = [Path(__file__).with_name(f"{n}.py") for n in ("edits", "measures", "side_by_side", "ways")]
     return checksum([weights, *own, *sorted(file for name in names for file in ROOT.glob(name))])

@@ -9,13 +9,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))  # after ComfyUI, whose `nodes` it would hide
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _host_first_on_the_path() -> None:
+    """The pack's root goes last: its `nodes` would hide ComfyUI's."""
+    others = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
+    sys.path[:] = [os.environ["P2P_HOST"], *others, str(ROOT)]
 
 
 def start(*options: str) -> Any:
     """The pack, as ComfyUI imports it. ComfyUI reads its options once, from the command line."""
-    sys.path.insert(0, os.environ["P2P_HOST"])
+    _host_first_on_the_path()
     own, sys.argv = sys.argv, [sys.argv[0], *(options or ("--cpu",))]
     import comfy.options
 

@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from in_comfy import ROOT, graph
-from page import fill
+from ..shared.page import fill
+from .in_comfy import ROOT, graph
 
 Trouble = Callable[[str, str, str], str]
 Outcomes = dict[tuple[str, str, str], str]  # trouble by way, sampler and scheduler

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from in_comfy import start
-from sd15 import Bench, bench
+from .in_comfy import start
+from .sd15 import Bench, bench
 
 
 @dataclass(frozen=True)

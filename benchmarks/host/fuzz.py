@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 
-from in_comfy import graph
+from .in_comfy import graph
 
 
 def main() -> int:

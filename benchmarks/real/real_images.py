@@ -1,4 +1,4 @@
-"""Real pictures, with known truth: `make bench-real`, or `python -m benchmarks.real_images`.
+"""Real pictures, with known truth: `make bench-real`, or `python -m benchmarks.real.real_images`.
 
 Scenes are drawn by program, not by the model, so that they are pictures from outside. Each is encoded,
 inverted in several ways and edited; the checker says whether the edit happened, fidelity.py how far the rest
@@ -34,16 +34,16 @@ from p2p_core.real.null_text import NullText
 from p2p_core.real.pinning import RealImage
 from p2p_core.real.trajectory import Trajectory
 
-from . import resumable
-from .edits import TYPES, Edit, draw_edit
+from ..quality.edits import TYPES, Edit, draw_edit
+from ..quality.measures import measured, shows, to_stay
+from ..shared import resumable
+from ..shared.page import fill
+from ..shared.resumable import checksum, file_of, save_strip
 from .fidelity import decibels, fidelity
-from .measures import measured, shows, to_stay
-from .page import fill
 from .real_report import edits_table, reconstruction_table, sheet
 from .real_ways import TARGET, WAYS, Way
-from .resumable import checksum, file_of, save_strip
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CFG, STEPS, EDITS = 5.0, 12, 200
 KINDS = [name for name in TYPES if "weight" not in name]
 NULL_EVERY, SHOWN = 8, 6  # null-text inversion takes as long as all else; edits on the picture
@@ -100,15 +100,16 @@ def main() -> int:
 
 def _checksum(weights: Path) -> int:
     """Of all that a result depends on."""
-    names = ("edits", "measures", "fidelity", "real_images", "real_ways")
-    own = [Path(__file__).with_name(f"{name}.py") for name in names]
     parts = (
-        "p2p_core/*.py",
+        "benchmarks/quality/edits.py",
+        "benchmarks/quality/measures.py",
+        "benchmarks/real/*.py",
+        "p2p_core/**/*.py",
         "demo/diffusers_host/inverting.py",
         "demo/diffusers_host/pipeline.py",
         "demo/world/scenes.py",
     )
-    return checksum([weights, *own, *sorted(file for part in parts for file in ROOT.glob(part))])
+    return checksum([weights, *sorted(file for part in parts for file in ROOT.glob(part))])
 
 
 # Running

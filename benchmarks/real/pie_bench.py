@@ -1,6 +1,6 @@
 """PIE-Bench through ComfyUI: Direct Inversion's table for a checkpoint of yours.
 
-    python tools/comfyui/run_hosts.py --script benchmarks/pie_bench.py --data PIE-Bench_v1 --checkpoint FILE
+    python -m tools.comfyui.run_hosts --module benchmarks.real.pie_bench --data FOLDER --checkpoint FILE
 
 What is done is kept in `--out`: a run that was interrupted goes on where it was. Steps, guidance and windows
 are those of the published run. `--checkpoint demo` takes the bundled model, to try the command.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -18,16 +17,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [os.environ["P2P_HOST"]]
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # after ComfyUI, whose `nodes` it would hide
+from p2p_core.errors import P2PError
 
-from in_comfy import start  # noqa: E402
-
-from benchmarks.fidelity import decibels, fidelity  # noqa: E402
-from benchmarks.pie_set import Item, read_set  # noqa: E402
-from benchmarks.real_report import edits_table  # noqa: E402
-from benchmarks.real_ways import NOISE, TARGET, WAYS, Way  # noqa: E402
-from p2p_core.errors import P2PError  # noqa: E402
+from ..host.in_comfy import start
+from .fidelity import decibels, fidelity
+from .pie_set import Item, read_set
+from .real_report import edits_table
+from .real_ways import NOISE, TARGET, WAYS, Way
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo.show.sheet import FAINT, INK, MARGIN, PAPER
 
+from ..shared.plot import Series, plot
+from ..shared.table import markdown
 from .edits import TYPES
-from .plot import Series, plot
-from .table import markdown
 from .ways import ALONE, BLENDED, CROSS_ENDS, LITERAL, OURS, SELF_ENDS
 
 Result = Mapping[str, Any]
