@@ -62,10 +62,11 @@ def scores_of(results: Sequence[Result], way: str) -> list[Mapping[str, Any]]:
 
 
 def settings_line(results: Sequence[Result], seed: int, steps: int, cfg: float) -> str:
-    drawn = sum(r["candidates"] for r in results)
+    tried = sum(r["candidates"] for r in results)
     return (
-        f"{len(results)} edits, seed {seed}, {steps} Euler steps at guidance {cfg:g}. {drawn} candidates were"
-        f" drawn: {len(results) / drawn:.0%} of the pictures showed all of their caption and nothing else."
+        f"{len(results)} edits, seed {seed}, {steps} Euler steps at guidance {cfg:g}."
+        f" {tried} candidates were generated; {len(results) / tried:.0%} of the images"
+        " showed everything in their caption and nothing else."
     )
 
 

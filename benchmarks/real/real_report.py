@@ -49,7 +49,7 @@ def reconstruction_table(results: Sequence[Result]) -> str:
 def edits_table(results: Sequence[Result], ways: Sequence[str]) -> str:
     """Direct Inversion's table: a row for each way. Success only where something can see it."""
     judged = any("done" in score for r in results for score in r["ways"].values())
-    head = ["way", "edits", "source", "structure ×10³", "PSNR", "MSE ×10⁴", "SSIM ×10²"]
+    head = ["method", "edits", "source", "structure ×10³", "PSNR", "MSE ×10⁴", "SSIM ×10²"]
     head += ["done", "done in place"] if judged else ["changed inside"]
     rows: list[Sequence[str]] = []
     for way in ways:
