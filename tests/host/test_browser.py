@@ -215,7 +215,7 @@ def test_a_mask_is_shown_and_another_threshold_without_a_run(seen: dict[str, Any
 def test_source_and_edit_are_divided_by_keyboard_and_by_pointer(seen: dict[str, Any]) -> None:
     compare = seen["compare"]
     assert (compare["keyed"], compare["dragged"]) == ("52", "25")
-    assert re.match(r"PSNR over the picture \d+\.\d dB\s+outside the mask \d+\.\d dB", compare["told"])
+    assert re.match(r"PSNR over the image \d+\.\d dB\s+outside the mask \d+\.\d dB", compare["told"])
 
 
 def test_after_a_reload_of_the_page_the_panels_still_show_the_last_run(views: dict[str, Any]) -> None:
