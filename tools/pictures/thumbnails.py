@@ -97,7 +97,7 @@ def asked(workflow: Mapping[str, Any]) -> dict[str, list[str]]:
     weights = inputs.get("P2PReweight", {"weights": ""})["weights"]
     plain = [pair["source"], *blocks(weights)] if weights else [pair["source"]]
     edits = list(blocks(pair["edit"]))
-    return {"Source": [pair["source"]], "Edit": edits, "Edits": edits, "Picture": plain, WEIGHED: plain}
+    return {"Source": [pair["source"]], "Edit": edits, "Edits": edits, "Image": plain, WEIGHED: plain}
 
 
 def thumbnail(shown: Sequence[Shown]) -> Image.Image:
