@@ -34,7 +34,7 @@ def _sigmas() -> Tensor:
 
 
 def timestep_of(sigma: float) -> int:
-    """The model's step that is nearest to a sigma, on a scale of logarithms, as ComfyUI has it."""
+    """The model's timestep nearest to a sigma on a logarithmic scale, as in ComfyUI."""
     return int((_sigmas().log() - torch.tensor(sigma).log()).abs().argmin())
 
 
@@ -45,7 +45,7 @@ def encoded(pipe: DemoPipeline, pictures: Tensor) -> Tensor:
 
 
 def predicted(pipe: DemoPipeline, x: Tensor, sigma: float, context: Tensor) -> Tensor:
-    """The clean latents that the model sees in x [R, 3, h, w]. context: [R, 77, 128]."""
+    """The model's prediction of the clean latents for x [R, 3, h, w]. context: [R, 77, 128]."""
     scaled = x / (sigma**2 + 1) ** 0.5
     return x - sigma * pipe.unet(scaled, timestep_of(sigma), context).sample
 
@@ -92,7 +92,7 @@ def with_null_texts(pipe: DemoPipeline, trajectory: Trajectory, chosen: NullText
 def edit_pictures(
     pipe: DemoPipeline, texts: Sequence[str], plan: EditPlan, cfg: float, negative: str = ""
 ) -> Tensor:
-    """Rows [P·B, 3, h, w] of a plan with a real picture; by ancestral steps where that has noise."""
+    """Rows [P·B, 3, h, w] of a plan with a real picture; ancestral steps if its trajectory has noise."""
     real = plan.real
     assert real is not None
     trajectory, prompts = real.trajectory, len(texts)
@@ -125,7 +125,7 @@ def edit_pictures(
 def _negative(
     pipe: DemoPipeline, plan: EditPlan, context: Tensor, empty: Tensor
 ) -> Callable[[int, int], Tensor]:
-    """What edits are guided away from in a step, for so many rows."""
+    """What edits are guided away from in a step, repeated over the rows."""
     real = plan.real
     assert real is not None
     nulls, prompts = real.trajectory.nulls, len(plan.prompts.prompts)
@@ -137,7 +137,7 @@ def _negative(
 
 
 class _Processor(PairProcessor):
-    """Of batches without an unconditional half too."""
+    """Also accepts batches without an unconditional half."""
 
     def _rows(self, run: Run, batch: int) -> list[PairedRow]:
         whole = batch == run.samples * run.prompts
@@ -145,7 +145,7 @@ class _Processor(PairProcessor):
 
 
 def _control(pipe: DemoPipeline, run: Run | None, progress: float, latents: Tensor) -> None:
-    """Set the attention processors for what comes next."""
+    """Set the attention processors for the next model call."""
     size = latents.shape[-2], latents.shape[-1]
     processors = {
         name: _Processor(diffusers_layer(name), run, progress, size) for name in pipe.unet.attn_processors
