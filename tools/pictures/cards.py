@@ -65,7 +65,7 @@ Box = tuple[float, float, float, float]
 
 
 def _boxes(nodes: list[dict[str, Any]]) -> dict[int, tuple[dict[str, Any], Box]]:
-    """Each node's left, top, right and bottom on the card; columns as they are, nodes of one height."""
+    """Each node's left, top, right and bottom on the card, in the graph's columns, with equal heights."""
     lefts = sorted({node["pos"][0] for node in nodes})
     width = (SIZE[0] - 2 * MARGIN) / len(lefts)
     places: dict[int, tuple[dict[str, Any], Box]] = {}
@@ -79,5 +79,5 @@ def _boxes(nodes: list[dict[str, Any]]) -> dict[int, tuple[dict[str, Any], Box]]
 
 
 def _along(box: Box, slot: int) -> float:
-    """Where on the side of a box its socket is."""
+    """The y position of a socket on the side of a box."""
     return min(box[1] + 8 + 6 * slot, box[3] - 4)
