@@ -1,4 +1,4 @@
-"""Attention Store: means of the attention on words, whatever the run; the picture stays as it is."""
+"""Attention Store: means of the attention on words, for any run; the image is unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever ends a sampling, wherever: no patch stays, nothing grows, and the next run is the same as ever."""
+"""However a sampling ends, and wherever: no patch stays, nothing grows, and the next run is the same."""
 
 from __future__ import annotations
 
