@@ -26,13 +26,15 @@ class P2PError(ValueError):
         return type(self), (self.expected, self.got, self.hint, self.node), {"topic": self.topic}
 
     def at(self, node: str, advice: Mapping[str, str] | None = None) -> P2PError:
-        """The same error naming `node`, with the host's advice on its topic instead of the hint.
+        """The same error naming `node`, with the host's advice on its topic for the hint.
+
+        "{hint}" in the advice stands for the hint.
 
         An error that names its node already is kept.
         """
         if self.node:
             return self
-        hint = (advice or {}).get(self.topic, self.hint)
+        hint = (advice or {}).get(self.topic, self.hint).replace("{hint}", self.hint)
         return P2PError(self.expected, self.got, hint, node, topic=self.topic)
 
 

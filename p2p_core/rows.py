@@ -88,6 +88,8 @@ class Batch:
     @cached_property
     def rows(self) -> tuple[PairedRow, ...]:
         """All rows of the paired parts, sources too. P2PError where the parts hold no whole samples."""
+        if not any(self.paired):
+            return ()
         part, rest = divmod(self.size, len(self.paired))
         if rest or part % self.prompts:
             raise P2PError(

@@ -15,14 +15,14 @@ WEIGHTS = FOLDER / "p2p_demo.safetensors"
 TOKENS = 77
 TEXT_WIDTH = 128
 NORM_GROUPS = (
-    16  # three channels and more a group: a lone channel would lose its mean, and with it the background
+    16  # at least three channels per group: a single channel would lose its mean, and with it the background
 )
 TRAIN_STEPS = 1000
 BETAS = (0.00085, 0.012)  # Stable Diffusion's scaled-linear schedule
 
 
 def text_config(vocab_size: int) -> dict[str, Any]:
-    """CLIPTextModel's configuration. The two last tokens of the vocabulary are start and end."""
+    """CLIPTextModel's configuration. The last two tokens of the vocabulary are start and end."""
     return {
         "vocab_size": vocab_size,
         "hidden_size": TEXT_WIDTH,
@@ -47,7 +47,7 @@ def unet_config() -> dict[str, Any]:
         "out_channels": 3,
         "block_out_channels": (48, 96, 192),
         "layers_per_block": 1,
-        "attention_head_dim": (1, 3, 6),  # diffusers means the number of heads
+        "attention_head_dim": (1, 3, 6),  # in diffusers, this is the number of heads
         "norm_num_groups": NORM_GROUPS,
         "cross_attention_dim": TEXT_WIDTH,
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

@@ -103,6 +103,7 @@ def user_mask(mask: Tensor, rows: Rows, size: Size) -> Tensor:
             f"one mask, one for each of {edits} edits, or one for each of {count} edited pictures",
             f"{len(small)} masks",
             "Give one of these numbers of masks.",
+            topic="number of masks",
         )
     return small.repeat(count // len(small), 1, 1)
 
@@ -110,12 +111,12 @@ def user_mask(mask: Tensor, rows: Rows, size: Size) -> Tensor:
 def _require_mask(mask: Tensor) -> None:
     hint = "Paint the part of the picture that may change, or give no mask."
     if not bool(torch.isfinite(mask).all()):
-        raise P2PError("a mask of numbers from 0 to 1", "one with NaN or infinity", hint)
+        raise P2PError("a mask of numbers from 0 to 1", "one with NaN or infinity", hint, topic="mask")
     if not bool((mask > 0).any()):
-        raise P2PError("a mask that covers something", "an empty one", hint)
+        raise P2PError("a mask that covers something", "an empty one", hint, topic="mask")
     low, high = float(mask.min()), float(mask.max())
     if low < 0 or high > 1:
-        raise P2PError("a mask of numbers from 0 to 1", f"one from {low:g} to {high:g}", hint)
+        raise P2PError("a mask of numbers from 0 to 1", f"one from {low:g} to {high:g}", hint, topic="mask")
 
 
 def require_share(name: str, value: float) -> None:

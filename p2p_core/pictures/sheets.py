@@ -121,7 +121,8 @@ def _columns(recorded: Recorded, view: View, layers: LayerFilter | None) -> dict
         raise P2PError(
             "a store with maps of several parts of the sampling",
             "one mean over all steps",
-            "Set the step groups of Attention Store to 2 or more, and queue again.",
+            "Record the sampling in 2 parts or more.",
+            topic="one part",
         )
     return {f"part {i + 1} of {parts}": of_part(maps.values(), i) for i in range(parts)}
 

@@ -76,7 +76,7 @@ def invert(
             raise P2PError(
                 "an inversion of numbers",
                 f"NaN or infinity at sigma {high:.4g}",
-                "Look at the picture's latent, use fewer iterations, or a MODEL in float32.",
+                "Look at the picture's latent, use fewer iterations, or a model in float32.",
             )
         latents.append(x)
         on_step(len(latents) - 1)

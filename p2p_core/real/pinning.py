@@ -49,7 +49,10 @@ class RealImage(Step):
                 raise P2PError(f"a {name} within 0..1", f"{value:g}", "Set it between 0 and 1.")
         if self.negative == "null text" and self.trajectory.nulls is None:
             raise P2PError(
-                "a trajectory with null-text encodings", "one without", "Put Null Text after Invert."
+                "a trajectory with null-text encodings",
+                "one without",
+                "Search for null texts first.",
+                topic="no null texts",
             )
 
     @property
@@ -73,7 +76,8 @@ class RealImage(Step):
             raise P2PError(
                 f"the source prompt that the picture was inverted with, {known!r}",
                 repr(text),
-                "Give Invert and Prompt Pair the same source prompt.",
+                "Invert the picture with the source prompt of the edit.",
+                topic="other source",
             )
 
     def require_size(self, samples: int, shape: tuple[int, ...]) -> None:
@@ -83,7 +87,8 @@ class RealImage(Step):
             raise P2PError(
                 f"a latent of the inverted pictures' size, {_size(pictures)}",
                 _size((samples, *shape)),
-                "Connect the latent output of Real Image to the sampler.",
+                "Sample latents of the inverted pictures' size.",
+                topic="other size",
             )
 
     def require_encoded(self, prompt: Tensor) -> None:
@@ -95,7 +100,8 @@ class RealImage(Step):
             raise P2PError(
                 "the source prompt that the picture was inverted with",
                 "another prompt, or another CLIP's encoding of it",
-                "Give Invert and Prompt Pair the same source prompt and CLIP.",
+                "Invert and edit with the same source prompt and text encoder.",
+                topic="other encoding",
             )
 
     def noise(self, sigma: float, prompts: int) -> Tensor:

@@ -15,7 +15,7 @@ from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.attention.editing import Mixing
 from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.plan import EditPlan, EditMethod, require_same
+from p2p_core.plan import EditMethod, EditPlan, require_same
 from p2p_core.words.align import Alignment, align_swap
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.words.weights import parse_weights
