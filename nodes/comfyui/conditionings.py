@@ -12,17 +12,30 @@ from torch import Tensor
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
 from .controls import control_per_row
-from .pairing import KEY, Entry, Pair, pair_of
+from .pairing import KEY, Entry, Pair, pair_of, unlike_values
 from .rows import repeated_per_row
 
 Sides = Mapping[str, list[Entry]]  # those of a guider: positive, negative, ...
 
 
 def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
-    """All entries as the model may see them, with rows in the order of the paired latent.
+    """All entries as a U-Net may see them, with rows in the order of the paired latent.
 
     Raises P2PError where they are not of these prompts.
     """
+    require_prompts(conds, prompts)
+    for side, entries in conds.items():
+        pairs = [(entry, found) for entry in entries if (found := pair_of(entry))]
+        for entry, found in pairs:
+            for key in sorted(found.apart):
+                raise unlike_values(key)
+            if side in edited_sides(conds):
+                _require_columns(prompts, entry["cross_attn"])
+    return in_rows(conds, prompts, samples)
+
+
+def require_prompts(conds: Sides, prompts: PromptSet) -> None:
+    """Raises P2PError where entries are not of these prompts."""
     for side, entries in conds.items():
         pairs = [pair_of(entry) for entry in entries]
         if side == "positive" and not any(pairs):
@@ -33,11 +46,13 @@ def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, l
             )
         if side in edited_sides(conds):
             _require_one_edit(entries)
-        for entry, found in zip(entries, pairs, strict=True):
+        for found in pairs:
             if found is not None:
                 _require_prompts(prompts, found, side in edited_sides(conds))
-            if found is not None and side in edited_sides(conds):
-                _require_columns(prompts, entry["cross_attn"])
+
+
+def in_rows(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
+    """All entries with rows in the order of the paired latent, and without their guards."""
     controls: dict[int, Any] = {}
     count = prompts.count
     return {side: [_in_rows(entry, samples, count, controls) for entry in conds[side]] for side in conds}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from comfy.conds import CONDConstant
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...p2p_core.errors import P2PError
 from ...p2p_core.real.guidance import common_columns
@@ -21,11 +23,18 @@ Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it f
 
 @dataclass(frozen=True)
 class Pair:
-    """What an entry of a paired conditioning holds: P rows under these keys; the prompts, where known."""
+    """What an entry of a paired conditioning holds: P rows under these keys; the prompts, where known.
+
+    stacked: its text, [P, T, C]. each: text and own values under the keys, prompt by prompt, for models that
+    take one prompt at a time. apart: the keys whose values are in `each` alone, as they cannot be stacked.
+    """
 
     rows: int
     texts: tuple[str, ...] | None
     keys: frozenset[str]
+    stacked: Tensor | None = field(default=None, compare=False)
+    each: tuple[tuple[Tensor, dict[str, Any]], ...] = field(default=(), compare=False)
+    apart: frozenset[str] = frozenset()
 
 
 class PairGuard(CONDConstant):
@@ -50,7 +59,7 @@ def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = 
     if len(set(counts)) > 1 or not counts[0]:
         raise _unlike("the same number of entries", " and ".join(map(str, counts)))
     sides = list(zip(*conditionings, strict=True))
-    same = [texts is None and all(_same(entries[0], other) for other in entries[1:]) for entries in sides]
+    same = [texts is None and all(same(entries[0], other) for other in entries[1:]) for entries in sides]
     same = [False] * len(same) if all(same) else same
     return [
         entries[0] if alike else _pair_entry(entries, texts)
@@ -67,17 +76,27 @@ def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> 
     keys = sorted({key for option in options for key in option})
     for key in keys:
         merged[key] = _merge(key, [option.get(key) for option in options])
-    stacked = {key for key in keys if merged[key] is not options[0].get(key)}
-    found = Pair(len(entries), texts, frozenset({"cross_attn", *stacked}))
-    if found.rows == 1:
-        return [tensors[0], {**merged, KEY: found}]
-    guard = PairGuard(found)
+    apart = {key for key in keys if merged[key] is _APART}
+    own = {key for key in keys if merged[key] is not options[0].get(key)}
+    keys_of_rows = frozenset({"cross_attn", *own})
+    if len(entries) == 1:
+        return [tensors[0], {**merged, KEY: Pair(1, texts, keys_of_rows)}]
+    text = _stack_text(tensors)
+    each = tuple(
+        (tensor, {key: option[key] for key in own}) for tensor, option in zip(tensors, options, strict=True)
+    )
+    guard = PairGuard(Pair(len(entries), texts, keys_of_rows, text, each, frozenset(apart)))
+    merged = {key: options[0][key] if key in apart else merged[key] for key in keys}
     merged["model_conds"] = {**merged.get("model_conds", {}), KEY: guard}
-    return [_stack_text(tensors), merged]
+    return [text, merged]
 
 
 def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
-    """[1, T_i, C] each → [P, T, C], T the least common multiple; repeated columns change no attention."""
+    """[1, T_i, C] each → [P, T, C], T the least common multiple; repeated columns change no attention.
+
+    Text of other encoders than CLIP, which has chunks of 77, is filled up with zeros: transformers are given
+    their prompts one at a time.
+    """
     for tensor in tensors:
         if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tensor.shape[0] != 1:
             shape = tuple(getattr(tensor, "shape", ())) or type(tensor).__name__
@@ -85,6 +104,8 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
     lengths, widths = [t.shape[1] for t in tensors], {t.shape[2] for t in tensors}
     if len(widths) > 1:
         raise _unlike("text encodings of one kind", f"{' and '.join(map(str, sorted(widths)))} channels")
+    if any(length % 77 for length in lengths) and math.lcm(*lengths) > 4 * max(lengths):
+        return torch.cat([F.pad(t, (0, 0, 0, max(lengths) - t.shape[1])) for t in tensors])
     longest = common_columns(*lengths)
     return torch.cat([t.repeat(1, longest // t.shape[1], 1) for t in tensors])
 
@@ -92,27 +113,34 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
 def _merge(key: str, values: Sequence[Any]) -> Any:
     """One value for all prompts: tensors that belong to a prompt are stacked, everything else must agree."""
     first = values[0]
-    if all(_same(first, value) for value in values[1:]) and key != "pooled_output":
+    if all(same(first, value) for value in values[1:]) and key != "pooled_output":
         return first
     if all(isinstance(v, Tensor) and v.shape == first.shape and v.shape[0] == 1 for v in values):
         return torch.cat(list(values))
     if all(value is None for value in values):
         return None
-    raise _unlike(f"the same {key!r} on source and edit", "different ones", _AFTER)
+    if all(isinstance(value, Tensor) for value in values):
+        return _APART
+    raise unlike_values(key)
 
 
-def _same(a: Any, b: Any) -> bool:
+def unlike_values(key: str) -> P2PError:
+    return _unlike(f"the same {key!r} on source and edit", "different ones", _AFTER)
+
+
+def same(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and torch.equal(a, b)
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return False
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return a is b or bool(a == b)
 
 
+_APART = object()  # in place of values that cannot be stacked
 _AFTER = " What both shall have (a ControlNet, an area) goes after the pairing."
 
 
@@ -134,6 +162,10 @@ def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
 
 def _first(tensor: Tensor, options: dict[str, Any], found: Pair | None) -> list[Any]:
     """An entry with the first row of what it holds for each prompt."""
+    if found and found.each:
+        tensor, own = found.each[0]
+        options = {**options, **own}
+        found = None
     stacked = found.keys if found else ()
     own = {key: value[:1] if key in stacked else value for key, value in options.items() if key != KEY}
     if "model_conds" in own:
