@@ -47,7 +47,7 @@ class AttentionCall:
             return self.k, lambda q, k, v: self.attend(q, k, v, mask)
         if mask.shape[1:3] != (1, 1):
             raise P2PError("a mask of keys", f"one of {tuple(mask.shape)}", "Take out the node that masks.")
-        shut = hiding(None, mask, 1, self.k.dtype) if mask.dtype == torch.bool else mask
+        shut = _shut(~mask, self.k.dtype) if mask.dtype == torch.bool else mask
         channel = shut[:, 0, 0, :, None] if self.k.ndim == 3 else shut.mT.expand(-1, self.k.shape[1], -1, 1)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -72,11 +72,11 @@ def _four_dimensions(mask: Tensor | None) -> Tensor | None:
     return mask[:, None] if mask.ndim == 3 else mask[None, None]
 
 
-def hiding(mask: Tensor | None, hidden: Tensor, queries: int, dtype: torch.dtype) -> Tensor:
-    """The mask with these keys hidden too. hidden: [B, K], True where a key is not to be seen."""
-    shut = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, -torch.inf)
-    shut = shut[:, None, None]
-    if mask is not None and mask.dtype == torch.bool:
-        mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
-    shut = shut if mask is None else shut + mask
-    return shut.expand(-1, -1, queries, -1)
+def hiding(mask: Tensor | None, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """The mask with these keys hidden too, added to logits. hidden: [B, K], True where a key is not seen."""
+    shut = _shut(hidden[:, None, None], dtype)
+    return shut if mask is None else shut + (_shut(~mask, dtype) if mask.dtype == torch.bool else mask)
+
+
+def _shut(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, -torch.inf)

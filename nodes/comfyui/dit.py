@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...p2p_core.architecture.dit import Layout
 from ...p2p_core.architecture.layers import Layer
@@ -21,8 +22,9 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.rows import Batch
 from ...p2p_core.step import Call
 from .advice import naming
-from .attention_call import AttentionCall, Function
+from .attention_call import AttentionCall, Function, hiding
 from .families import Family
+from .merging import Merging, learned_padding
 from .options import Options, with_wrapper
 from .state import NODE, Sampling
 
@@ -31,24 +33,32 @@ OVERRIDE = "optimized_attention_override"
 
 SAME = 0.02  # of the largest key: what rounding makes of equal keys is less, another word more
 
-Kind = Literal["self", "cross", "joint"]
-Edit = Callable[["ModelCall", Kind, Layer, AttentionCall], Tensor]
+Kind = Literal["text", "self", "cross", "joint"]
+Edit = Callable[["ModelCall", Kind, AttentionCall], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class ModelCall:
-    """One call of the model: where its tokens stand, and how many attention calls of each kind it made."""
+    """One call of the model: where its tokens stand, and how many attention calls of each kind it made.
+
+    texts: how many calls of text alone it starts with. hidden: [B, T], text columns that a row does not see.
+    """
 
     family: Family
     layers: tuple[Layer, ...]
     layout: Layout
+    texts: int = 0
+    hidden: Tensor | None = None
     made: Counter[Kind] = field(default_factory=Counter)
 
     def kind(self, call: AttentionCall) -> Kind | None:
-        """What a call of attention is, None for one outside of the blocks or to other tokens than text."""
-        if self.family.named and "block_index" not in call.options:
-            return None
+        """What a call of attention is, None for one that is neither of the text alone nor of a block."""
         queries, keys, layout = call.q.shape[-2], call.k.shape[-2], self.layout
+        if "block_index" not in call.options:
+            if self.made["text"] < self.texts and queries == keys == layout.text.count:
+                return "text"
+            if self.family.named:
+                return None
         if self.family.tokens.joint:
             return "joint" if queries == keys == layout.total else None
         if queries != layout.image.count:
@@ -58,10 +68,18 @@ class ModelCall:
             return "self" if self.made["self"] == self.made["cross"] else "cross"
         return "self" if fits["self"] else "cross" if fits["cross"] else None
 
+    def seen(self, call: AttentionCall) -> AttentionCall:
+        """The call with its rows' padding hidden."""
+        if self.hidden is None:
+            return call
+        keys, text = call.k.shape[-2], self.layout.text
+        start = 0 if keys == text.count else text.start
+        hidden = F.pad(self.hidden, (start, keys - start - self.hidden.shape[1]))
+        return replace(call, mask=hiding(call.mask, hidden, call.q.dtype))
+
     def layer(self, kind: Kind, options: dict[str, Any]) -> Layer:
         """The layer of the next call of a kind, by the host's name, else by its place in the call."""
-        place = self.made[kind]
-        self.made[kind] += 1
+        place = self.made[kind] - 1
         if "block_index" in options:
             named = self.family.stage(options.get("block_type")), options["block_index"]
             return next(layer for layer in self.layers if (layer.stage, layer.number) == named)
@@ -74,7 +92,7 @@ class ModelCall:
         return self.layers[place]
 
 
-def model_calls(family: Family, layers: tuple[Layer, ...]) -> Callable[..., Any]:
+def model_calls(family: Family, layers: tuple[Layer, ...], merging: Merging) -> Callable[..., Any]:
     """An APPLY_MODEL wrapper."""
 
     def wrapper(
@@ -83,8 +101,11 @@ def model_calls(family: Family, layers: tuple[Layer, ...]) -> Callable[..., Any]
     ) -> Tensor:  # fmt: skip
         text = family.text_columns(c_crossattn, kwargs)
         layout = family.tokens.layout(text, x.shape, _reference_tokens(family, kwargs.get("ref_latents")))
-        options = {**(transformer_options or {}), CALL: ModelCall(family, layers, layout)}
-        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+        transformer, options = executor.class_obj.diffusion_model, transformer_options or {}
+        hidden = merging.hidden(options, len(x), x.device)
+        call = ModelCall(family, layers, layout, family.text_calls(transformer), hidden)
+        with learned_padding(transformer, merging.filled(options, len(x), x.device)):
+            return executor(x, t, c_concat, c_crossattn, control, {**options, CALL: call}, **kwargs)
 
     return wrapper
 
@@ -108,7 +129,8 @@ def override(previous: Function | None, edit: Edit) -> Function:
         kind = model_call.kind(call)
         if kind is None:
             return plain(*args, **kwargs)
-        return edit(model_call, kind, model_call.layer(kind, call.options), call)
+        model_call.made[kind] += 1
+        return edit(model_call, kind, call)
 
     return attention
 
@@ -144,21 +166,25 @@ class LayoutCheck:
             )
 
 
-def with_override(options: Options, sampling: Sampling, family: Family) -> Options:
+def with_override(options: Options, sampling: Sampling, family: Family, merging: Merging) -> Options:
     """Copies of the options with the run's attention over the override that stands there."""
     transformer = options["transformer_options"]
     over = override(transformer.get(OVERRIDE), _edit(sampling))
     patched = {**options, "transformer_options": {**transformer, OVERRIDE: over}}
-    return with_wrapper(patched, WrappersMP.APPLY_MODEL, model_calls(family, sampling.run.scene.layers))
+    calls = model_calls(family, sampling.run.scene.layers, merging)
+    return with_wrapper(patched, WrappersMP.APPLY_MODEL, calls)
 
 
 def _edit(sampling: Sampling) -> Edit:
     """What the run does in each call of the blocks."""
     check, run = LayoutCheck(), sampling.run
 
-    def edit(model_call: ModelCall, kind: Kind, layer: Layer, call: AttentionCall) -> Tensor:
+    def edit(model_call: ModelCall, kind: Kind, call: AttentionCall) -> Tensor:
+        call = model_call.seen(call) if kind != "self" else call
+        if kind == "text":
+            return call.attend(call.q, call.k, call.v, call.mask)
         with naming(NODE):
-            described = _call(sampling, model_call, kind, layer, call)
+            described = _call(sampling, model_call, kind, call)
             if kind == "joint":
                 check(call, model_call, described.paired, run.prompts)
                 layout = model_call.layout
@@ -172,7 +198,7 @@ def _edit(sampling: Sampling) -> Edit:
     return edit
 
 
-def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, layer: Layer, call: AttentionCall) -> Call:
+def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, call: AttentionCall) -> Call:
     frames, height, width = model_call.layout.grid
     if frames > 1 and sampling.run.observed:
         raise P2PError(
@@ -181,7 +207,7 @@ def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, layer: Layer, c
             "Take out Local Blend and Attention Store: they are for pictures.",
         )
     return Call(
-        layer,
+        model_call.layer(kind, call.options),
         sampling.progress(call.options["sigmas"]),
         (frames * height, width),
         call.heads,

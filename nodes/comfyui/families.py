@@ -28,6 +28,7 @@ class Family:
     patch: latent cells on the side of an image token, None where the model says it. named: whether calls
     outside of the blocks look like calls of a block, and only the host's name of the block tells them apart.
     more_text: another text encoding that a call of the model is given, and how often its tokens follow.
+    text_blocks: the list of blocks in which text attends to itself, before all others.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Family:
     patch: int | None = None
     named: bool = False
     more_text: tuple[str, int] | None = None
+    text_blocks: str = ""
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -43,7 +45,8 @@ class Family:
         side = patch if isinstance(patch, int) else patch[-1]
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
         tokens = replace(self.tokens, patch=side, multiple=multiple)
-        if getattr(getattr(transformer, self.blocks[0][0])[0], "flipped_img_txt", False):  # Hunyuan on 0.3.64
+        block = next(getattr(transformer, self.blocks[0][0]).children(), None)
+        if getattr(block, "flipped_img_txt", False):  # Hunyuan on 0.3.64
             tokens = replace(tokens, order=("image", "text"))
         return replace(self, tokens=tokens)
 
@@ -54,6 +57,10 @@ class Family:
             for attribute, stage in self.blocks
             for number in range(len(getattr(transformer, attribute)))
         )
+
+    def text_calls(self, transformer: Any) -> int:
+        """How many calls of text alone a call of the model starts with."""
+        return len(transformer.get_submodule(self.text_blocks)) if self.text_blocks else 0
 
     def text_columns(self, text: Any, others: Mapping[str, Any]) -> int:
         """The text columns of a call of the model. text: [B, T, C]; others: what else it is given."""
@@ -77,11 +84,19 @@ FAMILIES: dict[str, Family] = {
     "VaceWanModel": Family("Wan VACE", SEPARATE, (("blocks", "block"),)),
     "CameraWanModel": Family("Wan Camera", SEPARATE, (("blocks", "block"),)),
     "LTXVModel": Family("LTXV", SEPARATE, ONE_LIST, patch=1),
-    "Kandinsky5": Family("Kandinsky 5", SEPARATE, (("visual_transformer_blocks", "block"),), named=True),
+    "Kandinsky5": Family(
+        "Kandinsky 5",
+        SEPARATE,
+        (("visual_transformer_blocks", "block"),),
+        named=True,
+        text_blocks="text_transformer_blocks",
+    ),
     "GeneralDIT": Family("Cosmos 1", SEPARATE, (("blocks", "block"),), patch=2),
     # joint attention
-    "NextDiT": Family("Lumina 2, Z-Image", LEFT, (("layers", "block"),)),
-    "SingleStreamDiT": Family("Krea 2", blocks=(("blocks", "block"),), patch=2),
+    "NextDiT": Family("Lumina 2, Z-Image", LEFT, (("layers", "block"),), text_blocks="context_refiner"),
+    "SingleStreamDiT": Family(
+        "Krea 2", blocks=(("blocks", "block"),), patch=2, text_blocks="txtfusion.refiner_blocks"
+    ),
     "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST),
     "Flux2": Family("Flux.2", Tokens(side="left", attended=True)),
     "LongCatImage": Family("LongCat", LEFT),

@@ -1,4 +1,4 @@
-"""Conditionings of transformers: each prompt goes through the model's own `extra_conds`, then they are merged.
+"""Conditionings of transformers: each prompt goes through the model's `extra_conds`, then they are merged.
 
 Text networks and padding inside a model (Anima, Flux.2, LTX-2) take one prompt at a time, and joint attention
 takes no repeated columns. So in OUTER_SAMPLE an entry of P prompts becomes the source's own, and the others'
@@ -8,7 +8,8 @@ entries go to a side of their own, which the host processes like any other. In S
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from ...p2p_core.architecture.dit import Tokens
 from ...p2p_core.errors import P2PError
+from ...p2p_core.words.prompts import PromptSet
+from .conditionings import Sides, in_rows, require_prompts
 from .pairing import KEY, Entry, pair_of, same, unlike_values
 
 SIDE = "p2p.prompts"
@@ -64,13 +67,17 @@ class Merging:
         self.texts: dict[Any, Padded] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
 
-    def apart(self, conds: Mapping[str, list[Entry]]) -> dict[str, list[Entry]]:
-        """All sides with each paired entry as its source's, the others on a side of their own."""
+    def rows_of_pairs(self, conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
+        """All entries as the model may see them: paired ones as their source's, the others on `SIDE`.
+
+        Raises P2PError where they are not of these prompts.
+        """
+        require_prompts(conds, prompts)
         others: list[Entry] = []
         sides = {
             side: [self._source(side, entry, others) for entry in entries] for side, entries in conds.items()
         }
-        return {**sides, SIDE: others} if others else sides
+        return in_rows({**sides, SIDE: others} if others else sides, prompts, samples)
 
     def _source(self, side: str, entry: Entry, others: list[Entry]) -> Entry:
         found = pair_of(entry)
@@ -90,6 +97,37 @@ class Merging:
         self._prompts[entry["uuid"]] = tuple(row["uuid"] for row in rows[1:])
         return rows[0]
 
+    def hidden(self, options: Mapping[str, Any], batch: int, device: torch.device) -> Tensor | None:
+        """[B, T], True where a row of a call has padding that is not attended to; None without any."""
+        return self._columns(options, batch, device, lambda text: text.outside(not self.fills))
+
+    def filled(self, options: Mapping[str, Any], batch: int, device: torch.device) -> Tensor | None:
+        """[B, T], True where a row of a call has padding in the place of the model's learned padding."""
+        if not self.fills:
+            return None
+        return self._columns(options, batch, device, lambda text: text.outside() & ~text.outside(False))
+
+    @property
+    def fills(self) -> bool:
+        """Whether the model pads with learned tokens."""
+        return self.tokens.multiple > 1
+
+    def _columns(
+        self, options: Mapping[str, Any], batch: int, device: torch.device, which: Callable[[Padded], Tensor]
+    ) -> Tensor | None:
+        """Columns of each prompt, for the rows of all parts of a batch."""
+        texts = [self.texts.get(name) for name in options.get("uuids", ())]
+        padded = [text for text in texts if text is not None and not text.equal]
+        if not padded:
+            return None
+        rows = batch // len(texts)
+        columns = torch.zeros(batch, padded[0].text.shape[1], dtype=torch.bool)
+        for part, text in enumerate(texts):
+            if text is not None and not text.equal:
+                prompts = which(text)
+                columns[part * rows : (part + 1) * rows] = prompts.repeat(rows // len(prompts), 1)
+        return columns.to(device) if bool(columns.any()) else None
+
     def merge(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
         """A SAMPLER_SAMPLE wrapper."""
         sides = dict(guider.conds)
@@ -105,14 +143,12 @@ class Merging:
             return entry
         prompts = [entry["model_conds"], *(others[name] for name in names)]
         keys = dict.fromkeys(key for conds in prompts for key in conds if key != KEY)
-        merged = {
-            key: self._joined(entry["uuid"], key, [conds.get(key) for conds in prompts]) for key in keys
-        }
-        return {**entry, "model_conds": {key: cond for key, cond in merged.items() if cond is not None}}
+        joined = {key: self._joined(entry["uuid"], key, [c.get(key) for c in prompts]) for key in keys}
+        return {**entry, "model_conds": {key: cond for key, cond in joined.items() if cond is not None}}
 
     def _joined(self, name: Any, key: str, conds: Sequence[Any]) -> Any:
         """One of the host's conds for all prompts."""
-        values = [getattr(cond, "cond", None) for cond in conds]
+        values: list[Any] = [getattr(cond, "cond", None) for cond in conds]
         if key == TEXT:
             self.texts[name] = padded(values, self.tokens)
             return type(conds[0])(self.texts[name].text)
@@ -148,3 +184,20 @@ def _joined_masks(conds: Sequence[Any]) -> Any:
             "Use prompts of as many tokens, or encode them without a mask.",
         )
     return type(conds[0])(torch.cat([cond.cond for cond in conds]))
+
+
+@contextmanager
+def learned_padding(transformer: Any, filled: Tensor | None) -> Iterator[None]:
+    """For one call: the model's learned padding (Z-Image) in these columns of its embedded text, [B, T]."""
+    if filled is None:
+        yield
+        return
+
+    def fill(module: Any, args: Any, text: Tensor) -> Tensor:
+        return text.where(~filled[..., None].to(text.device), transformer.cap_pad_token.to(text))
+
+    handle = transformer.cap_embedder.register_forward_hook(fill)
+    try:
+        yield
+    finally:
+        handle.remove()

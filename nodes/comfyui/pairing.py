@@ -59,11 +59,11 @@ def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = 
     if len(set(counts)) > 1 or not counts[0]:
         raise _unlike("the same number of entries", " and ".join(map(str, counts)))
     sides = list(zip(*conditionings, strict=True))
-    same = [texts is None and all(same(entries[0], other) for other in entries[1:]) for entries in sides]
-    same = [False] * len(same) if all(same) else same
+    alike = [texts is None and all(same(entries[0], other) for other in entries[1:]) for entries in sides]
+    alike = [False] * len(alike) if all(alike) else alike
     return [
-        entries[0] if alike else _pair_entry(entries, texts)
-        for entries, alike in zip(sides, same, strict=True)
+        entries[0] if is_alike else _pair_entry(entries, texts)
+        for entries, is_alike in zip(sides, alike, strict=True)
     ]
 
 

@@ -21,7 +21,8 @@ from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
-from .families import family_of, layers_of
+from .families import Family, family_of, layers_of
+from .merging import Merging
 from .noise import OwnDraws, paired_sampler
 from .options import PLAN, Options, with_wrapper
 from .pairs import paired_noise, remember
@@ -46,12 +47,16 @@ def sample_pair(
         equal = None if _fresh(real, noise) else paired_noise(noise, latent_image, prompts)
         in_pairs = equal is not None
         samples = Rows.of(len(noise), prompts).samples if in_pairs else len(noise)
-        in_rows, sides = rows_of_pairs(conds, plan.prompts, samples), edited_sides(conds)
+        family, sides = family_of(guider.model_patcher), edited_sides(conds)
+        merging = None if family is None else Merging(family.tokens)
+        rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
+        entries = rows_of(conds, plan.prompts, samples)
         sampling = _begin(plan, guider, samples, noise, sigmas)
         start = sampling.run.start(sigmas, sampling.table.levels)
-        patched, draws = _with_attention(options, sampling, guider.model_patcher), OwnDraws()
+        patched, draws = _with_attention(options, sampling, family, merging), OwnDraws()
         around = _around_model(sampling), draws.around_model
-        patched = with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
+        merge = [] if merging is None else [merging.merge]
+        patched = with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, *merge, keep_ids_apart(sides))
         patched = with_wrapper(patched, WrappersMP.PREDICT_NOISE, *around)
         sampler = paired_sampler(sampler, prompts, draws)
         if real is not None:
@@ -66,7 +71,7 @@ def sample_pair(
         denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
-    guider.conds, guider.model_options = in_rows, patched
+    guider.conds, guider.model_options = entries, patched
     try:
         rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
     finally:
@@ -75,9 +80,12 @@ def sample_pair(
         return _finished(sampling, guider, rows)
 
 
-def _with_attention(options: Options, sampling: Sampling, patcher: Any) -> Options:
-    family = family_of(patcher)
-    return with_patches(options, sampling) if family is None else with_override(options, sampling, family)
+def _with_attention(
+    options: Options, sampling: Sampling, family: Family | None, merging: Merging | None
+) -> Options:
+    if family is None or merging is None:
+        return with_patches(options, sampling)
+    return with_override(options, sampling, family, merging)
 
 
 def _require_plain(noise: Tensor, options: Options, prompts: int, kwargs: Mapping[str, Any]) -> None:

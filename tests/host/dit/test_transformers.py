@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -14,12 +16,12 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
     from float64_maps import FloatEdit, FloatMaps, Lengths
-    from transformer_table import FAMILIES
+    from transformer_table import FAMILIES, JOINT
     from transformers_tiny import Conditioning, conditioning, here, noise, sampled, tiny_transformer
 
     NAMES = [name for name in FAMILIES if here(name)]
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
-    NAMES = []
+    NAMES, FAMILIES, JOINT = [], {}, {}
 
 SOURCE, EDITS = 5, (6, 7)  # seeds of prompts
 
@@ -58,15 +60,19 @@ def close(result: Tensor, expected: Tensor) -> None:
 class Pair:
     """A source and its edit prompts on a tiny model, all of as many columns."""
 
-    def __init__(self, p2p: Pack, name: str, columns: int = 7) -> None:
-        self.p2p, self.name, self.columns = p2p, name, columns
+    def __init__(self, p2p: Pack, name: str, columns: Sequence[int] = (7, 7, 7)) -> None:
+        self.p2p, self.name = p2p, name
         self.model = tiny_transformer(name)
         texts = ("a cat on grass", "a dog on grass", "a cat on snow")
         segments = 3 if name == "HiDream-I1" else 1  # a prompt's tokens stand there three times
-        source, *edits = [p2p.prompt(text, columns * segments) for text in texts]
+        source, *edits = [
+            p2p.prompt(text, count * segments) for text, count in zip(texts, columns, strict=True)
+        ]
         self.prompts = p2p.prompts.PromptSet(source, tuple(edits))
-        self.conditionings = [conditioning(name, columns, seed) for seed in (SOURCE, *EDITS)]
-        self.negative = conditioning(name, columns, 9)
+        self.conditionings = [
+            conditioning(name, count, seed) for seed, count in zip((SOURCE, *EDITS), columns, strict=True)
+        ]
+        self.negative = conditioning(name, 7, 9)
 
     @property
     def paired(self) -> Conditioning:
@@ -107,7 +113,8 @@ class Pair:
         return result
 
     def text_columns(self) -> int:
-        return {"Z-Image": 32, "Flux.2": 512, "Anima": 512}.get(self.name, self.prompts.source.columns)
+        own = self.prompts.source.columns
+        return {"Z-Image": 32, "Flux.2": 512, "Anima": 512}.get(self.name, own)
 
     def _float(self, plan: Any, row: int, layer: Any, text: int) -> FloatEdit:
         key, inject = plan.mixing_keys(layer, 0.0)[row - 1], plan.injects(layer, 0.0, 1)
@@ -115,8 +122,9 @@ class Pair:
         if mixing is None:
             return FloatEdit(None, None, inject)
         w_s, w_e = torch.eye(text), torch.zeros(text)
-        start = text - self.columns if self.name == "Flux.2" else 0
-        stop = start + self.prompts.source.columns
+        columns = self.prompts.source.columns
+        start = text - columns if self.name == "Flux.2" else 0
+        stop = start + columns
         w_s[start:stop, start:stop], w_e[start:stop] = mixing.from_source, mixing.own
         return FloatEdit(w_s, w_e, inject)
 
@@ -145,3 +153,42 @@ def test_edits_are_edits_of_the_float64_maps(pair: Pair, way: str) -> None:
     step = pair.step(*WAYS[way])
     result = pair.sample(pair.edited(step), pair.paired)
     close(result, pair.expected(step))
+
+
+LENGTHS = [name for name in NAMES if FAMILIES[name].short < FAMILIES[name].long]
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("longer", ["source", "edit"])
+@pytest.mark.parametrize("name", LENGTHS)
+def test_prompts_of_other_lengths_are_each_drawn_as_alone(
+    p2p: Pack, name: str, longer: str, cfg: float
+) -> None:
+    short, long = FAMILIES[name].short, FAMILIES[name].long
+    columns = (long, short, long) if longer == "source" else (short, long, short)
+    pair = Pair(p2p, name, columns)
+    result = pair.sample(pair.edited(pair.step("swap", 0, 0)), pair.paired, cfg=cfg)
+    for prompt in range(3):
+        close(result[prompt], pair.plain(prompt, 3, cfg=cfg)[prompt])
+
+
+JOINT_NAMES = [name for name in NAMES if name in JOINT]
+
+
+@pytest.mark.parametrize("name", JOINT_NAMES)
+def test_a_wrong_row_of_the_table_is_refused(
+    p2p: Pack, name: str, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """Of families with a vector of the whole text, which moves all tokens, with equal vectors."""
+    pair = Pair(p2p, name)
+    for each in pair.conditionings[1:]:
+        each[0][1].update({key: pair.conditionings[0][0][1][key] for key in each[0][1] if "pooled" in key})
+    step = pair.step("swap", 1, 1)
+    pair.sample(pair.edited(step), pair.paired)
+    family = p2p.families.family_of(pair.model)
+    first = "image" if family.tokens.order[0] == "text" else "text"
+    order = (first, *(part for part in family.tokens.order if part != first))
+    wrong = replace(family, tokens=replace(family.tokens, order=order))
+    monkeypatch.setattr(p2p.families.Family, "of", lambda self, transformer: wrong)
+    with pytest.raises(error, match="expected text in the columns"):
+        pair.sample(pair.edited(step), pair.paired)
