@@ -21,10 +21,12 @@ from ...p2p_core.attention.calls import JointCall
 from ...p2p_core.errors import P2PError
 from ...p2p_core.rows import Batch
 from ...p2p_core.step import Call
+from ...p2p_core.words.prompts import PromptSet
 from .advice import naming
 from .attention_call import AttentionCall, Function, hiding
 from .families import Family
-from .merging import Merging, learned_padding
+from .learned_padding import own_padding
+from .merging import Merging
 from .options import Options, with_wrapper
 from .state import NODE, Sampling
 
@@ -104,7 +106,8 @@ def model_calls(family: Family, layers: tuple[Layer, ...], merging: Merging) -> 
         transformer, options = executor.class_obj.diffusion_model, transformer_options or {}
         hidden = merging.hidden(options, len(x), x.device)
         call = ModelCall(family, layers, layout, family.text_calls(transformer), hidden)
-        with learned_padding(transformer, merging.filled(options, len(x), x.device)):
+        lengths = merging.lengths(options, len(x), text)
+        with own_padding(transformer, family.tokens, lengths, text):
             return executor(x, t, c_concat, c_crossattn, control, {**options, CALL: call}, **kwargs)
 
     return wrapper
@@ -139,25 +142,28 @@ class LayoutCheck:
     """Whether the text stands where the table says, seen once in a run.
 
     Before the first block the rows of a sample differ in their text alone, unless a vector of the text is
-    added to all tokens. So key columns that differ between source and edit have to be text columns.
+    added to all tokens. So key columns that differ between source and edit have to be columns of prompts.
     """
 
     def __init__(self) -> None:
         self.done = False
 
     def __call__(
-        self, call: AttentionCall, model_call: ModelCall, paired: tuple[bool, ...], prompts: int
+        self, call: AttentionCall, model_call: ModelCall, paired: tuple[bool, ...], prompts: PromptSet
     ) -> None:
-        if self.done or prompts == 1 or not any(paired):
+        if self.done or not prompts.edits or not any(paired):
             return
         self.done = True
-        edits = [row for row in Batch(len(call.q), paired, prompts).rows if row.prompt]
+        edits = [row for row in Batch(len(call.q), paired, prompts.count).rows if row.prompt]
         layout, keys = model_call.layout, call.k
         source, edit = (keys[[getattr(row, name) for row in edits]] for name in ("source", "row"))
         apart = (source - edit).abs().float()
         apart = apart.amax(dim=(0, 1, 3) if apart.ndim == 4 else (0, 2)) > SAME * keys.abs().max()
         columns = apart.nonzero().flatten().tolist()
-        inside = range(layout.text.start, layout.text.stop)
+        spans = [layout.prompt(prompt.columns) for prompt in prompts.prompts]
+        first, last = min(span.start for span in spans), max(span.stop for span in spans)
+        last = layout.text.count if layout.tokens.multiple > 1 else last  # learned padding sees the prompt
+        inside = range(layout.text.start + first, layout.text.start + last)
         if len(columns) < len(apart) and any(column not in inside for column in columns):
             raise P2PError(
                 f"text in the columns {inside.start} to {inside.stop - 1} of {model_call.family.name}",
@@ -186,7 +192,7 @@ def _edit(sampling: Sampling) -> Edit:
         with naming(NODE):
             described = _call(sampling, model_call, kind, call)
             if kind == "joint":
-                check(call, model_call, described.paired, run.prompts)
+                check(call, model_call, described.paired, run.plan.prompts)
                 layout = model_call.layout
                 joint = JointCall(call.q, call.k, call.v, call.mask, layout, layout.image)
                 return run.joint(described, joint, call.attend)

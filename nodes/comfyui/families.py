@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...p2p_core.architecture.dit import Tokens
+from ...p2p_core.architecture.dit import Side, Tokens
 from ...p2p_core.architecture.layers import Layer
 from .unet import cross_attention_layers
 
@@ -44,7 +44,8 @@ class Family:
         patch = getattr(transformer, "patch_size", 1) if self.patch is None else self.patch
         side = patch if isinstance(patch, int) else patch[-1]
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
-        tokens = replace(self.tokens, patch=side, multiple=multiple)
+        padding: Side = self.tokens.side if multiple == 1 else "right"  # of learned tokens, after the text
+        tokens = replace(self.tokens, patch=side, multiple=multiple, side=padding)
         block = next(getattr(transformer, self.blocks[0][0]).children(), None)
         if getattr(block, "flipped_img_txt", False):  # Hunyuan on 0.3.64
             tokens = replace(tokens, order=("image", "text"))

@@ -8,8 +8,7 @@ entries go to a side of their own, which the host processes like any other. In S
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +38,12 @@ class Padded:
     def equal(self) -> bool:
         return len(set(self.lengths)) == 1
 
-    def outside(self, right: bool = True) -> Tensor:
-        """[P, T], True in columns left of each prompt, and right of it too."""
-        columns = torch.arange(self.text.shape[1])
-        start, length = (torch.tensor(value)[:, None] for value in (self.starts, self.lengths))
-        return (columns < start) | ((columns >= start + length) & right)
+    def outside(self, tokens: Tokens) -> Tensor:
+        """[P, T], True in columns that a prompt does not see: all but its own and its learned padding."""
+        columns = torch.arange(tokens.padded(self.text.shape[1]))
+        stops = [s + tokens.padded(n) for s, n in zip(self.starts, self.lengths, strict=True)]
+        start, stop = (torch.tensor(value)[:, None] for value in (self.starts, stops))
+        return (columns < start) | (columns >= stop)
 
 
 def padded(texts: Sequence[Tensor], tokens: Tokens) -> Padded:
@@ -99,34 +99,32 @@ class Merging:
 
     def hidden(self, options: Mapping[str, Any], batch: int, device: torch.device) -> Tensor | None:
         """[B, T], True where a row of a call has padding that is not attended to; None without any."""
-        return self._columns(options, batch, device, lambda text: text.outside(not self.fills))
-
-    def filled(self, options: Mapping[str, Any], batch: int, device: torch.device) -> Tensor | None:
-        """[B, T], True where a row of a call has padding in the place of the model's learned padding."""
-        if not self.fills:
-            return None
-        return self._columns(options, batch, device, lambda text: text.outside() & ~text.outside(False))
-
-    @property
-    def fills(self) -> bool:
-        """Whether the model pads with learned tokens."""
-        return self.tokens.multiple > 1
-
-    def _columns(
-        self, options: Mapping[str, Any], batch: int, device: torch.device, which: Callable[[Padded], Tensor]
-    ) -> Tensor | None:
-        """Columns of each prompt, for the rows of all parts of a batch."""
-        texts = [self.texts.get(name) for name in options.get("uuids", ())]
-        padded = [text for text in texts if text is not None and not text.equal]
-        if not padded:
+        texts = self._texts(options)
+        if texts is None:
             return None
         rows = batch // len(texts)
-        columns = torch.zeros(batch, padded[0].text.shape[1], dtype=torch.bool)
+        columns = next(text.text.shape[1] for text in texts if text is not None)
+        hidden = torch.zeros(batch, self.tokens.padded(columns), dtype=torch.bool)
         for part, text in enumerate(texts):
-            if text is not None and not text.equal:
-                prompts = which(text)
-                columns[part * rows : (part + 1) * rows] = prompts.repeat(rows // len(prompts), 1)
-        return columns.to(device) if bool(columns.any()) else None
+            if text is not None:
+                outside = text.outside(self.tokens)
+                hidden[part * rows : (part + 1) * rows] = outside.repeat(rows // len(outside), 1)
+        return hidden.to(device) if bool(hidden.any()) else None
+
+    def lengths(self, options: Mapping[str, Any], batch: int, columns: int) -> tuple[int, ...] | None:
+        """The text columns of each row of a call, where they are not the same `columns` in all."""
+        texts = self._texts(options)
+        if texts is None:
+            return None
+        rows = batch // len(texts)
+        lengths = [(columns,) if text is None else text.lengths for text in texts]
+        return tuple(count for each in lengths for count in each * (rows // len(each)))
+
+    def _texts(self, options: Mapping[str, Any]) -> list[Padded | None] | None:
+        """The padded text of each part of a batch, None for a part without; None where no part has any."""
+        texts = [self.texts.get(name) for name in options.get("uuids", ())]
+        texts = [None if text is None or text.equal else text for text in texts]
+        return texts if any(texts) else None
 
     def merge(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
         """A SAMPLER_SAMPLE wrapper."""
@@ -184,20 +182,3 @@ def _joined_masks(conds: Sequence[Any]) -> Any:
             "Use prompts of as many tokens, or encode them without a mask.",
         )
     return type(conds[0])(torch.cat([cond.cond for cond in conds]))
-
-
-@contextmanager
-def learned_padding(transformer: Any, filled: Tensor | None) -> Iterator[None]:
-    """For one call: the model's learned padding (Z-Image) in these columns of its embedded text, [B, T]."""
-    if filled is None:
-        yield
-        return
-
-    def fill(module: Any, args: Any, text: Tensor) -> Tensor:
-        return text.where(~filled[..., None].to(text.device), transformer.cap_pad_token.to(text))
-
-    handle = transformer.cap_embedder.register_forward_hook(fill)
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -112,6 +112,4 @@ class Tokens:
 
     def place(self, columns: int, text: int) -> int:
         """Where a prompt of `columns` starts among `text` columns."""
-        if self.side == "left" or self.multiple > 1:
-            return self.padded(text) - self.padded(columns)
-        return 0
+        return text - columns if self.side == "left" else 0

@@ -15,17 +15,17 @@ from .joint import JointEdit
 def placed(mixing: Mixing, source: Span, edit: Span, text: int) -> Mixing:
     """The mixing on all `text` columns, where the source's prompt and the edit's stand there.
 
-    Padding goes to padding, column by column from the outer edge. What the source has more of is spread over
-    the edit's, or given to the column next to it where the edit has none. Padding follows the window of that
-    column.
+    Padding goes to padding, column by column away from the prompts. What the source has more of is spread
+    over the edit's, or given to the column next to it where the edit has none. Padding follows the window of
+    that column.
     """
     with torch.inference_mode(False):
         from_source, own = torch.zeros(text, text), torch.ones(text)
     from_source[source.start : source.stop, edit.start : edit.stop] = mixing.from_source
     own[edit.start : edit.stop] = mixing.own
     sides = [
-        (list(range(source.start)), list(range(edit.start)), edit.start),
-        (_backwards(source.stop, text), _backwards(edit.stop, text), edit.stop - 1),
+        (list(range(source.start))[::-1], list(range(edit.start))[::-1], edit.start),
+        (list(range(source.stop, text)), list(range(edit.stop, text)), edit.stop - 1),
     ]
     for left, right, neighbour in sides:
         if bool(from_source[:, neighbour].any()):
@@ -33,10 +33,6 @@ def placed(mixing: Mixing, source: Span, edit: Span, text: int) -> Mixing:
             for s, e, share in _padding(left, right or [neighbour]):
                 from_source[s, e] += share
     return Mixing(from_source, own)
-
-
-def _backwards(start: int, stop: int) -> list[int]:
-    return list(range(stop - 1, start - 1, -1))
 
 
 def _padding(source: Sequence[int], edit: Sequence[int]) -> Iterator[tuple[int, int, float]]:
