@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from comfy.conds import CONDConstant
 from torch import Tensor
 
 from ...p2p_core.errors import P2PError
+from ...p2p_core.words.lengths import common_length
 from ...p2p_core.words.prompts import PromptSet
 from .controls import control_per_row
 from .rows import per_row
 
 KEY = "p2p_pair"
-_MOST_COLUMNS = 384 * 77  # to which prompts are repeated; 19 chunks and 20 of them are 380
 
 Conditioning = list[list[Any]]
 Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it for a sampling
@@ -89,15 +88,9 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
             shape = tuple(getattr(tensor, "shape", ())) or type(tensor).__name__
             raise _unlike("conditionings of one prompt each, shaped [1, tokens, channels]", str(shape))
     lengths, widths = [t.shape[1] for t in tensors], {t.shape[2] for t in tensors}
-    longest = math.lcm(*lengths)
     if len(widths) > 1:
         raise _unlike("text encodings of one kind", f"{' and '.join(map(str, sorted(widths)))} channels")
-    if longest > max(_MOST_COLUMNS, *lengths):
-        raise P2PError(
-            f"prompts whose lengths have a common multiple of at most {_MOST_COLUMNS} tokens",
-            f"{' and '.join(map(str, lengths))} tokens",
-            "Shorten the longer prompt or lengthen the shorter one, to as many chunks of 77 tokens.",
-        )
+    longest = common_length(*lengths)
     return torch.cat([t.repeat(1, longest // t.shape[1], 1) for t in tensors])
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import P2PError
+from ..words.lengths import common_length
 from .trajectory import Trajectory
 
 Negative = Literal["as connected", "source prompt", "null text"]
@@ -135,11 +136,12 @@ def mixed_negative(prompt: Tensor, negative: Tensor, share: float) -> Tensor:
     """Negative-prompt inversion (Miyake et al. 2023): the source prompt [1, T, W] as the negative.
 
     Below a share of 1 mixed with the negative [1, T', W], whose columns are repeated where it is shorter.
+    Raises P2PError where their lengths have no common multiple within `words.lengths.MOST_COLUMNS`.
     """
     if share == 1:
         return prompt
-    columns = torch.lcm(torch.tensor(prompt.shape[1]), torch.tensor(negative.shape[1]))
-    ours, theirs = (t.repeat(1, int(columns) // t.shape[1], 1) for t in (prompt, negative))
+    columns = common_length(prompt.shape[1], negative.shape[1])
+    ours, theirs = (t.repeat(1, columns // t.shape[1], 1) for t in (prompt, negative))
     return share * ours + (1 - share) * theirs.to(ours)
 
 
