@@ -17,7 +17,7 @@ MAGMA = """
     a9327d b63779 c33b75 cf4170 db486a e65163 ee5c5e f5695c f9785d fb8761 fd9668 fea571 feb47b fec387 fed194
     fde0a2 fceeb0 fcfdbf
 """
-MEND = "Connect the decoded pictures of the sampling that filled the store, or none."
+HINT = "Give the decoded pictures of the sampling that filled the store, or none."
 
 
 def heat_colours(values: Tensor) -> Tensor:
@@ -59,14 +59,14 @@ def resized(maps: Tensor, size: Size) -> Tensor:
     return large.reshape(*maps.shape[:-2], *size)
 
 
-def require_room(count: int, size: Size, mend: str) -> None:
+def require_room(count: int, size: Size, hint: str) -> None:
     """Raises P2PError for more than 64 megapixels in `count` pictures."""
     (height, width), gigabytes = size, 3 * 4e-9  # per pixel of a float32 RGB picture
     pixels = count * height * width
     if pixels > MOST_PIXELS:
         limit = f"at most {MOST_PIXELS >> 20} megapixels in all ({MOST_PIXELS * gigabytes:.1f} GB)"
         got = f"{count} pictures of {width} × {height} ({pixels * gigabytes:.1f} GB)"
-        raise P2PError(limit, got, mend)
+        raise P2PError(limit, got, hint)
 
 
 def require_opacity(opacity: float) -> None:
@@ -78,6 +78,6 @@ def require_pictures(pictures: Tensor, rows: int) -> None:
     """Raises P2PError for what is not [rows or 1, H, W, 3] of finite numbers."""
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or len(pictures) not in (1, rows):
         expected = f"{rows} RGB pictures, one for each prompt of each sample, or 1"
-        raise P2PError(expected, f"an IMAGE of shape {list(pictures.shape)}", MEND)
+        raise P2PError(expected, f"pictures of shape {list(pictures.shape)}", HINT, topic="pictures")
     if not bool(torch.isfinite(pictures).all()):
-        raise P2PError("pictures of numbers from 0 to 1", "NaN or infinity", MEND)
+        raise P2PError("pictures of numbers from 0 to 1", "NaN or infinity", HINT, topic="pictures")

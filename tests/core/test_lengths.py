@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from p2p_core.errors import P2PError
-from p2p_core.real.pinning import mixed_negative
-from p2p_core.words.lengths import MOST_COLUMNS, common_length
+from p2p_core.real.guidance import MOST_COLUMNS, common_columns, mixed_negative
 
 
 @pytest.mark.parametrize(
@@ -15,13 +14,13 @@ from p2p_core.words.lengths import MOST_COLUMNS, common_length
     [((77,), 77), ((77, 77), 77), ((77, 154, 231), 462), ((19 * 77, 20 * 77), 380 * 77), ((10**6,), 10**6)],
 )
 def test_the_common_length_is_the_least_common_multiple(lengths: tuple[int, ...], common: int) -> None:
-    assert common_length(*lengths) == common
+    assert common_columns(*lengths) == common
 
 
 def test_lengths_without_a_useful_one_are_rejected_with_both_of_them() -> None:
     for lengths in ((20 * 77, 21 * 77), (MOST_COLUMNS, MOST_COLUMNS + 1)):
         with pytest.raises(P2PError, match=f"got {lengths[0]} and {lengths[1]} tokens") as error:
-            common_length(*lengths)
+            common_columns(*lengths)
         assert str(MOST_COLUMNS) in error.value.expected
 
 

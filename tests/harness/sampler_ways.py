@@ -16,7 +16,7 @@ from torch import Tensor
 
 SEED, STEPS, CFG = 7, 4, 4.0
 SIDE = 64  # pixels
-BY_THE_BATCH = {"dpm_adaptive": "its steps", "Perp-Neg Guider": "its projection"}  # reckoned over all rows
+BY_THE_BATCH = {"dpm_adaptive": "its steps", "Perp-Neg Guider": "its projection"}  # computed over all rows
 
 stock: Any = importlib.import_module("nodes")
 

@@ -1,4 +1,4 @@
-"""What cannot be used is refused by a P2PError that names node, value and mend; the MODEL is as it was."""
+"""Invalid input raises a P2PError that names the node, the value and the fix; the MODEL is unmodified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditionings as the host's other nodes make them: areas, masks, ranges of time, several entries."""
+"""Conditionings from the host's other nodes: areas, masks, timestep ranges, several entries."""
 
 from __future__ import annotations
 

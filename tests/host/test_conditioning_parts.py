@@ -1,4 +1,4 @@
-"""CONDITIONINGs of several parts: averages, other texts, pictures to paint in, regions."""
+"""CONDITIONINGs of several parts: averages, other texts, inpainting images, regions."""
 
 from __future__ import annotations
 

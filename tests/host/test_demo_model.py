@@ -1,4 +1,4 @@
-"""The demo model in ComfyUI itself: the stock nodes take it for any other checkpoint."""
+"""The demo model in ComfyUI itself: the stock nodes accept it as any other checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invert and Null Text: what the host has part in, and what is refused."""
+"""Invert and Null Text: what involves the host, and what is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside what people already have on their MODEL: each works, or is refused with a word on what to do."""
+"""Other packs and patches on the same MODEL: each works or raises an error with advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompt-to-Prompt beside the patches of other packs, and beside itself."""
+"""Prompt-to-Prompt together with patches of other packs, and with itself."""
 
 from __future__ import annotations
 

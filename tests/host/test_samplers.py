@@ -1,4 +1,4 @@
-"""Samplers that draw noise: the rows of a sample get the same, and the source gets that of a plain run."""
+"""Samplers that draw noise: the rows of a sample get equal noise, and the source gets that of a plain run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pack in a real ComfyUI server: what it lists, what comes back for a workflow, what for bad input."""
+"""The pack in a real ComfyUI server: its nodes, the results of a workflow, the response to bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the nodes hand to the front end: plain data that says all there is to draw."""
+"""What the nodes send to the front end: plain data with everything needed to draw."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def test_compare_says_how_alike_they_are(graph: Graph):
     prompts, _ = graph.pair(SOURCE, SEVERAL)
     result = compared(graph, source, edits, prompts=prompts, mask=mask)
     told = [pair["told"] for pair in result.ui["p2p_compare"][0]["pairs"]]
-    assert told[0] == "PSNR over the picture identical, outside the mask identical"
-    assert told[1] == "PSNR over the picture 23.0 dB, outside the mask identical"
+    assert told[0] == "PSNR over the image identical, outside the mask identical"
+    assert told[1] == "PSNR over the image 23.0 dB, outside the mask identical"
     assert result.args == (f"edit 1: {told[0]}\nedit 2: {told[1]}",)
     assert result.ui["p2p_compare"][0]["pairs"][1]["text"] == "a blue star on grass"
 
@@ -130,7 +130,7 @@ def test_compare_knows_the_edits_of_several_samples(graph: Graph):
 
 
 BAD = {
-    "another number of edits": ({"edits": torch.zeros(3, 8, 8, 3)}, "as many edits for each of 2"),
+    "another number of edits": ({"edits": torch.zeros(3, 8, 8, 3)}, "the same number of edits for each of 2"),
     "another size": ({"edits": torch.zeros(2, 8, 16, 3)}, "pictures of one size, got 8 × 8 and 16 × 8"),
     "another number of masks": ({"mask": torch.zeros(3, 8, 8)}, "one mask or 2"),
 }

@@ -1,4 +1,4 @@
-"""Pictures of any shape, second passes at another size, tiles, masks and batch numbers of a latent."""
+"""Images of any shape, second passes at another size, tiles, masks and batch indices of a latent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A paired latent in a second sampler: a schedule split in two, and a pass with noise at a larger size."""
+"""A paired latent in a second sampler: a split schedule, and a pass with noise at a larger size."""
 
 from __future__ import annotations
 

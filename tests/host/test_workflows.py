@@ -1,4 +1,4 @@
-"""Every example workflow on a real ComfyUI server: it runs as it is saved, and shows what it is about."""
+"""Every example workflow on a real ComfyUI server: it runs as saved and shows its subject."""
 
 from __future__ import annotations
 
@@ -109,6 +109,6 @@ def grown(cells: np.ndarray) -> np.ndarray:
 
 def test_attention_maps_are_drawn(server: Server) -> None:
     pictures = shown(server, "p2p_attention_maps")
-    assert len(pictures["Over the picture"]) == 3 and len(pictures["Maps"]) == 1
-    assert all(picture.shape == (256, 256, 3) for picture in pictures["Over the picture"])
+    assert len(pictures["Over the image"]) == 3 and len(pictures["Maps"]) == 1
+    assert all(picture.shape == (256, 256, 3) for picture in pictures["Over the image"])
     assert all(picture.std() > 5 for each in pictures.values() for picture in each)

@@ -109,7 +109,7 @@ test("fields that went and came are named", () => {
   assert.deepEqual([found.gone, found.added, found.values], [["old"], ["limit"], 0]);
   assert.equal(
     inWords("P2P X", found),
-    "P2P X no longer has old, whose values and links are left out; now has limit too, at the default."
+    "P2P X no longer has old (their values and links are dropped); now also has limit (set to the default)."
   );
 });
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from demo.show.pairs import PAIRS
-from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit
+from p2p_core.edits.steps import Reweight, TokenEdit
+from p2p_core.plan import EditMethod, EditPlan
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.words.weights import parse_weights
 
@@ -37,7 +38,7 @@ NOTES = {"MarkdownNote", "Note"}
 PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
 README = (ROOT / "README.md").read_text("utf-8")
-METHODS: dict[str, Method] = {
+METHODS: dict[str, EditMethod] = {
     "P2PPromptEdit": "edit",
     "P2PRefine": "refine",
     "P2PReweight": "edit",
