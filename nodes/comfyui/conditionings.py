@@ -18,16 +18,16 @@ from .controls import control_per_row
 from .rows import per_row
 
 KEY = "p2p_pair"
-_MOST_COLUMNS = 384 * 77  # to which prompts are repeated; 19 chunks and 20 of them are 380
+_MOST_COLUMNS = 384 * 77  # limit for repeated prompts; the common multiple of 19 and 20 chunks is 380
 
 Conditioning = list[list[Any]]
 Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it for a sampling
-Sides = Mapping[str, list[Entry]]  # those of a guider: positive, negative, ...
+Sides = Mapping[str, list[Entry]]  # of a guider: positive, negative, ...
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What an entry of a paired conditioning holds: P rows under these keys; the prompts, where known."""
+    """The contents of a paired entry: P rows under these keys, and the prompts if known."""
 
     rows: int
     texts: tuple[str, ...] | None
@@ -35,7 +35,7 @@ class Pair:
 
 
 class PairGuard(CONDConstant):
-    """Carries the Pair of a conditioning. The sampling wrapper takes it out; others are refused."""
+    """Carries the Pair of a conditioning. The sampling wrapper removes it; a plain sampling fails on it."""
 
     def process_cond(self, batch_size: int, **kwargs: Any) -> Any:
         raise P2PError(
@@ -47,10 +47,10 @@ class PairGuard(CONDConstant):
 
 
 def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = None) -> Conditioning:
-    """One CONDITIONING of P rows from P of the same make, entry by entry. [1, T, C] each → [P, T, C].
+    """One CONDITIONING of P rows from P matching ones, entry by entry. [1, T, C] each → [P, T, C].
 
-    One alone stays as it is, for a plain MODEL too, and only notes its prompt; so does an entry that is the
-    same on all sides beside one that is not, such as a region without an edit.
+    A single one is unchanged apart from a note of its prompt, so that a plain MODEL accepts it too. An entry
+    that is the same on all sides, such as a region without an edit, is unchanged if another entry differs.
     """
     counts = [len(c) for c in conditionings]
     if len(set(counts)) > 1 or not counts[0]:
@@ -68,7 +68,7 @@ def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> 
     tensors, options = [entry[0] for entry in entries], [entry[1] for entry in entries]
     for option in options:
         if KEY in option or KEY in option.get("model_conds", {}):
-            raise _unlike("unpaired conditionings", "one that is a pair already")
+            raise _unlike("unpaired conditionings", "one that is already paired")
     merged: dict[str, Any] = {}
     keys = sorted({key for option in options for key in option})
     for key in keys:
@@ -87,22 +87,24 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
     for tensor in tensors:
         if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tensor.shape[0] != 1:
             shape = tuple(getattr(tensor, "shape", ())) or type(tensor).__name__
-            raise _unlike("conditionings of one prompt each, shaped [1, tokens, channels]", str(shape))
+            raise _unlike("conditionings with one prompt each, shaped [1, tokens, channels]", str(shape))
     lengths, widths = [t.shape[1] for t in tensors], {t.shape[2] for t in tensors}
     longest = math.lcm(*lengths)
     if len(widths) > 1:
-        raise _unlike("text encodings of one kind", f"{' and '.join(map(str, sorted(widths)))} channels")
+        raise _unlike(
+            "text encodings of the same width", f"{' and '.join(map(str, sorted(widths)))} channels"
+        )
     if longest > max(_MOST_COLUMNS, *lengths):
         raise P2PError(
             f"prompts whose lengths have a common multiple of at most {_MOST_COLUMNS} tokens",
             f"{' and '.join(map(str, lengths))} tokens",
-            "Shorten the longer prompt or lengthen the shorter one, to as many chunks of 77 tokens.",
+            "Shorten the longer prompt or lengthen the shorter one to the same number of 77-token chunks.",
         )
     return torch.cat([t.repeat(1, longest // t.shape[1], 1) for t in tensors])
 
 
 def _merge(key: str, values: Sequence[Any]) -> Any:
-    """One value for all prompts: tensors that belong to a prompt are stacked, everything else must agree."""
+    """One value for all prompts: tensors per prompt are stacked, everything else must be equal."""
     first = values[0]
     if all(_same(first, value) for value in values[1:]) and key != "pooled_output":
         return first
@@ -125,7 +127,7 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or bool(a == b)
 
 
-_AFTER = " What both shall have (a ControlNet, an area) goes after the pairing."
+_AFTER = " Apply whatever both share (a ControlNet, an area) after the pairing."
 
 
 def _unlike(expected: str, got: str, more: str = "") -> P2PError:
@@ -133,9 +135,9 @@ def _unlike(expected: str, got: str, more: str = "") -> P2PError:
 
 
 def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
-    """The CONDITIONING of the source prompt alone, for a plain MODEL, and its text, "" where unknown.
+    """The CONDITIONING of the source prompt alone, for a plain MODEL, and its text ("" if unknown).
 
-    A plain one is that already.
+    A plain CONDITIONING is returned unchanged.
     """
     pairs = [_pair_of(entry[1]) for entry in conditioning]
     texts = [pair.texts[0] for pair in pairs if pair is not None and pair.texts]
@@ -145,7 +147,7 @@ def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
 
 
 def _first(tensor: Tensor, options: dict[str, Any], found: Pair | None) -> list[Any]:
-    """An entry with the first row of what it holds for each prompt."""
+    """An entry with the first row of everything it holds per prompt."""
     stacked = found.keys if found else ()
     own = {key: value[:1] if key in stacked else value for key, value in options.items() if key != KEY}
     if "model_conds" in own:
@@ -157,9 +159,9 @@ def _first(tensor: Tensor, options: dict[str, Any], found: Pair | None) -> list[
 
 
 def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
-    """All entries as the model may see them, with rows in the order of the paired latent.
+    """All entries, ready for the model, with rows in the order of the paired latent.
 
-    Raises P2PError where they are not of these prompts.
+    Raises P2PError if they do not belong to these prompts.
     """
     for side, entries in conds.items():
         pairs = [_pair_of(entry) for entry in entries]
@@ -182,25 +184,25 @@ def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, l
 
 
 def edited_sides(conds: Sides) -> frozenset[str]:
-    """The sides that are drawn with the source's attention: paired ones, but no negative one."""
+    """The sides that use the source's attention: paired ones, except negatives."""
     paired = (side for side, entries in conds.items() if any(map(_pair_of, entries)))
     return frozenset(side for side in paired if "negative" not in side)
 
 
 def ids(conds: Sides, sides: Collection[str]) -> frozenset[uuid.UUID]:
-    """What the host calls the entries of these sides in the model's calls."""
+    """The host's ids of the entries of these sides, as they appear in model calls."""
     return frozenset(entry["uuid"] for side in sides for entry in conds[side])
 
 
 def plain_ids(conds: Sides, sides: Collection[str]) -> frozenset[uuid.UUID]:
-    """Those entries of these sides that hold one prompt for all rows, such as a region without an edit."""
+    """The ids of the entries with one prompt for all rows, such as a region without an edit."""
     return frozenset(e["uuid"] for side in sides for e in conds[side] if _pair_of(e) is None)
 
 
 def keep_ids_apart(edited: Collection[str]) -> Callable[..., Any]:
-    """A SAMPLER_SAMPLE wrapper: no entry of another side has the id of one of the `edited` sides.
+    """A SAMPLER_SAMPLE wrapper: gives entries of other sides new ids if they share one with an `edited` side.
 
-    To give all sides the same areas the host copies entries, with their ids, from side to side.
+    The host copies entries with their ids between sides, so that all sides have the same areas.
     """
 
     def wrapper(executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
@@ -222,7 +224,7 @@ def _pair_of(entry: Entry) -> Pair | None:
 
 
 def _in_rows(entry: Entry, samples: int, prompts: int, controls: dict[int, Any]) -> Entry:
-    """Without the guard; what has a batch of its own, unless it is that of the prompts, repeated."""
+    """The entry without the guard, with its own batches (other than the prompts) repeated per row."""
     found = _pair_of(entry)
     stacked = found.keys if found else ()
     repeated = {
@@ -236,36 +238,36 @@ def _in_rows(entry: Entry, samples: int, prompts: int, controls: dict[int, Any])
 
 
 def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:
-    copies = found.rows == 1 and len(set(prompts.prompts)) == 1  # one prompt, which the host repeats
+    copies = found.rows == 1 and len(set(prompts.prompts)) == 1  # the host repeats a single prompt
     wanted = prompts.texts[:1] if copies else prompts.texts
     others = edited and found.texts is not None and found.texts != wanted
     if others or (found.rows != len(prompts.prompts) and not copies):
         raise P2PError(
-            f"a CONDITIONING of the prompts of the MODEL, {' → '.join(map(repr, prompts.texts))}",
-            " → ".join(map(repr, found.texts)) if found.texts else f"one of {found.rows} prompts",
+            f"a CONDITIONING with the MODEL's prompts, {' → '.join(map(repr, prompts.texts))}",
+            " → ".join(map(repr, found.texts)) if found.texts else f"one with {found.rows} prompts",
             "Connect the sampler's CONDITIONING and the MODEL's nodes to the same Prompt Pair.",
         )
 
 
 def _require_columns(prompts: PromptSet, encoded: Tensor) -> None:
-    """Raises P2PError for [P, T, C] that holds more than the columns of its prompts, repeated."""
+    """Raises P2PError if [P, T, C] is not made of repeats of its prompts' columns."""
     for prompt, row in zip(prompts.prompts, encoded, strict=False):
         own = prompt.columns
         if row.shape[0] % own or not torch.equal(row, row[:own].repeat(row.shape[0] // own, 1)):
             raise P2PError(
-                f"a conditioning of {own} tokens, as its prompts have",
-                f"one of {row.shape[0]}",
-                "Write all text into the prompts of Prompt Pair; Conditioning (Concat) cannot be edited.",
+                f"a conditioning with the {own} tokens of its prompts",
+                f"one with {row.shape[0]}",
+                "Write all text into the prompts of Prompt Pair; Conditioning (Concat) is not supported.",
             )
 
 
 def _require_one_edit(entries: Sequence[Entry]) -> None:
-    """Raises P2PError for regions with different edits where their prompts are not known."""
+    """Raises P2PError for regions with different edits and unknown prompts."""
     unknown = [entry for entry in entries if (found := _pair_of(entry)) and found.texts is None]
     regions = any("area" in entry or "mask" in entry for entry in unknown)
     if regions and not all(torch.equal(entry["cross_attn"], unknown[0]["cross_attn"]) for entry in unknown):
         raise P2PError(
             "one region with an edit",
-            "several with edits of their own",
+            "several regions with different edits",
             "Give the other regions the same prompt on both sides, or edit them in a second sampling.",
         )

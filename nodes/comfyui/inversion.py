@@ -1,4 +1,4 @@
-"""Runs of the host's MODEL that are no sampling: up the noise levels, and the search for null texts."""
+"""Runs of the host's MODEL other than sampling: inversion, and the optimisation of null texts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .real import TEXT, fingerprint, levels_of, with_tensors
 
 CPU = torch.device("cpu")
 Work = Callable[[Any, Tensor, dict[str, Any]], None]
-"""What runs in place of a sampler: given the guider, the latent in the model's space, the call's options."""
+"""Runs in place of a sampler. Arguments: the guider, the latent in the model's space, the call's options."""
 
 
 class _Instead(Sampler):
-    """Work that the host runs where it would sample: model loaded, conditionings and latent converted."""
+    """Work that the host runs in place of sampling, with the model loaded and inputs converted."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -54,7 +54,7 @@ def run_instead(
 def sigmas_of(model: Any, scheduler: str, steps: int, denoise: float) -> Tensor:
     """The sigmas of KSampler with these settings, [steps + 1]."""
     if steps < 1 or not 0 < denoise <= 1:
-        mend = "Set steps to 1 or more, and denoise above 0."
+        mend = "Set steps to 1 or more and denoise above 0."
         raise P2PError("at least one step", f"{steps} steps at denoise {denoise:g}", mend)
     total = steps if denoise > 0.9999 else int(steps / denoise)
     return calculate_sigmas(model.get_model_object("model_sampling"), scheduler, total)[-(steps + 1) :]
@@ -95,23 +95,23 @@ def inverted(
 
 
 def _picture(model: Any, latent: dict[str, Any]) -> Tensor:
-    """The samples of a LATENT. Raises P2PError for one that is no encoded picture."""
+    """The samples of a LATENT. Raises P2PError if it is not an encoded picture."""
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
-        raise P2PError("the latent of a picture", "several in one", "Connect VAE Encode.")
+        raise P2PError("the latent of one image", "a nested latent", "Connect VAE Encode.")
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     channels = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != channels:
-        mend = "Encode the picture with the VAE of this MODEL."
-        raise P2PError(f"a latent of {channels} channels", f"{samples.shape[1]}", mend)
+        mend = "Encode the image with the VAE of this MODEL."
+        raise P2PError(f"a latent with {channels} channels", f"{samples.shape[1]}", mend)
     if not bool(torch.isfinite(samples).all()):
-        mend = "Look at the picture, or run the VAE in float32 (--fp32-vae)."
-        raise P2PError("a latent of numbers", "NaN or infinity in it", mend)
+        mend = "Check the image, or run the VAE in float32 (--fp32-vae)."
+        raise P2PError("a latent with finite values", "NaN or infinity", mend)
     return samples
 
 
 def _denoiser(guider: Any, extra_args: dict[str, Any]) -> Denoise:
-    """The guider as a function of x and one sigma; it can be interrupted."""
+    """The guider as an interruptible function of x and one sigma."""
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         throw_exception_if_processing_interrupted()
@@ -126,7 +126,7 @@ def _denoiser(guider: Any, extra_args: dict[str, Any]) -> Denoise:
 def with_null_texts(
     model: Any, trajectory: Trajectory, source: Conditioning, negative: Conditioning, chosen: NullText
 ) -> Trajectory:
-    """The trajectory with an unconditional encoding for each step. Raises P2PError for another MODEL's."""
+    """The trajectory with an unconditional encoding per step. Raises P2PError if it is another MODEL's."""
     found = fingerprint(model)
     if found != trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {trajectory.model}", found, AGAIN)
@@ -134,20 +134,21 @@ def with_null_texts(
     nulls: list[Tensor] = []
 
     def work(guider: Any, clean: Tensor, extra_args: dict[str, Any]) -> None:
-        """Outside inference mode, in which ComfyUI runs nodes and no gradient can be had."""
+        """Runs outside inference mode, in which ComfyUI runs nodes and which allows no gradients."""
         with torch.inference_mode(False), torch.enable_grad():
             latents = trajectory.latents.to(clean.device, torch.float32).clone()
-            search = _Search(guider, extra_args["model_options"], latents, trajectory.sigmas, levels, chosen)
-            nulls.append(torch.func.functional_call(search, search.weights(), (bar.update_absolute,)).cpu())
+            options = extra_args["model_options"]
+            module = _Optimisation(guider, options, latents, trajectory.sigmas, levels, chosen)
+            nulls.append(torch.func.functional_call(module, module.weights(), (bar.update_absolute,)).cpu())
 
     run_instead(model, source, negative, chosen.cfg, trajectory.picture, trajectory.sigmas, work)
     return replace(trajectory, nulls=nulls[0])
 
 
-class _Search(nn.Module):
-    """The search as a module around the host's model, so that weights can be exchanged for one call.
+class _Optimisation(nn.Module):
+    """The optimisation as a module around the host's model, so that weights can be replaced for one call.
 
-    Weights that were loaded in inference mode take no part in gradients; copies of them do.
+    Weights loaded in inference mode cannot take part in autograd; copies of them can.
     """
 
     def __init__(
@@ -158,7 +159,7 @@ class _Search(nn.Module):
         self.latents, self.sigmas, self.levels, self.chosen = latents, sigmas, levels, chosen
 
     def weights(self) -> dict[str, Tensor]:
-        """Weights and buffers such as gradients can pass through, and as none are wanted for."""
+        """Weights and buffers that gradients can pass through, without gradients of their own."""
         own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         return {name: t.detach().clone() if t.is_inference() else t.detach() for name, t in own.items()}
 

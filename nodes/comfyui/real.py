@@ -1,4 +1,4 @@
-"""A real picture in a sampling of the host: rows on a trajectory, and what edits are guided away from."""
+"""A real picture in a sampling of the host: rows on a trajectory, and the negative of the edits."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from ...p2p_core.run import Run
 
 Entry = dict[str, Any]
 Side = list[Entry] | None
-TEXT, POOLED = "c_crossattn", "y"  # the host's names of what a conditioning gives to the model
-_BY_THE_BATCH = ("control", "gligen")  # what an entry may hold that is made for all rows together
+TEXT, POOLED = "c_crossattn", "y"  # the host's names for text inputs of the model
+_BY_THE_BATCH = ("control", "gligen")  # parts of an entry that apply to the whole batch
 
 
 # The MODEL of a trajectory
 
 
 def levels_of(model_sampling: Any) -> Levels:
-    """What the noise levels of a MODEL's sampling mean."""
+    """The noise levels of a MODEL's sampling."""
     lowest = float(getattr(model_sampling, "sigma_min", Levels.floor))
     return Levels(isinstance(model_sampling, CONST), max(lowest, Levels.floor))
 
 
 def fingerprint(model: Any) -> str:
-    """What tells one MODEL from another: make, prediction, sigmas, size, a checksum of some of its weights.
+    """Identifies a MODEL: class, prediction, sigmas, size, and a checksum of some of its weights.
 
-    LoRAs are not in it: where one is put on or taken off, the picture has to be inverted again.
+    LoRAs are not included: after adding or removing one, the picture has to be inverted again.
     """
     sampling = model.get_model_object("model_sampling")
     kinds = [c.__name__ for c in type(sampling).__mro__ if c.__module__ == "comfy.model_sampling"]
@@ -54,7 +54,7 @@ def fingerprint(model: Any) -> str:
 
 
 def _checksum(model: Any, unet: torch.nn.Module) -> str:
-    """Of the first bias, as it is without patches."""
+    """The checksum of the first bias, without patches."""
     for name, weights in unet.named_parameters():
         if weights.ndim == 1 and not weights.is_meta:
             unpatched = getattr(model, "backup", {}).get(f"diffusion_model.{name}")
@@ -74,24 +74,24 @@ def require_fit(
     noise_mask: Tensor | None,
     sides: Collection[str],
 ) -> None:
-    """Raises P2PError where a trajectory is not of this MODEL, this latent, this source prompt.
+    """Raises P2PError if a trajectory does not fit this MODEL, this latent or this source prompt.
 
-    rows: noise [B, C, h, w] or as much for each row; sides: the paired ones of the guider.
+    rows: noise [B, C, h, w], per sample or per row; sides: the paired ones of the guider.
     """
     found = fingerprint(guider.model_patcher)
     if found != real.trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {real.trajectory.model}", found, AGAIN)
     if noise_mask is not None:
-        mend = "Use VAE Encode, and give the mask to Local Blend."
-        raise P2PError("a latent without a noise mask for a real picture", "one with", mend)
+        mend = "Use VAE Encode, and connect the mask to Local Blend."
+        raise P2PError("a latent without a noise mask", "one with a noise mask", mend)
     if not sides:
-        raise P2PError("a paired CONDITIONING", "none", "Connect that of Prompt Pair to the sampler.")
+        raise P2PError("a paired CONDITIONING", "none", "Connect Prompt Pair's conditioning to the sampler.")
     real.require_size(samples, tuple(rows.shape[1:]))
     real.require_encoded(guider.conds[min(sides)][0]["cross_attn"][0])
 
 
 def following(sampler: Any, run: Run, real: RealImage, start: Tensor | None) -> Any:
-    """The sampler with rows that start on the trajectory, and with its noise where it has some."""
+    """The sampler with rows that start on the trajectory, and with the trajectory's noise if it has any."""
     function = getattr(sampler, "sampler_function", None)
     if function is None:
         raise P2PError("one of ComfyUI's samplers", type(sampler).__name__, "Choose one in KSampler.")
@@ -115,17 +115,17 @@ def _require_ancestral(function: Any, options: Mapping[str, Any]) -> None:
     name = getattr(function, "__name__", type(function).__name__)
     if name != "sample_euler_ancestral" or set(settings.values()) != {1.0}:
         raise P2PError(
-            "the sampler euler_ancestral with eta 1 and s_noise 1, for a trajectory with edit-friendly noise",
+            "the sampler euler_ancestral with eta 1 and s_noise 1 for edit-friendly noise",
             f"{name.removeprefix('sample_')} {settings}",
             "Choose euler_ancestral in the sampler, or another method in Invert.",
         )
 
 
 def guided_calls(run: Run, real: RealImage, edited: frozenset[Any], node: str) -> Callable[..., Any]:
-    """A CALC_COND_BATCH wrapper: the negative's encoding, proximal guidance, no unneeded rows.
+    """A CALC_COND_BATCH wrapper: the encoding of the negative, proximal guidance, no unneeded rows.
 
-    Source rows that are pinned need no unconditional prediction. They are left out of those calls and have
-    their conditional one in its place, so that any guidance scale gives the prediction without guidance.
+    Pinned source rows need no unconditional prediction. They are left out of those calls and get their
+    conditional prediction instead, so that guidance has no effect on them at any scale.
     """
 
     def wrapper(
@@ -163,7 +163,7 @@ def _of_edits(
     executor: Any, model: Any, sides: Sequence[Side], x: Tensor, timestep: Tensor, options: Any,
     free: Sequence[int], text: int, prompts: int,
 ) -> list[Tensor]:  # fmt: skip
-    """The predictions of all sides, those in `free` asked for edit rows only."""
+    """The predictions of all sides; those in `free` are computed for edit rows only."""
     others = [None if i in free else side for i, side in enumerate(sides)]
     predicted = list(executor(model, others, x, timestep, options))
     for i in free:
@@ -178,20 +178,20 @@ def _of_edits(
 
 
 def _for_every_row(entry: Entry) -> bool:
-    """Whether an entry is the same for every row, so that it fits any number of them."""
+    """Whether an entry is the same for every row, so that it fits any number of rows."""
     values = [*entry.values(), *(getattr(cond, "cond", None) for cond in entry["model_conds"].values())]
     batched = any(isinstance(v, Tensor) and v.ndim > 1 and v.shape[0] > 1 for v in values)
     return not batched and not any(entry.get(name) is not None for name in _BY_THE_BATCH)
 
 
 def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows: int) -> Entry:
-    """An entry of the negative with the encoding that the real picture asks for; rows: of each sample."""
+    """An entry of the negative with the encoding that the real picture requires. rows: per sample."""
     if real.negative == "as connected":
         return entry
     own, source = entry["model_conds"], paired["model_conds"]
     if TEXT not in own or TEXT not in source:
         raise P2PError(
-            "a MODEL with text in its conditionings", "one without", "Set negative to as connected."
+            "a MODEL with text in its conditionings", "one without text", "Set negative to 'as connected'."
         )
     if real.negative == "null text" and real.trajectory.nulls is not None:
         null = per_row(real.trajectory.nulls[real.trajectory.step(sigma)], rows)
@@ -204,7 +204,7 @@ def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows:
 
 
 def with_tensors(entry: Entry, tensors: Mapping[str, Tensor]) -> Entry:
-    """The entry with other tensors for the model."""
+    """The entry with some tensors replaced."""
     own = entry["model_conds"]
     changed = {}
     for key, tensor in tensors.items():

@@ -1,8 +1,8 @@
 """Prompt-to-Prompt as a patch on the host's MODEL.
 
-A node only writes the frozen plan and one OUTER_SAMPLE wrapper on a clone of the MODEL. When a sampling
+A node only writes the frozen plan and one OUTER_SAMPLE wrapper to a clone of the MODEL. When a sampling
 starts, the wrapper pairs its noise and latent and puts attention patches into the options of that one run,
-over whatever other packs have put there by then; when the run ends, they are gone with it.
+on top of whatever other packs have put there by then. When the run ends, they are gone with it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 
 
 def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
-    """A clone of MODEL whose plan has one more step. Raises P2PError when it cannot be done on this MODEL."""
+    """A clone of MODEL whose plan has one more step. Raises P2PError if this MODEL does not support it."""
     layers = cross_attention_layers(model)
     chosen = None if isinstance(step, RealImage) else step.layers
     if chosen is not None:
@@ -47,12 +47,12 @@ def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
 
 
 def plan_of(model: Any, prompts: PromptSet) -> EditPlan:
-    """The plan that is on MODEL, an empty one for these prompts where there is none."""
+    """The plan on MODEL, or an empty one for these prompts."""
     return model.model_options["transformer_options"].get(PLAN) or EditPlan(prompts)
 
 
 def with_plan(model: Any, plan: EditPlan) -> Any:
-    """A clone of MODEL that samples by `plan`."""
+    """A clone of MODEL that samples with `plan`."""
     clone = model.clone()
     clone.model_options["transformer_options"][PLAN] = plan
     if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, KEY):
@@ -64,9 +64,9 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
 
 
 class Sampling:
-    """One sampling of the host: the run of its plan, what the host calls the edited conditionings.
+    """One sampling of the host: the run of its plan, and the host's ids of the edited conditionings.
 
-    plain: those of them that hold one prompt for all rows.
+    plain: ids of those with one prompt for all rows.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Sampling:
         self._progress: tuple[Any, float] = (None, 0.0)
 
     def progress(self, sigmas: Tensor) -> float:
-        """Timestep percent of a model call, by its sigma; all layers of a call are given the same tensor."""
+        """Timestep percent of a model call, from its sigma. All layers of a call get the same tensor."""
         known, value = self._progress
         if known is not sigmas:
             value = progress_of(self.model_sampling, float(sigmas.flatten()[0]))
@@ -89,48 +89,48 @@ class Sampling:
         return self.layers[(*options["block"], options["block_index"])]
 
     def size(self, layer: Layer, options: dict[str, Any], tokens: int) -> tuple[int, int]:
-        """Height and width of a layer, from the host's [B, C, h, w]; those of the whole picture for maps."""
+        """Height and width of a layer, from the host's [B, C, h, w]. Maps need those of the whole picture."""
         height, width = options["activations_shape"][-2:]
         if tokens != height * width:
             raise P2PError(
-                f"an image token for each of {width} × {height} places in {layer.stage} {layer.number}",
+                f"{width} × {height} image tokens in {layer.stage} {layer.number}",
                 f"{tokens} tokens",
-                "Take out the node that merges tokens (ToMe), or close the self-attention window.",
+                "Remove the node that merges tokens (ToMe), or close the self-attention window.",
             )
         rows, columns = (-(-side // layer.scale) for side in self.run.latent)
         plan = self.run.plan
         maps = plan.records or any(blend.by_words for blend in plan.blends)
         if maps and (height, width) != (rows, columns):
             raise P2PError(
-                f"attention over the whole picture, {columns} × {rows} in {layer.stage} {layer.number}",
+                f"attention over the whole image, {columns} × {rows} in {layer.stage} {layer.number}",
                 f"{width} × {height}",
-                "Take out what samples parts of the picture on their own or smaller (areas, tiles).",
+                "Remove nodes that sample parts of the image separately or at a smaller size (areas, tiles).",
             )
         return height, width
 
     def rows(self, batch: int, options: dict[str, Any], words: bool = False) -> list[PairedRow]:
-        """`paired_rows` of one call of a layer; the host names the conditioning of each part of the batch.
+        """`paired_rows` of one layer call; the host gives the conditioning id of each part of the batch.
 
-        words: without the parts that hold one prompt for all rows.
+        words: exclude the parts with one prompt for all rows.
         """
         named = self.edited - self.plain if words else self.edited
         edited = [name in named for name in options["uuids"]]
         if not any(edited):
-            return []  # of a real picture's source there need be no rows
+            return []  # a real picture's source may have no rows
         samples, prompts = self.run.samples, self.run.prompts
         if "ad_params" in options:
-            raise P2PError("pictures in a batch", "frames of AnimateDiff", "Take the motion model out.")
+            raise P2PError("a batch of images", "frames of AnimateDiff", "Remove the motion model.")
         if batch != len(edited) * samples * prompts:
             raise P2PError(
-                f"{prompts} rows for each of {samples} samples in {len(edited)} parts of the batch",
-                f"a batch of {batch}",
-                "Take out the node that cuts pictures or batches into pieces (HyperTile, context windows).",
+                f"a batch of prompts × samples × parts, {prompts} × {samples} × {len(edited)}",
+                f"{batch} rows",
+                "Remove the node that splits images or batches (HyperTile, context windows).",
             )
         return paired_rows(batch, edited, prompts)
 
 
 def progress_of(model_sampling: Any, sigma: float) -> float:
-    """The percent of a sigma, 0 (noise) to 1 (finished); the inverse of the host's `percent_to_sigma`."""
+    """The progress at a sigma, 0 (noise) to 1 (finished): the inverse of the host's `percent_to_sigma`."""
     low, high = 0.0, 1.0
     for _ in range(24):
         middle = (low + high) / 2
@@ -147,7 +147,7 @@ def sample_pair(
 ) -> Tensor:  # fmt: skip
     """OUTER_SAMPLE wrapper: B samples in, P·B rows out; row r holds prompt r mod P of sample r div P.
 
-    A latent that is in such rows already stays as it is.
+    A latent that is already in such rows is not repeated.
     """
     guider = executor.class_obj
     conds, options = guider.conds, guider.model_options
@@ -155,9 +155,9 @@ def sample_pair(
     prompts = len(plan.prompts.prompts)
     with naming(SAMPLING):
         if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
-            raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
+            raise P2PError("one latent", "a nested latent", "Use a text-to-image latent.")
         if prompts > 1 and "context_handler" in options:
-            raise P2PError("whole pictures", "context windows", "Take out the Context Windows node.")
+            raise P2PError("whole images", "context windows", "Remove the Context Windows node.")
         real = plan.real
         fresh = real is not None and noise.shape[0] == real.trajectory.samples
         in_pairs = not fresh and are_pairs(noise, latent_image, prompts)
@@ -194,9 +194,9 @@ def sample_pair(
 
 
 def _blending(sampling: Sampling) -> Callable[..., Tensor]:
-    """A PREDICT_NOISE wrapper: a real picture's source rows go into the model, local blend goes around it.
+    """A PREDICT_NOISE wrapper: pins a real picture's source rows, and blends before and after the model call.
 
-    The one place where an input is written: the sampler's next step has to start from that latent.
+    The only place that writes to an input: the sampler's next step has to start from that latent.
     """
 
     run = sampling.run
@@ -218,10 +218,10 @@ def _blending(sampling: Sampling) -> Callable[..., Tensor]:
 
 
 def _with_patches(options: dict[str, Any], sampling: Sampling) -> dict[str, Any]:
-    """Copies of the options with each attention patch over the one that stands in its place.
+    """A copy of the options with our attention patches on top of those that are already there.
 
-    A patch takes the key that the host would find: a block's own where another pack has put something there,
-    else that of all blocks of the number, so that a node can still replace it for a pass of its own (PAG).
+    A patch uses the key that the host would look up: a single block's if another pack has put something
+    there, else the key of all blocks of a number, so that a node can still replace it for its own pass (PAG).
     """
     transformer = options["transformer_options"]
     replace = {name: dict(patches) for name, patches in transformer.get("patches_replace", {}).items()}
@@ -233,7 +233,7 @@ def _with_patches(options: dict[str, Any], sampling: Sampling) -> dict[str, Any]
 
 
 def _with_wrapper(options: dict[str, Any], kind: str, *around: Callable[..., Any]) -> dict[str, Any]:
-    """Copies of the options with wrappers around a step of the sampling."""
+    """A copy of the options with wrappers around a step of the sampling."""
     transformer = options["transformer_options"]
     wrappers = transformer.get("wrappers", {})
     wrappers = {**wrappers, kind: {**wrappers.get(kind, {}), KEY: list(around)}}

@@ -1,4 +1,4 @@
-"""The transformer blocks of a MODEL, by the names the host calls them during a sampling."""
+"""The transformer blocks of a U-Net MODEL, under the names that the host uses during a sampling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...p2p_core.errors import P2PError
 
 
 def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
-    """The transformer blocks of a MODEL that attend to text, by the host's names. P2PError without any."""
+    """The transformer blocks of a MODEL that attend to text, under the host's names. P2PError if none."""
     unet = getattr(model.model, "diffusion_model", nn.Identity())
     blocks = [(name, m) for name, m in unet.named_modules() if isinstance(m, BasicTransformerBlock)]
     names = [name for name, block in blocks if block.attn2 is not None]
@@ -36,12 +36,12 @@ def _layer(name: str, scales: Mapping[tuple[str, int], int]) -> Layer | None:
     match = _BLOCK.match(name)
     if match is None:
         return None
-    number = 0 if match[1] == "middle" else int(match[2])  # the host calls every middle block 0
+    number = 0 if match[1] == "middle" else int(match[2])  # the host numbers every middle block 0
     return Layer(match[1], number, int(match[3]), scales[match[1], number])
 
 
 def _scales(unet: nn.Module) -> dict[tuple[str, int], int]:
-    """How many times smaller than the latent each block is: downsampling comes before, upsampling after."""
+    """How many times smaller than the latent each block is. Downsampling comes before, upsampling after."""
     scales: dict[tuple[str, int], int] = {}
     scale = 1
     for number, block in enumerate(getattr(unet, "input_blocks", ())):
@@ -59,11 +59,11 @@ def _has(block: nn.Module, kind: str) -> bool:
 
 
 def require_layers(chosen: LayerFilter, layers: tuple[Layer, ...]) -> None:
-    """Raises P2PError when a filter meets none of the layers."""
+    """Raises P2PError if a filter matches none of the layers."""
     if not any(layer in chosen for layer in layers):
         scales = ", ".join(f"1/{scale}" for scale in sorted({layer.scale for layer in layers}))
         raise P2PError(
-            "layers that this MODEL has",
+            "layers of this MODEL",
             repr(chosen.text),
             f"Use 'all', other block numbers, or its resolutions {scales}.",
         )

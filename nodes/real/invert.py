@@ -72,9 +72,9 @@ class P2PInvert(io.ComfyNode):
             require_option("method", method, METHODS)
             require_option("scheduler", scheduler, KSampler.SCHEDULERS)
             if PLAN in model.model_options["transformer_options"]:
-                mend = "Connect the MODEL as it is before the first Prompt-to-Prompt node."
-                raise P2PError("a MODEL without edits", "one with", mend)
-            schedule = "those of the SIGMAS given to Invert"
+                mend = "Connect the MODEL from before the first Prompt-to-Prompt node."
+                raise P2PError("a MODEL without edits", "one with edits", mend)
+            schedule = "the SIGMAS of Invert"
             if sigmas is None:
                 sigmas = sigmas_of(model, scheduler, steps, denoise)
                 schedule = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"

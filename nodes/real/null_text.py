@@ -48,8 +48,8 @@ class P2PNullText(io.ComfyNode):
     ) -> io.NodeOutput:
         with naming("Null Text"):
             if PLAN in model.model_options["transformer_options"]:
-                mend = "Connect the MODEL as it is before the first Prompt-to-Prompt node."
-                raise P2PError("a MODEL without edits", "one with", mend)
+                mend = "Connect the MODEL from before the first Prompt-to-Prompt node."
+                raise P2PError("a MODEL without edits", "one with edits", mend)
             sides = source_of(source)[0], source_of(negative)[0]
             return io.NodeOutput(with_null_texts(model, trajectory, *sides, NullText(cfg, iterations)))
 
