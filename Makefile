@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-core test-host check fix bench matrix precision fuzz stress bench-quality bench-real bench-pinned
+.PHONY: help demo gallery test test-fast test-core test-host check fix golden golden-check bench matrix precision fuzz stress bench-quality bench-real bench-pinned
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -32,6 +32,9 @@ test: $(READY) ## all tests; the host suite runs on the stand-in and on every Co
 	$(PY) -m tools.comfyui.run_hosts $(ARGS) || status=1; \
 	exit $$status
 
+test-fast: $(READY) ## the core and the host suite on the stand-in
+	P2P_HOST= $(PY) -m pytest -q -r fE tests/core tests/host $(ARGS)
+
 test-core: $(READY) ## only the tests of the core
 	$(PY) -m pytest tests/core $(ARGS)
 
@@ -46,6 +49,16 @@ check: $(READY) ## lint, format and types
 fix: $(READY) ## auto-fixable lint and format issues
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+golden-check: $(READY) ## compare the example workflows' final latents with the recorded ones, on every host
+	@status=0; \
+	$(PY) -m pytest tests/demo/test_golden_diffusers.py -q $(ARGS) || status=1; \
+	$(PY) -m tools.comfyui.run_hosts test_golden.py -q $(ARGS) || status=1; \
+	exit $$status
+
+golden: $(READY) ## record the final latents on every host, after a change that is meant to move them
+	P2P_WRITE_GOLDEN=1 $(PY) -m pytest tests/demo/test_golden_diffusers.py -q -k latents_are_golden
+	P2P_WRITE_GOLDEN=1 $(PY) -m tools.comfyui.run_hosts test_golden.py -q
 
 bench: $(READY) ## speed and memory compared with a plain batch, on the first ComfyUI found
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead $(ARGS)

@@ -39,9 +39,9 @@ def start(*options: str) -> Any:
 
 
 def graph() -> Any:
-    """The graphs of the host suite, on the demo model."""
+    """The graphs of the tests, on the demo model."""
     pack = start()
-    sys.path.append(str(ROOT / "tests" / "host"))
+    sys.path.append(str(ROOT / "tests" / "harness"))
     from adapter_comfy import ComfyUI
     from graphs import Graph
 

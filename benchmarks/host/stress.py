@@ -25,11 +25,11 @@ from tools.comfyui.find import ComfyInstall, find_comfy
 from tools.comfyui.server import Server, ServerError, comfy_server, trouble_of
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests" / "host"))
+sys.path.append(str(ROOT / "tests" / "harness"))
 
 from random_edits import SAMPLERS, Workflow, workflow  # noqa: E402
 
-REFERENCE = ROOT / "examples_workflows" / "api" / "p2p_word_swap.json"
+REFERENCE = ROOT / "example_workflows" / "api" / "p2p_word_swap.json"
 P2P_ERROR = "p2p_core.errors.P2PError"
 
 

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from demo.diffusers_host.pipeline import DemoPipeline, diffusers_layer, schedule, unet_layers
 from demo.model.shape import TRAIN_STEPS
 from p2p_core.architecture.layers import Layer
-from p2p_core.attention.editing import paired_rows
 from p2p_core.plan import EditPlan
 from p2p_core.run import Run
+from p2p_core.step import Call, Scene
 
 
 class Way(Protocol):
@@ -64,7 +64,7 @@ class Planned(Alone):
     """The pack's own edits."""
 
     def __init__(self, plan: EditPlan, pipe: DemoPipeline, size: tuple[int, int]) -> None:
-        self.run = Run(plan, 1, size, unet_layers(pipe.unet))
+        self.run = Run(plan, Scene(plan.prompts, 1, size, unet_layers(pipe.unet)))
         self.size = size
 
     def attention(self, layer: Layer, progress: float, is_cross: bool, qkv: Sequence[Tensor]) -> Tensor:
@@ -74,16 +74,16 @@ class Planned(Alone):
         def attend(*merged: Tensor) -> Tensor:
             return _merged(_attend(*(_by_head(t, heads) for t in merged)))
 
-        edit = self.run.cross if is_cross else self.run.own
+        edit = self.run.cross if is_cross else self.run.self_attention
         q, k, v = (_merged(t) for t in qkv)
-        out = edit(layer, progress, size, q, k, v, heads, paired_rows(2, (True,), 2), attend)
+        out = edit(Call(layer, progress, size, heads, (True,)), q, k, v, attend)
         return _by_head(out, heads)
 
     def before_call(self, x: Tensor, progress: float) -> Tensor:
-        return self.run.blend(x, progress)
+        return self.run.before_model(x, 0.0, progress)
 
     def after_call(self, clean: Tensor, progress: float) -> Tensor:
-        return self.run.blend(clean, progress)
+        return self.run.after_model(clean, progress)
 
     def finish(self, x: Tensor) -> Tensor:
         return self.run.finish(x)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from demo.diffusers_host.pipeline import DemoPipeline
+from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.maps.blending import Blend
+from p2p_core.maps.masks import MaskRule
 from p2p_core.maps.store import MapStore
-from p2p_core.plan import EditPlan, Reweight, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.words.weights import Weights
 from p2p_core.words.windows import Window
 
@@ -56,7 +58,7 @@ def blends(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
     ways: dict[str, Way] = {ALONE: Alone(), OURS: _planned(plan, pipe)}
     for threshold, start, pool in BLENDS:
         name = f"{threshold:g} {start:g} {'pooled' if pool else 'not pooled'}"
-        ways[name] = _planned(with_blend(plan, edit, threshold=threshold, start=start, pool=pool), pipe)
+        ways[name] = _planned(with_blend(plan, edit, start, MaskRule(threshold, pool=pool)), pipe)
     return ways
 
 
@@ -82,12 +84,14 @@ def plan_of(edit: Edit, pipe: DemoPipeline, token_edit: TokenEdit = DEFAULT) -> 
     if edit.weights:
         prompts = pipe.prompts(edit.texts[0])
         return EditPlan(prompts).then(prompts, Reweight(Weights((edit.weights,))))
-    return EditPlan(pipe.prompts(*edit.texts), (token_edit,))
+    prompts = pipe.prompts(*edit.texts)
+    return EditPlan(prompts).then(prompts, token_edit)
 
 
-def with_blend(plan: EditPlan, edit: Edit, **settings: float | bool) -> EditPlan:
+def with_blend(plan: EditPlan, edit: Edit, start: float = 0.2, rule: MaskRule | None = None) -> EditPlan:
     source, target = edit.blend
-    return replace(plan, blends=(Blend(source, target, (), MapStore(), **settings),))  # type: ignore[arg-type]
+    blend = Blend(source, target, (), MapStore(), rule or MaskRule(), start)
+    return plan.then(plan.prompts, blend)
 
 
 def _planned(plan: EditPlan, pipe: DemoPipeline) -> Planned:

@@ -26,10 +26,11 @@ from demo.diffusers_host.inverting import NOISE, edit_pictures, encoded, inverte
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from demo.model.shape import WEIGHTS
 from demo.training.checker import Checker, to_tensor
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
 from p2p_core.maps.blending import Blend
 from p2p_core.maps.store import MapStore
-from p2p_core.plan import EditPlan, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.real.null_text import NullText
 from p2p_core.real.pinning import RealImage
 from p2p_core.real.trajectory import Trajectory

@@ -41,7 +41,8 @@ CASES = (
 def write(path: Path) -> None:
     """Write the noise [B, 3, h, w], the latents [2·B, 3, h, w] and the sigmas of every case."""
     from p2p_core.architecture.layers import LayerFilter
-    from p2p_core.plan import EditPlan, TokenEdit
+    from p2p_core.edits.steps import TokenEdit
+    from p2p_core.plan import EditPlan
     from p2p_core.words.windows import parse_word_windows
 
     from .pipeline import load, schedule, start_noise

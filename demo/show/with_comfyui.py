@@ -19,7 +19,7 @@ from tools.workflows.build import defaults
 
 from .pairs import Artist, DemoMaps, DemoPair, Drawn
 
-WORKFLOW = PACK / "examples_workflows" / "api" / "p2p_prompt_edit.json"
+WORKFLOW = PACK / "example_workflows" / "api" / "p2p_prompt_edit.json"
 
 
 @contextmanager

@@ -5,11 +5,13 @@ from __future__ import annotations
 from PIL import Image
 from torch import Tensor
 
+from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.maps.blending import Blend
-from p2p_core.maps.store import MapStore, Record, word_channel
+from p2p_core.maps.recording import Record
+from p2p_core.maps.store import MapStore, word_channel
 from p2p_core.pictures.drawing import draw
 from p2p_core.pictures.sheets import word_sheet
-from p2p_core.plan import EditPlan, Reweight, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.words.fields import entries
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy.utils import repeat_to_batch_size
 
-from .rows import per_row
+from .rows import repeated_per_row
 
 
 def control_per_row(control: Any, samples: int, prompts: int, made: dict[int, Any]) -> Any:
@@ -33,6 +33,6 @@ def _copy(control: Any, samples: int, prompts: int, made: dict[int, Any]) -> Any
     if pictures is not None and count > 1:
         masks = [repeat_to_batch_size(mask, count) for mask in getattr(control, "extra_concat_orig", ())]
         # channels last in memory, as in the host: other kernels would round differently
-        copy.cond_hint_original = per_row(pictures.movedim(1, -1), samples, prompts).movedim(-1, 1)
-        copy.extra_concat_orig = [per_row(mask, samples, prompts) for mask in masks]
+        copy.cond_hint_original = repeated_per_row(pictures.movedim(1, -1), samples, prompts).movedim(-1, 1)
+        copy.extra_concat_orig = [repeated_per_row(mask, samples, prompts) for mask in masks]
     return copy

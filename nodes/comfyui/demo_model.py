@@ -1,7 +1,7 @@
 """The demo model as the host's own MODEL, CLIP and VAE.
 
-Builds what Load Checkpoint would build, in the host's own order, from the weights that
-demo/training/train.py writes.
+It knows comfy's internals: it builds what Load Checkpoint would build, in
+the host's own order, from the weights that demo/training/train.py writes.
 """
 
 from __future__ import annotations
@@ -31,28 +31,18 @@ from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
 from ...demo.model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
-from ...demo.model.shape import NORM_GROUPS, TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
+from ...demo.model.shape import (
+    NORM_GROUPS,
+    TEXT_WIDTH,
+    TOKENIZER,
+    TOKENS,
+    WEIGHTS,
+    comfy_unet_config,
+    text_config,
+)
 from ...p2p_core.errors import P2PError
 
-# demo.model.shape.unet_config() in the host's terms.
-UNET: dict[str, Any] = {
-    "image_size": 32,
-    "in_channels": CHANNELS,
-    "out_channels": CHANNELS,
-    "model_channels": 48,
-    "channel_mult": [1, 2, 4],
-    "num_res_blocks": [1, 1, 1],
-    "num_heads": -1,
-    "num_head_channels": 32,
-    "transformer_depth": [0, 1, 1],
-    "transformer_depth_middle": 1,
-    "transformer_depth_output": [0, 0, 1, 1, 1, 1],
-    "context_dim": TEXT_WIDTH,
-    "use_spatial_transformer": True,
-    "use_linear_in_transformer": False,
-    "adm_in_channels": None,
-    "legacy": False,
-}
+UNET = comfy_unet_config()
 
 # Values alive at once per pixel while encoding, and per latent cell while decoding.
 ENCODE_VALUES = 7

@@ -13,6 +13,8 @@ import torch
 from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler, default_noise_sampler
 from torch import Tensor
 
+from ...p2p_core.rows import per_row, sources
+
 NoiseSampler = Callable[[Any, Any], Tensor]
 
 
@@ -56,7 +58,9 @@ def paired_sampler(sampler: Any, prompts: int, draws: OwnDraws) -> Any:
         if inpaints_on_noise:
             model = _with_equal_noise(model, prompts, seed)
         if takes_noise and options.get("noise_sampler") is None:
-            options["noise_sampler"] = _repeated(_own_noise(function, x[::prompts], sigmas, seed), prompts)
+            options["noise_sampler"] = _repeated(
+                _own_noise(function, sources(x, prompts), sigmas, seed), prompts
+            )
         draws.sampler_runs(x.device)
         result = function(model, x, sigmas, extra_args=extra_args, **options)
         draws.sampler_pauses(x.device)
@@ -100,15 +104,15 @@ def _own_noise(function: Callable[..., Any], x: Tensor, sigmas: Tensor, seed: in
 
 
 def _repeated(noise: NoiseSampler, prompts: int) -> NoiseSampler:
-    return lambda sigma, sigma_next: noise(sigma, sigma_next).repeat_interleave(prompts, dim=0)
+    return lambda sigma, sigma_next: per_row(noise(sigma, sigma_next), prompts)
 
 
 def _with_equal_noise(model: Any, prompts: int, seed: Any) -> Any:
     """The inpainting model with equal noise for the kept part, drawn from the next seed as the host does."""
-    noise = model.noise[::prompts]
+    noise = sources(model.noise, prompts)
     drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed + 1)).to(noise)
     equal = copy.copy(model)
-    equal.noise = drawn.repeat_interleave(prompts, dim=0)
+    equal.noise = per_row(drawn, prompts)
     return equal
 
 

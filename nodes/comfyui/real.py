@@ -4,66 +4,25 @@ from __future__ import annotations
 
 import copy
 import functools
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import torch
-from comfy.model_sampling import CONST
 from torch import Tensor
 
-from ...p2p_core.errors import P2PError, naming
-from ...p2p_core.real.inversion import Levels
-from ...p2p_core.real.pinning import RealImage, mixed_negative, per_row
+from ...p2p_core.errors import P2PError
+from ...p2p_core.real.guidance import mixed_negative
+from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.real.trajectory import AGAIN
-from ...p2p_core.run import Run
+from ...p2p_core.rows import edits, per_row, with_edits
+from .advice import naming
+from .fingerprint import fingerprint
+from .state import NODE, Sampling
 
 Entry = dict[str, Any]
 Side = list[Entry] | None
+Predict = Callable[[Sequence[Side], Tensor, Tensor], list[Tensor]]
 TEXT, POOLED = "c_crossattn", "y"  # the host's names for text inputs of the model
 _BY_THE_BATCH = ("control", "gligen")  # parts of an entry that apply to the whole batch
-
-
-# The MODEL of a trajectory
-
-
-def levels_of(model_sampling: Any) -> Levels:
-    """The noise levels of a MODEL's sampling."""
-    lowest = float(getattr(model_sampling, "sigma_min", Levels.floor))
-    return Levels(isinstance(model_sampling, CONST), max(lowest, Levels.floor))
-
-
-def fingerprint(model: Any) -> str:
-    """Identifies a MODEL: class, prediction, sigmas, size, and a checksum of some of its weights.
-
-    LoRAs are not included: after adding or removing one, the picture has to be inverted again.
-    """
-    sampling = model.get_model_object("model_sampling")
-    kinds = [c.__name__ for c in type(sampling).__mro__ if c.__module__ == "comfy.model_sampling"]
-    ends = [f"{float(getattr(sampling, name, 0)):.4g}" for name in ("sigma_min", "sigma_max")]
-    unet = model.model.diffusion_model
-    size = sum(weights.numel() for weights in unet.parameters())
-    parts = [
-        type(model.model).__name__,
-        *kinds[-2:],
-        "-".join(ends),
-        f"{size} weights",
-        _checksum(model, unet),
-    ]
-    return " ".join(parts)
-
-
-def _checksum(model: Any, unet: torch.nn.Module) -> str:
-    """The checksum of the first bias, without patches."""
-    for name, weights in unet.named_parameters():
-        if weights.ndim == 1 and not weights.is_meta:
-            unpatched = getattr(model, "backup", {}).get(f"diffusion_model.{name}")
-            first = weights if unpatched is None else unpatched.weight
-            return f"{zlib.crc32(first.detach().to('cpu', torch.float16).numpy().tobytes()):08x}"
-    return "-"
-
-
-# One sampling
 
 
 def require_fit(
@@ -90,7 +49,7 @@ def require_fit(
     real.require_encoded(guider.conds[min(sides)][0]["cross_attn"][0])
 
 
-def following(sampler: Any, run: Run, real: RealImage, start: Tensor | None) -> Any:
+def following(sampler: Any, real: RealImage, prompts: int, start: Tensor | None) -> Any:
     """The sampler with rows that start on the trajectory, and with the trajectory's noise if it has any."""
     function = getattr(sampler, "sampler_function", None)
     if function is None:
@@ -102,7 +61,7 @@ def following(sampler: Any, run: Run, real: RealImage, start: Tensor | None) -> 
     @functools.wraps(function)
     def followed(model: Any, x: Tensor, sigmas: Tensor, extra_args: Any = None, **options: Any) -> Tensor:
         if draws:
-            options["noise_sampler"] = lambda sigma, after: real.noise(float(sigma), run.prompts).to(x)
+            options["noise_sampler"] = lambda sigma, after: real.noise(float(sigma), prompts).to(x)
         return function(model, x if start is None else start.to(x), sigmas, extra_args=extra_args, **options)
 
     other = copy.copy(sampler)
@@ -121,22 +80,23 @@ def _require_ancestral(function: Any, options: Mapping[str, Any]) -> None:
         )
 
 
-def guided_calls(run: Run, real: RealImage, edited: frozenset[Any], node: str) -> Callable[..., Any]:
+def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
     """A CALC_COND_BATCH wrapper: the encoding of the negative, proximal guidance, no unneeded rows.
 
     Pinned source rows need no unconditional prediction. They are left out of those calls and get their
     conditional prediction instead, so that guidance has no effect on them at any scale.
     """
+    run = sampling.run
 
     def wrapper(
         executor: Any, model: Any, conds: Sequence[Side], x: Tensor, timestep: Tensor, options: Any
     ) -> Any:
-        paired = [bool(side) and any(entry["uuid"] in edited for entry in side) for side in conds]
+        paired = [bool(side) and any(entry["uuid"] in sampling.edited for entry in side) for side in conds]
         free = [i for i, side in enumerate(conds) if side and not paired[i]]
         if not free or not any(paired):
             return executor(model, conds, x, timestep, options)
-        text, sigma = paired.index(True), float(timestep.flatten()[0])
-        with naming(node):
+        text, sigma = paired.index(True), sampling.sigma(timestep)
+        with naming(NODE):
             lean = real.pin and all(_for_every_row(entry) for i in free for entry in conds[i] or ())
             rows = run.prompts - lean
             sides = [
@@ -145,36 +105,39 @@ def guided_calls(run: Run, real: RealImage, edited: frozenset[Any], node: str) -
                 else side
                 for i, side in enumerate(conds)
             ]
-        call = _of_edits if lean else _of_all
-        predicted = call(executor, model, sides, x, timestep, options, free, text, run.prompts)
-        predicted[text] = run.guide(predicted[text], predicted[free[0]])
+
+        def predict(sides: Sequence[Side], x: Tensor, timestep: Tensor) -> list[Tensor]:
+            return list(executor(model, sides, x, timestep, options))
+
+        if lean:
+            predicted = _of_edits(predict, sampling, sides, free, text, x, timestep)
+        else:
+            predicted = predict(sides, x, timestep)
+        others = [predicted[i] for i in free]
+        predicted[text], others = run.guided(predicted[text], others, sampling.progress(timestep))
+        for i, other in zip(free, others, strict=True):
+            predicted[i] = other
         return predicted
 
     return wrapper
 
 
-def _of_all(
-    executor: Any, model: Any, sides: Sequence[Side], x: Tensor, timestep: Tensor, options: Any, *_: Any
-) -> list[Tensor]:
-    return list(executor(model, sides, x, timestep, options))
-
-
 def _of_edits(
-    executor: Any, model: Any, sides: Sequence[Side], x: Tensor, timestep: Tensor, options: Any,
-    free: Sequence[int], text: int, prompts: int,
+    predict: Predict, sampling: Sampling, sides: Sequence[Side], free: Sequence[int], text: int,
+    x: Tensor, timestep: Tensor,
 ) -> list[Tensor]:  # fmt: skip
     """The predictions of all sides; those in `free` are computed for edit rows only."""
-    others = [None if i in free else side for i, side in enumerate(sides)]
-    predicted = list(executor(model, others, x, timestep, options))
-    for i in free:
-        predicted[i] = predicted[text].clone()
-    if prompts > 1:
-        edits = torch.arange(len(x), device=x.device) % prompts != 0
-        alone = [side if i in free else None for i, side in enumerate(sides)]
-        found = executor(model, alone, x[edits], timestep[edits], options)
-        for i in free:
-            predicted[i][edits] = found[i]
-    return predicted
+    prompts = sampling.run.prompts
+    predicted = predict([None if i in free else side for i, side in enumerate(sides)], x, timestep)
+    if prompts == 1:
+        return [predicted[text] if i in free else each for i, each in enumerate(predicted)]
+    levels = sampling.same_level(edits(timestep, prompts), as_of=timestep)
+    alone = [side if i in free else None for i, side in enumerate(sides)]
+    found = predict(alone, edits(x, prompts), levels)
+    return [
+        with_edits(predicted[text], found[i], prompts) if i in free else each
+        for i, each in enumerate(predicted)
+    ]
 
 
 def _for_every_row(entry: Entry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY
 
 

@@ -6,14 +6,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.maps.blending import Blend
+from ...p2p_core.maps.masks import MASK_MODES, MaskRule
 from ...p2p_core.maps.store import MapStore
 from ...p2p_core.words.fields import entries
-from ..comfyui.sampling import with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import with_step
 from ..shared.types import CATEGORY, Prompts, Store, bound, layer_choice, require_option
-
-MASK_MODES = ["intersect", "replace"]
 
 
 class P2PLocalBlend(io.ComfyNode):
@@ -39,7 +38,7 @@ class P2PLocalBlend(io.ComfyNode):
                 bound("threshold", 0.3, "The image may change where the words' map exceeds this fraction of "
                       "its maximum, 0 to 1. Higher makes the mask smaller."),
                 bound("subtract_threshold", 0.3, "The same for the subtracted words. 1 subtracts nothing."),
-                bound("start", 0.2, "Progress after which the edit is blended, 0 to 1. Earlier maps are "
+                bound("start", 0.2, "Progress from which the edit is blended, 0 to 1. Earlier maps are "
                       "still vague."),
                 io.Boolean.Input("pooling", default=True,
                     tooltip="Widen the maps by a 3 × 3 maximum, as the paper's code does."),
@@ -49,7 +48,7 @@ class P2PLocalBlend(io.ComfyNode):
                 io.String.Input("layers", default="auto",
                     tooltip="Layers whose maps are used: 'auto' (a quarter of the latent's side, finer for "
                     "small images), or blocks and resolutions such as '1/2'."),
-                io.Combo.Input("mask_mode", options=MASK_MODES, default="intersect",
+                io.Combo.Input("mask_mode", options=list(MASK_MODES), default="intersect",
                     tooltip="What a connected mask does: restrict the words' mask, or replace it."),
                 io.Mask.Input("mask", optional=True,
                     tooltip="Where the image may change: one mask, or one per edit. Any size: it is resized "
@@ -70,11 +69,23 @@ class P2PLocalBlend(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Local Blend"):
             require_option("mask_mode", mask_mode, MASK_MODES)
-            words = entries(source_words), entries(edit_words), entries(subtract_words)
-            limits, form = (threshold, subtract_threshold, start), (pooling, soft_edge)
-            mask = None if mask is None else mask.reshape(-1, *mask.shape[-2:])  # some nodes make [H, W]
-            blend = Blend(*words, MapStore(), *limits, *form, layer_choice(layers), mask, mask_mode)
-            blend.require_words(prompts)
+            rule = MaskRule(
+                threshold=threshold,
+                subtract_threshold=subtract_threshold,
+                pool=pooling,
+                soft=soft_edge,
+                mask=None if mask is None else mask.reshape(-1, *mask.shape[-2:]),  # some nodes make [H, W]
+                mask_mode=mask_mode,
+            )
+            blend = Blend(
+                source=entries(source_words),
+                edit=entries(edit_words),
+                subtract=entries(subtract_words),
+                store=MapStore(),
+                rule=rule,
+                start=start,
+                layers=layer_choice(layers),
+            )
             return io.NodeOutput(with_step(model, prompts, blend), blend.store)
 
 

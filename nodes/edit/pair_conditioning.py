@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
-from ..comfyui.conditionings import pair
+from ..comfyui.advice import naming
+from ..comfyui.pairing import pair
 from ..shared.types import CATEGORY
 
 

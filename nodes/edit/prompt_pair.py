@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.words.prompts import split_edits
-from ..comfyui.conditionings import pair
+from ..comfyui.advice import naming
+from ..comfyui.pairing import pair
 from ..comfyui.tokens import prompt_set
 from ..shared.shown import shown_prompts
 from ..shared.types import CATEGORY, Prompts

@@ -7,12 +7,14 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
-from ...p2p_core.errors import naming
-from ...p2p_core.plan import Reweight
+from ...p2p_core.edits.steps import WEIGHT_WINDOWS, Reweight
 from ...p2p_core.words.weights import parse_weights
 from ...p2p_core.words.windows import Window
-from ..comfyui.sampling import plan_of, with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import plan_of, with_step
 from ..shared.types import CATEGORY, Prompts, bound, summary
+
+CROSS, SELF = WEIGHT_WINDOWS.cross, WEIGHT_WINDOWS.self_attention
 
 
 class P2PReweight(io.ComfyNode):
@@ -33,13 +35,13 @@ class P2PReweight(io.ComfyNode):
                     "separated by commas: 'fluffy: 4, pink: -1'. 1 = unchanged, > 1 = stronger, "
                     "0 = removed, < 0 = push away from it. Separate blocks with a line of three dashes: "
                     "one block per edit prompt or, without edit prompts, one more image per block."),
-                bound("cross_start", 0.0, "Start of the window in which the weights count, 0 to 1."),
-                bound("cross_end", 0.8, "End of the window in which the weights count, 0 to 1; equal to the "
-                      "start turns them off."),
-                bound("self_start", 0.0, "Start of the self-attention window, 0 to 1. Used only without an "
-                      "edit node on the MODEL, which has its own."),
-                bound("self_end", 0.4, "End of the self-attention window, 0 to 1. Higher preserves more of "
-                      "the source's outlines; equal to the start turns it off. Used only without an edit "
+                bound("cross_start", CROSS.start, "Start of the window in which the weights count, 0 to 1."),
+                bound("cross_end", CROSS.end, "End of the window in which the weights count, 0 to 1; equal "
+                      "to the start turns them off."),
+                bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1. Used only "
+                      "without an edit node on the MODEL, which has its own."),
+                bound("self_end", SELF.end, "End of the self-attention window, 0 to 1. Higher preserves more "
+                      "of the source's outlines; equal to the start turns it off. Used only without an edit "
                       "node on the MODEL."),
                 io.String.Input("layers", default="all", optional=True,
                     tooltip="Layers to edit: 'all', or blocks and resolutions such as 'middle, 1/4'."),
@@ -59,8 +61,12 @@ class P2PReweight(io.ComfyNode):
         self_start: float, self_end: float, layers: str = "all",
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Reweight"):
-            windows = Window(cross_start, cross_end), Window(self_start, self_end)
-            step = Reweight(parse_weights(weights), *windows, LayerFilter(layers))
+            step = Reweight(
+                parse_weights(weights),
+                cross=Window(cross_start, cross_end),
+                self_attention=Window(self_start, self_end),
+                layers=LayerFilter(layers),
+            )
             patched = with_step(model, prompts, step)
             plan = plan_of(patched, prompts)
             return io.NodeOutput(patched, plan.prompts, ui=summary(plan.describe()))

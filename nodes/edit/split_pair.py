@@ -9,6 +9,8 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ...p2p_core.errors import P2PError
+from ...p2p_core.rows import Rows, edits, per_row, sources
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY, Prompts
 
 
@@ -39,7 +41,7 @@ class P2PSplitPair(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompts: Any, images: Any = None, latent: Any = None) -> io.NodeOutput:
-        count = len(prompts.prompts)
+        count = prompts.count
         if count == 1:
             mend = "Connect the prompts output of Reweight, or use the images as they are."
             raise P2PError("prompts with an edit", "a source prompt alone", mend, "Split Pair")
@@ -52,16 +54,10 @@ class P2PSplitPair(io.ComfyNode):
 
 
 def split(rows: torch.Tensor, prompts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[P·B, ...] → sources [B, ...], edits [(P−1)·B, ...]. Row r holds prompt r mod P of sample r div P."""
-    if rows.shape[0] % prompts:
-        raise P2PError(
-            f"a batch with {prompts} rows per sample",
-            f"{rows.shape[0]} rows",
-            "Connect the result of the sampler that has the paired CONDITIONING.",
-            "Split Pair",
-        )
-    is_source = torch.arange(rows.shape[0]) % prompts == 0
-    return rows[is_source], rows[~is_source]
+    """[P·B, ...] → sources [B, ...], edits [E·B, ...]."""
+    with naming("Split Pair"):
+        Rows.of(len(rows), prompts)
+        return sources(rows, prompts).clone(), edits(rows, prompts)
 
 
 def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,7 +75,7 @@ def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], 
 
 
 def _by_row(value: torch.Tensor, samples: int, prompts: int) -> torch.Tensor:
-    return value.repeat_interleave(prompts, dim=0) if value.shape[0] == samples else value
+    return per_row(value, prompts) if value.shape[0] == samples else value
 
 
 NODES = [P2PSplitPair]

@@ -7,11 +7,11 @@ from typing import Any
 from comfy.samplers import KSampler
 from comfy_api.latest import io
 
-from ...p2p_core.errors import P2PError, naming
-from ...p2p_core.real.inversion import METHODS
-from ..comfyui.conditionings import source_of
+from ...p2p_core.real.inversion import INVERSION_METHODS, Inversion
+from ..comfyui.advice import naming
 from ..comfyui.inversion import inverted, sigmas_of
-from ..comfyui.sampling import PLAN
+from ..comfyui.model import require_no_plan
+from ..comfyui.pairing import source_of
 from ..shared.types import CATEGORY, TrajectorySocket, require_option
 
 
@@ -33,7 +33,7 @@ class P2PInvert(io.ComfyNode):
                     "from the Prompt Pair of the edit, or from CLIP Text Encode."),
                 io.Latent.Input("latent", tooltip="The image, from VAE Encode, which crops its sides to a "
                     "multiple of 8 pixels. Several images with one prompt can be a batch."),
-                io.Combo.Input("method", options=list(METHODS), default="euler at target level",
+                io.Combo.Input("method", options=list(INVERSION_METHODS), default="euler at target level",
                     tooltip="euler at target level: DDIM inversion as published. euler: the same, evaluated "
                     "at the level below. fixed point: ReNoise, closer to the image, slower. midpoint: second "
                     "order, twice the time. edit-friendly noise: for the euler_ancestral sampler."),
@@ -69,19 +69,18 @@ class P2PInvert(io.ComfyNode):
         denoise: float, cfg: float, seed: int, negative: Any = None, sigmas: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Invert"):
-            require_option("method", method, METHODS)
+            require_option("method", method, INVERSION_METHODS)
             require_option("scheduler", scheduler, KSampler.SCHEDULERS)
-            if PLAN in model.model_options["transformer_options"]:
-                mend = "Connect the MODEL from before the first Prompt-to-Prompt node."
-                raise P2PError("a MODEL without edits", "one with edits", mend)
+            require_no_plan(model)
             schedule = "the SIGMAS of Invert"
             if sigmas is None:
                 sigmas = sigmas_of(model, scheduler, steps, denoise)
                 schedule = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"
             alone, text = source_of(source)
             away = None if negative is None else source_of(negative)[0]
-            chosen = (method, iterations, seed, away, cfg)
-            return io.NodeOutput(inverted(model, alone, text, latent, sigmas, schedule, *chosen))
+            chosen = Inversion(method, iterations, seed)
+            found = inverted(model, alone, text, latent, sigmas, schedule, chosen, away, cfg)
+            return io.NodeOutput(found)
 
 
 NODES = [P2PInvert]

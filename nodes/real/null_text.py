@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import P2PError, naming
 from ...p2p_core.real.null_text import NullText
-from ..comfyui.conditionings import source_of
-from ..comfyui.inversion import with_null_texts
-from ..comfyui.sampling import PLAN
+from ..comfyui.advice import naming
+from ..comfyui.model import require_no_plan
+from ..comfyui.null_text import with_null_texts
+from ..comfyui.pairing import source_of
 from ..shared.types import CATEGORY, TrajectorySocket
 
 
@@ -47,9 +47,7 @@ class P2PNullText(io.ComfyNode):
         cls, model: Any, trajectory: Any, source: Any, negative: Any, cfg: float, iterations: int
     ) -> io.NodeOutput:
         with naming("Null Text"):
-            if PLAN in model.model_options["transformer_options"]:
-                mend = "Connect the MODEL from before the first Prompt-to-Prompt node."
-                raise P2PError("a MODEL without edits", "one with edits", mend)
+            require_no_plan(model)
             sides = source_of(source)[0], source_of(negative)[0]
             return io.NodeOutput(with_null_texts(model, trajectory, *sides, NullText(cfg, iterations)))
 

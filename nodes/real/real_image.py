@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.real.pinning import NEGATIVES, RealImage
-from ..comfyui.sampling import with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import with_step
 from ..shared.types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
 
 
@@ -55,7 +55,14 @@ class P2PRealImage(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Real Image"):
             require_option("negative", negative, NEGATIVES)
-            real = RealImage(trajectory, pin, negative, source_share, proximal, restore)
+            real = RealImage(
+                trajectory,
+                pin=pin,
+                negative=negative,
+                share=source_share,
+                quantile=proximal,
+                restore=restore,
+            )
             return io.NodeOutput(with_step(model, prompts, real), {"samples": trajectory.picture})
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
-from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.errors import P2PError
 from ...p2p_core.real.files import SUFFIX, load, save
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY, TrajectorySocket
 
 

@@ -6,7 +6,6 @@ API ignores all of it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,11 +36,8 @@ def shown_prompts(prompts: PromptSet) -> Shown:
 
 
 def _text(prompt: Prompt) -> dict[str, Any]:
-    count, seen = Counter(word.text for word in prompt.words), Counter[str]()
     words: list[dict[str, Any]] = []
-    for word in prompt.words:
-        seen[word.text] += 1
-        name = f"{word.text}[{seen[word.text]}]" if count[word.text] > 1 else word.text
+    for word, name in zip(prompt.words, prompt.names, strict=True):
         tokens = [decode_bytes(token) for token in word.tokens]
         if "\ufffd" in "".join(tokens):  # tokens that split a letter are not readable
             tokens = [word.text]
@@ -64,10 +60,12 @@ def shown_maps(
 ) -> Shown:
     """Maps of each word over the picture, by row, part of the sampling and layer."""
     chosen = [recorded.channels[n] for n in places(recorded, words)]
-    count = len(recorded.prompts.prompts)
     rows = [
-        {"name": row_name(row, count), "has": [bool(c.columns[row % count]) for c in chosen]}
-        for row in range(count * recorded.samples)
+        {
+            "name": recorded.rows.name(row),
+            "has": [bool(c.columns[recorded.rows.prompt(row)]) for c in chosen],
+        }
+        for row in range(recorded.rows.count)
     ]
     each = [
         {"label": strip.label, "file": saved(strip.picture[None])[0], "size": strip.size}
@@ -80,30 +78,22 @@ def shown_maps(
 
 def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Shown:
     """The mask of each edit, [E·B, H, W], and the masks of other thresholds with the same maps."""
-    rule, count = recorded.rule, len(recorded.prompts.prompts)
+    rule, rows = recorded.rule, recorded.rows
     limits = [i / (THRESHOLDS - 1) for i in range(THRESHOLDS)] if rule else []
-    masks = torch.stack([mask, *(rule.mask_at(recorded, limit) for limit in limits if rule)])
+    others = recorded.masks_at(limits)
+    masks = mask[None] if others is None else torch.cat([mask[None], others])
     tiles = torch.cat([masks, masks.new_zeros(-len(masks) % ACROSS, *masks.shape[1:])])
     sheets = rearrange(tiles, "(y x) e h w -> e (y h) (x w)", x=ACROSS)
-    rows = [row for row in range(count * recorded.samples) if row % count]
     files = saved(sheets[..., None].expand(-1, -1, -1, 3))
     edits = [
-        {"name": row_name(row, count), "file": file, "shares": [round(s, 4) for s in share.tolist()]}
-        for row, file, share in zip(rows, files, masks.mean((2, 3)).mT, strict=True)
+        {"name": rows.name(row), "file": file, "shares": [round(s, 4) for s in share.tolist()]}
+        for row, file, share in zip(rows.edited, files, masks.mean((2, 3)).mT, strict=True)
     ]
-    if images is not None:
-        rows_of = rows if len(images) == count * recorded.samples else range(len(images))
-        images = images[list(rows_of)]
+    if images is not None and len(images) == rows.count:
+        images = images[list(rows.edited)]
     data = {"edits": edits, "across": ACROSS, "size": recorded.latent, "limits": limits}
     used = rule.threshold if rule else None
     return {"p2p_masks": [{**data, "threshold": used, "pictures": [] if images is None else saved(images)}]}
-
-
-def row_name(row: int, prompts: int) -> str:
-    """The name of a row of the batch: source, edit 1, …, with the sample if it is not the first."""
-    sample, prompt = divmod(row, prompts)
-    name = f"edit {prompt}" if prompt else "source"
-    return f"{name} of sample {sample + 1}" if sample else name
 
 
 def saved(images: Tensor) -> list[dict[str, Any]]:

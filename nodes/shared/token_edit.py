@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
-from ...p2p_core.errors import naming
-from ...p2p_core.plan import Method, TokenEdit
+from ...p2p_core.edits.steps import EDIT_WINDOWS, EditMethod, TokenEdit
 from ...p2p_core.words.windows import Window, parse_word_windows
-from ..comfyui.sampling import plan_of, with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import plan_of, with_step
 from .types import CATEGORY, Prompts, bound, summary
+
+CROSS, SELF = EDIT_WINDOWS.cross, EDIT_WINDOWS.self_attention
 
 
 def schema(node_id: str, name: str, description: str, outputs: list[Any] | None = None) -> io.Schema:
@@ -24,11 +26,11 @@ def schema(node_id: str, name: str, description: str, outputs: list[Any] | None 
         inputs=[
             io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are unaffected."),
             Prompts.Input("prompts", tooltip="From Prompt Pair."),
-            bound("cross_start", 0.0, "Start of the cross-attention window, 0 to 1."),
-            bound("cross_end", 0.4, "End of the cross-attention window, 0 to 1. Higher preserves more "
+            bound("cross_start", CROSS.start, "Start of the cross-attention window, 0 to 1."),
+            bound("cross_end", CROSS.end, "End of the cross-attention window, 0 to 1. Higher preserves more "
                   "of the source's layout and shapes; equal to the start turns it off."),
-            bound("self_start", 0.0, "Start of the self-attention window, 0 to 1."),
-            bound("self_end", 0.6, "End of the self-attention window, 0 to 1. Higher preserves more of "
+            bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1."),
+            bound("self_end", SELF.end, "End of the self-attention window, 0 to 1. Higher preserves more of "
                   "the source's outlines; equal to the start turns it off."),
             io.String.Input("word_windows", multiline=True, default="", optional=True,
                 tooltip="Cross-attention windows for single words of the edit prompt, one per line: "
@@ -51,7 +53,7 @@ def schema(node_id: str, name: str, description: str, outputs: list[Any] | None 
 class TokenEditNode(io.ComfyNode):
     """Abstract: subclasses set the method and the title."""
 
-    METHOD: ClassVar[Method]
+    METHOD: ClassVar[EditMethod]
     NAME: ClassVar[str]
 
     @classmethod
@@ -60,9 +62,14 @@ class TokenEditNode(io.ComfyNode):
         self_end: float, word_windows: str = "", layers: str = "all", self_token_cap: int = 0,
     ) -> io.NodeOutput:  # fmt: skip
         with naming(cls.NAME):
-            cross, own = Window(cross_start, cross_end), Window(self_start, self_end)
-            words, chosen = parse_word_windows(word_windows), LayerFilter(layers)
-            edit = TokenEdit(cls.METHOD, cross, own, words, chosen, self_token_cap)
+            edit = TokenEdit(
+                cls.METHOD,
+                cross=Window(cross_start, cross_end),
+                self_attention=Window(self_start, self_end),
+                words=parse_word_windows(word_windows),
+                layers=LayerFilter(layers),
+                self_tokens=self_token_cap,
+            )
             patched = with_step(model, prompts.with_edits(), edit)
             return cls.output(patched, plan_of(patched, prompts).describe(), prompts)
 

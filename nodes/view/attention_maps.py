@@ -7,17 +7,15 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.maps.heat import heat_maps, word_masks
+from ...p2p_core.maps.store import Recorded
 from ...p2p_core.pictures.colours import overlay
 from ...p2p_core.pictures.drawing import Style, draw
-from ...p2p_core.pictures.sheets import word_sheet
+from ...p2p_core.pictures.sheets import VIEWS, word_sheet
 from ...p2p_core.words.fields import entries
+from ..comfyui.advice import naming
 from ..shared.shown import shown_maps
 from ..shared.types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option
-
-CELL = 8  # pixels a latent cell stands for
-VIEWS = ["words", "steps", "resolutions", "layers"]
 
 
 class P2PAttentionMaps(io.ComfyNode):
@@ -35,7 +33,7 @@ class P2PAttentionMaps(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From the sampler, so that this node runs after it."),
                 io.String.Input("words", multiline=True, default="",
                     tooltip="The recorded words to show, one per line or separated by commas. Empty: all."),
-                io.Combo.Input("view", options=VIEWS, default="words",
+                io.Combo.Input("view", options=list(VIEWS), default="words",
                     tooltip="The columns of the sheet. 'steps' needs step groups in Attention Store."),
                 io.String.Input("layers", default="auto",
                     tooltip="Layers to average: 'auto' (a quarter of the latent's side, finer for small "
@@ -70,17 +68,18 @@ class P2PAttentionMaps(io.ComfyNode):
             maps = heat_maps(recorded, names, chosen)  # [R, n, h, w]
             shown = shown_maps(recorded, names, chosen, images, opacity)
             if images is None:
-                images, opacity = blank(len(maps), recorded.latent), 1.0
-            pictures = images.expand(len(maps), -1, -1, -1)  # one image serves all rows
-            over = overlay(pictures.repeat_interleave(maps.shape[1], dim=0), maps.flatten(0, 1), opacity)
+                images, opacity = blank(recorded), 1.0
+            each = images.expand(len(maps), -1, -1, -1)  # one picture serves all rows
+            over = overlay(each.repeat_interleave(maps.shape[1], dim=0), maps.flatten(0, 1), opacity)
             size = (images.shape[1], images.shape[2])
             mask = word_masks(recorded, names, threshold, size, chosen)
             return io.NodeOutput(sheet, over, mask, ui=shown)
 
 
-def blank(rows: int, latent: tuple[int, int]) -> torch.Tensor:
-    """Black images at the size of the decoded latent, [R, H, W, 3]."""
-    return torch.zeros(rows, CELL * latent[0], CELL * latent[1], 3)
+def blank(recorded: Recorded) -> torch.Tensor:
+    """Black pictures of the size that the latent is decoded to, [R, H, W, 3]."""
+    height, width = (recorded.scene.cell * side for side in recorded.latent)
+    return torch.zeros(recorded.rows.count, height, width, 3)
 
 
 NODES = [P2PAttentionMaps]

@@ -7,11 +7,12 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
-from ...p2p_core.errors import naming
-from ...p2p_core.maps.store import MapStore, Record, all_words, word_channel
+from ...p2p_core.maps.recording import Record
+from ...p2p_core.maps.store import MapStore, word_channel
 from ...p2p_core.words.fields import entries
 from ...p2p_core.words.windows import Window
-from ..comfyui.sampling import with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import with_step
 from ..shared.types import CATEGORY, Prompts, Store, bound, require_option
 
 SELF_SCALES = {"none": 0, "1/2": 2, "1/4": 4, "1/8": 8}
@@ -61,10 +62,14 @@ class P2PAttentionStore(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Attention Store"):
             require_option("self_attention", self_attention, SELF_SCALES)
-            chosen = entries(words) or all_words(prompts)
-            channels = tuple(word_channel(word, prompts) for word in chosen)
-            window, scale = Window(start, end), SELF_SCALES[self_attention]
-            record = Record(channels, MapStore(), LayerFilter(layers), window, step_groups, scale)
+            record = Record(
+                tuple(word_channel(word, prompts) for word in entries(words) or prompts.names),
+                MapStore(),
+                layers=LayerFilter(layers),
+                window=Window(start, end),
+                parts=step_groups,
+                self_scale=SELF_SCALES[self_attention],
+            )
             return io.NodeOutput(with_step(model, prompts, record), record.store)
 
 

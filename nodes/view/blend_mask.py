@@ -7,11 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 from torch.nn import functional as F
 
-from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.errors import P2PError
+from ..comfyui.advice import naming
 from ..shared.shown import shown_masks
 from ..shared.types import CATEGORY, Store
-
-CELL = 8  # pixels a latent cell stands for
 
 
 class P2PBlendMask(io.ComfyNode):
@@ -51,7 +50,7 @@ class P2PBlendMask(io.ComfyNode):
                 raise P2PError(
                     "a store of Local Blend", "one of Attention Store", "Connect Local Blend's store."
                 )
-            large = F.interpolate(mask[:, None], scale_factor=CELL, mode="nearest")[:, 0]
+            large = F.interpolate(mask[:, None], scale_factor=recorded.scene.cell, mode="nearest")[:, 0]
             return io.NodeOutput(large, ui=shown_masks(recorded, mask, images))
 
 

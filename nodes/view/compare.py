@@ -7,9 +7,11 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.errors import P2PError
 from ...p2p_core.pictures.likeness import in_words, psnr
-from ..shared.shown import row_name, saved
+from ...p2p_core.rows import Rows
+from ..comfyui.advice import naming
+from ..shared.shown import saved
 from ..shared.types import CATEGORY, Prompts
 
 
@@ -40,29 +42,28 @@ class P2PCompare(io.ComfyNode):
     @classmethod
     def execute(cls, source: Any, edits: Any, prompts: Any = None, mask: Any = None) -> io.NodeOutput:
         with naming("Compare"):
-            count = edits_of_one(source, edits)
-            texts = edit_texts(prompts, count)
+            rows = rows_of(source, edits)
+            texts = edit_texts(prompts, rows.prompts - 1)
             masks = masks_of_edits(mask, len(edits))
             pairs: list[dict[str, Any]] = []
-            for n, edit in enumerate(edits):
-                sample, number = divmod(n, count)
-                told = likeness(source[sample], edit, masks[n])
-                name = row_name(sample * (count + 1) + number + 1, count + 1)
-                pairs.append({"name": name, "sample": sample, "text": texts[number], "told": told})
+            for row, edit, own_mask in zip(rows.edited, edits, masks, strict=True):
+                sample, text = rows.sample(row), texts[rows.prompt(row) - 1]
+                told = likeness(source[sample], edit, own_mask)
+                pairs.append({"name": rows.name(row), "sample": sample, "text": text, "told": told})
             report = "\n".join(f"{pair['name']}: {pair['told']}" for pair in pairs)
             files = {"sources": saved(source), "edits": saved(edits), "pairs": pairs}
             return io.NodeOutput(report, ui={"p2p_compare": [files]})
 
 
-def edits_of_one(source: Tensor, edits: Tensor) -> int:
-    """E, the number of edits per source image."""
+def rows_of(source: Tensor, edits: Tensor) -> Rows:
+    """The rows that the pictures were. P2PError where not each source has as many edits."""
     if len(edits) % len(source) or not len(edits):
         raise P2PError(
             f"the same number of edits for each of {len(source)} source images",
             f"{len(edits)} edits",
             "Connect source and edits of one Split Pair.",
         )
-    return len(edits) // len(source)
+    return Rows(1 + len(edits) // len(source), len(source))
 
 
 def edit_texts(prompts: Any, count: int) -> list[str]:

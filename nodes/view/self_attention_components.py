@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.pictures.drawing import draw
 from ...p2p_core.pictures.sheets import component_sheet
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY, STORE_TOOLTIP, Store
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +25,11 @@ class Layer:
     index: int = 0
     scale: int = 1
 
+    @property
+    def name(self) -> str:
+        """What a layer filter calls its block."""
+        return f"{self.stage} {self.number}"
+
 
 @dataclass(frozen=True)
 class LayerFilter:
@@ -43,6 +49,17 @@ class LayerFilter:
             return True
         return layer.scale in chosen.scales or any(
             stage == layer.stage and first <= layer.number <= last for stage, first, last in chosen.blocks
+        )
+
+
+def require_layers(chosen: LayerFilter, layers: Sequence[Layer]) -> None:
+    """Raises P2PError where a filter meets none of the layers of a model."""
+    if not any(layer in chosen for layer in layers):
+        scales = ", ".join(f"1/{scale}" for scale in sorted({layer.scale for layer in layers}))
+        raise P2PError(
+            "layers that this model has",
+            repr(chosen.text),
+            f"Use 'all', other block numbers, or its resolutions {scales}.",
         )
 
 

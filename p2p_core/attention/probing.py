@@ -7,38 +7,69 @@ matrix of cross-attention is built here either. Everything is float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from .editing import PairedRow
+from .editing import EditedBatch
 
 
-def word_maps(
-    q: Tensor, k: Tensor, heads: int, rows: Sequence[PairedRow], indicators: Sequence[Tensor]
-) -> Tensor:
-    """[R, N, n]: A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) for each row, the plain A·1 for one without mixing.
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What asks a batch's cross-attention for maps, prepared on the device once.
 
-    q: [B, N, C]; k: [B, K, C], K a multiple of each T; indicators: for each prompt [T, n].
+    rows: [M], the batch rows that are asked; values: [M, K, n]. places: [M], the result row that each answer
+    is added to, None where answers are the result. count: R, the result's rows.
     """
-    calls: list[tuple[int, int, Tensor]] = []  # place in the result, batch row, values [T, n]
-    for place, row in enumerate(rows):
-        ones = indicators[row.prompt]
-        if row.mixing is None:
-            calls.append((place, row.row, ones))
+
+    rows: Tensor
+    values: Tensor
+    places: Tensor | None
+    count: int
+
+
+def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, device: torch.device) -> Probe:
+    """Asks for A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) in each row, the plain A·1 in one without mixing.
+
+    indicators: for each prompt [T, n]; keys: K, a multiple of each T.
+    """
+    asked: list[tuple[int, int, Tensor]] = []  # result row, batch row, values [T, n]
+    mixings = {edit.row: edit.mixing for edit in batch.edits}
+    for place, row in enumerate(batch.rows):
+        ones, mixing = indicators[row.prompt], mixings.get(row.row)
+        if mixing is None:
+            asked.append((place, row.row, ones))
         else:
-            calls.append((place, row.source, row.mixing.from_source @ ones))
-            calls.append((place, row.row, row.mixing.own[:, None] * ones))
-    calls = [call for call in calls if bool(call[2].any())]
-    result = torch.zeros(len(rows), q.shape[1], indicators[0].shape[1], device=q.device)
-    if not calls:
+            asked.append((place, row.source, mixing.from_source @ ones))
+            asked.append((place, row.row, mixing.own[:, None] * ones))
+    asked = [each for each in asked if bool(each[2].any())]
+    places = [place for place, _, _ in asked]
+    with torch.inference_mode(False):
+        empty = torch.zeros(0, keys, indicators[0].shape[1])
+        values = [ones.repeat(keys // len(ones), 1) for _, _, ones in asked]
+        return Probe(
+            torch.tensor([row for _, row, _ in asked], dtype=torch.long, device=device),
+            (torch.stack(values) if values else empty).to(device),
+            None if places == list(range(len(batch.rows))) else torch.tensor(places, device=device),
+            len(batch.rows),
+        )
+
+
+def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
+    """The maps that a probe asks for, [R, N, n]. q: [B, N, C]; k: [B, K, C]."""
+    answers = None
+    if len(probe.values):
+        asked = q.index_select(0, probe.rows), k.index_select(0, probe.rows)
+        answers = column_maps(*asked, probe.values, heads)
+    if answers is not None and probe.places is None:
+        return answers
+    result = torch.zeros(probe.count, q.shape[1], probe.values.shape[-1], device=q.device)
+    if answers is None or probe.places is None:
         return result
-    batch = [row for _, row, _ in calls]
-    values = [ones.to(q.device).repeat(k.shape[1] // len(ones), 1) for _, _, ones in calls]
-    maps = column_maps(q[batch], k[batch], torch.stack(values), heads)
-    return result.index_add(0, torch.tensor([place for place, _, _ in calls], device=q.device), maps)
+    return result.index_add(0, probe.places, answers)
 
 
 def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:

@@ -1,21 +1,20 @@
-"""What a store holds as maps: heat maps of words, masks from them, components of self-attention.
+"""What a store holds as maps: heat maps of words, and masks from them.
 
-Maps are float32. R is P·B, the rows of a batch; row r is of prompt r mod P of sample r div P.
+Maps are float32. R is P·B, the rows of a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..architecture.layers import STAGES, Layer, LayerFilter
 from ..errors import P2PError
-from .blending import blend_scale, mean_map
+from .masks import require_share
+from .resolution import map_scale, mean_map
 from .store import Recorded, word_channel
 
 # Words
@@ -39,8 +38,7 @@ def word_masks(
     layers: LayerFilter | None = None,
 ) -> Tensor:
     """Where any of the words has more than `threshold` of its map's maximum, [R, H, W] of 0 and 1."""
-    if not 0 <= threshold <= 1:
-        raise P2PError("a threshold within 0..1", f"{threshold:g}", "Set it between 0 and 1.")
+    require_share("threshold", threshold)
     large = F.interpolate(relative(heat_maps(recorded, words, layers)), size, mode="bilinear")
     return large.gt(threshold).any(1).float()
 
@@ -79,7 +77,8 @@ def _place(recorded: Recorded, word: str) -> int:
     raise P2PError(
         "a word whose map is in the store",
         f"{word!r}" + ("" if there else ", which no prompt has"),
-        f"Recorded are: {', '.join(c.name for c in channels) or 'none'}. Attention Store chooses them.",
+        f"Recorded are: {', '.join(c.name for c in channels) or 'none'}.",
+        topic="word not recorded",
     )
 
 
@@ -92,9 +91,10 @@ def chosen_maps(recorded: Recorded, layers: LayerFilter | None) -> dict[Layer, T
         raise P2PError(
             "a store with maps of words",
             "one without",
-            "Widen the window or the layers of Attention Store. A mask without words leaves no maps.",
+            "Record more of the sampling, or more layers. A mask without words leaves no maps.",
+            topic="no maps",
         )
-    scale = blend_scale(list(recorded.maps), recorded.latent)
+    scale = map_scale(list(recorded.maps), recorded.latent)
     layers = layers or LayerFilter(f"1/{scale}")
     order = sorted(recorded.maps, key=lambda layer: (STAGES.index(layer.stage), layer.number, layer.index))
     chosen = {layer: recorded.maps[layer] for layer in order if layer in layers}
@@ -107,47 +107,3 @@ def chosen_maps(recorded: Recorded, layers: LayerFilter | None) -> dict[Layer, T
             f"Use 'all', resolutions ({scales}) or blocks ({blocks}).",
         )
     return chosen
-
-
-# Self-attention
-
-
-def components(recorded: Recorded, count: int) -> Tensor:
-    """The leading components of self-attention, [R, count, h, w], each stretched to 0..1.
-
-    As the published code shows them: right singular vectors of the mean map [N, N] less the mean of each of
-    its rows. The sign of one is free: of a source its furthest entry from 0 is positive, an edit's is the
-    sign that is more like the source's. Raises P2PError without self-attention in the store, and for more
-    components than cells.
-    """
-    if recorded.self_map is None or recorded.self_size is None:
-        raise P2PError(
-            "a store with self-attention",
-            "one without",
-            "Choose a resolution that the MODEL has as self-attention of Attention Store, and queue again.",
-        )
-    h, w = recorded.self_size
-    if not 1 <= count <= h * w:
-        mend = "Choose fewer, or a higher resolution in Attention Store."
-        raise P2PError(f"1 to {h * w} components, as many as the map has cells", f"{count}", mend)
-    vectors = torch.stack([_right_singular(m - m.mean(1, keepdim=True), count) for m in recorded.self_map])
-    by_sample = rearrange(vectors, "(b p) c n -> b p c n", b=recorded.samples)
-    sources = by_sample[:, :1]
-    sources = sources * sources.gather(-1, sources.abs().argmax(-1, keepdim=True)).sign()
-    likeness = (by_sample * sources).sum(-1, keepdim=True)
-    signed = rearrange(by_sample.where(likeness >= 0, -by_sample), "b p c (h w) -> (b p) c h w", h=h)
-    low, high = signed.amin((-2, -1), keepdim=True), signed.amax((-2, -1), keepdim=True)
-    return (signed - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)
-
-
-def _right_singular(matrix: Tensor, count: int) -> Tensor:
-    """The leading right singular vectors, [count, N], by subspace iteration from a fixed start.
-
-    A full decomposition of 4096 cells takes minutes, this a few seconds.
-    """
-    a, transposed = matrix.numpy(), matrix.mT.numpy()
-    space = np.random.default_rng(0).standard_normal((len(a), min(count + 10, len(a))), np.float32)  # [N, s]
-    for _ in range(8):
-        space = np.linalg.qr(transposed @ np.linalg.qr(a @ space).Q).Q
-    within = np.linalg.svd(a @ space, full_matrices=False).Vh  # [s, s]
-    return (torch.tensor(within) @ torch.tensor(space).mT)[:count]

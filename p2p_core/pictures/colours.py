@@ -16,7 +16,7 @@ MAGMA = """
     a9327d b63779 c33b75 cf4170 db486a e65163 ee5c5e f5695c f9785d fb8761 fd9668 fea571 feb47b fec387 fed194
     fde0a2 fceeb0 fcfdbf
 """
-MEND = "Connect the decoded pictures of the sampling that filled the store, or none."
+HINT = "Give the decoded pictures of the sampling that filled the store, or none."
 
 
 def heat_colours(values: Tensor) -> Tensor:
@@ -60,6 +60,6 @@ def require_pictures(pictures: Tensor, rows: int) -> None:
     """Raises P2PError for what is not [rows or 1, H, W, 3] of finite numbers."""
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or len(pictures) not in (1, rows):
         expected = f"{rows} RGB pictures, one for each prompt of each sample, or 1"
-        raise P2PError(expected, f"an IMAGE of shape {list(pictures.shape)}", MEND)
+        raise P2PError(expected, f"pictures of shape {list(pictures.shape)}", HINT, topic="pictures")
     if not bool(torch.isfinite(pictures).all()):
-        raise P2PError("pictures of numbers from 0 to 1", "NaN or infinity", MEND)
+        raise P2PError("pictures of numbers from 0 to 1", "NaN or infinity", HINT, topic="pictures")

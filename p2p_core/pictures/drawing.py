@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import P2PError
 from ..maps.heat import relative
-from .colours import MEND, Size, heat_colours, over, require_opacity, require_pictures, resized
+from .colours import HINT, Size, heat_colours, over, require_opacity, require_pictures, resized
 from .sheets import Line, Sheet, Tile
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -232,4 +232,5 @@ def _require_shape(pictures: Tensor, latent: Size) -> None:
     """Raises P2PError for pictures that are much wider or taller than the latent."""
     (height, width), (rows, columns) = pictures.shape[1:3], latent
     if not 0.95 < height * columns / (width * rows) < 1.05:
-        raise P2PError(f"pictures in the shape of {columns} × {rows}", f"{width} × {height}", MEND)
+        expected = f"pictures in the shape of {columns} × {rows}"
+        raise P2PError(expected, f"{width} × {height}", HINT, topic="pictures")

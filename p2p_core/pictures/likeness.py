@@ -18,7 +18,9 @@ def psnr(a: Tensor, b: Tensor, where: Tensor | None = None) -> float | None:
     """
     if a.shape != b.shape:
         sizes = [f"{p.shape[1]} × {p.shape[0]}" for p in (a, b)]
-        raise P2PError("pictures of one size", " and ".join(sizes), "Connect both of one sampling.")
+        raise P2PError(
+            "pictures of one size", " and ".join(sizes), "Compare pictures of one sampling.", topic="sizes"
+        )
     error = (a.float().cpu() - b.float().cpu()).square().mean(-1)  # [H, W]
     if where is None:
         mean = float(error.mean())

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from ..architecture.layers import Layer, LayerFilter
 from ..errors import P2PError
-from ..maps.blending import mean_map
-from ..maps.heat import chosen_maps, components, heat_maps, mean, places
+from ..maps.components import components
+from ..maps.heat import chosen_maps, heat_maps, mean, places
+from ..maps.resolution import mean_map
 from ..maps.store import Recorded
 
 View = Literal["words", "steps", "resolutions", "layers"]
+VIEWS: tuple[View, ...] = get_args(View)
 _ALL = LayerFilter()
 
 
@@ -92,7 +94,7 @@ def _lines_of_one_word(
 ) -> list[Line]:
     columns = _columns(recorded, view, layers)
     lines: list[Line] = []
-    for row in range(_rows(recorded)):
+    for row in range(recorded.rows.count):
         for n in places(recorded, words):
             if _has(recorded, row, n):
                 tiles = [
@@ -119,15 +121,15 @@ def _columns(recorded: Recorded, view: View, layers: LayerFilter | None) -> dict
         raise P2PError(
             "a store with maps of several parts of the sampling",
             "one mean over all steps",
-            "Set the step groups of Attention Store to 2 or more, and queue again.",
+            "Record the sampling in 2 parts or more.",
+            topic="one part",
         )
     return {f"part {i + 1} of {parts}": of_part(maps.values(), i) for i in range(parts)}
 
 
 def layer_name(layer: Layer, several: set[tuple[str, int]]) -> str:
     """As a layer filter calls it, with the index in blocks that have several."""
-    name = f"{layer.stage} {layer.number}"
-    return f"{name} · {layer.index}" if (layer.stage, layer.number) in several else name
+    return f"{layer.name} · {layer.index}" if (layer.stage, layer.number) in several else layer.name
 
 
 def of_part(maps: Iterable[Tensor], part: int) -> Tensor | None:
@@ -136,26 +138,19 @@ def of_part(maps: Iterable[Tensor], part: int) -> Tensor | None:
     return mean_map(filled) if filled else None
 
 
-def _rows(recorded: Recorded) -> int:
-    return recorded.samples * len(recorded.prompts.prompts)
-
-
-def _prompt(recorded: Recorded, row: int) -> int:
-    return row % len(recorded.prompts.prompts)
-
-
 def _has(recorded: Recorded, row: int, channel: int) -> bool:
-    return bool(recorded.channels[channel].columns[_prompt(recorded, row)])
+    return bool(recorded.channels[channel].columns[recorded.rows.prompt(row)])
 
 
 def _heading(recorded: Recorded, row: int) -> str:
-    prompt, edits = _prompt(recorded, row), len(recorded.prompts.edits)
-    name = "source" if not prompt else "edit" if edits == 1 else f"edit {prompt}"
-    return f"{name}: {recorded.prompts.texts[prompt]}"
+    """Of a row on its sample's own sheet."""
+    rows = recorded.rows
+    prompt = rows.prompt(row)
+    return f"{rows.name(rows.row(0, prompt))}: {recorded.prompts.texts[prompt]}"
 
 
 def _sheet(recorded: Recorded, lines: Sequence[Line], heat: bool = True) -> Sheet:
     """The lines of all rows by sample."""
-    prompts = len(recorded.prompts.prompts)
-    samples = [tuple(line for line in lines if line.row // prompts == b) for b in range(recorded.samples)]
-    return Sheet(tuple(samples), recorded.latent, _rows(recorded), heat)
+    rows = recorded.rows
+    samples = [tuple(line for line in lines if rows.sample(line.row) == b) for b in range(rows.samples)]
+    return Sheet(tuple(samples), recorded.latent, rows.count, heat)

@@ -10,8 +10,8 @@ from einops import rearrange
 from torch import Tensor
 
 from ..architecture.layers import Layer, LayerFilter
-from ..maps.blending import mean_map
 from ..maps.heat import chosen_maps, mean, places, relative
+from ..maps.resolution import mean_map
 from ..maps.store import Recorded
 from .colours import heat_colours
 from .sheets import layer_name, of_part

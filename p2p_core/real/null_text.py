@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from ..errors import P2PError
-from .inversion import Levels, OnStep
+from .levels import Levels, OnStep
 
 Encoded = Callable[[Tensor, float, Tensor], Tensor]
 """The prediction for x at sigma with unconditional encodings [B, T, W], in which gradients flow back."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import P2PError
 
-AGAIN = "Invert the picture again with this MODEL."
+AGAIN = "Invert the picture again with this model."
 _SAME = 1e-4  # how far two equal noise levels are apart, relative
 
 
@@ -52,8 +52,8 @@ class Trajectory:
             raise P2PError("an encoded prompt [T, W]", f"{tuple(self.prompt.shape)}", AGAIN)
         tensors = (self.latents, self.picture, self.prompt, self.noise, self.nulls)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor is not None):
-            mend = "Look at the picture's latent, try the method euler, or a MODEL and VAE in float32."
-            raise P2PError("a trajectory of numbers", "NaN or infinity in it", mend)
+            hint = "Look at the picture's latent, try the method euler, or run the model in float32."
+            raise P2PError("finite latents", "NaN or infinity in a trajectory", hint, topic="not finite")
 
     @property
     def steps(self) -> int:
@@ -74,8 +74,8 @@ class Trajectory:
         raise P2PError(
             f"a sampler with the sigmas of the trajectory, {self.schedule}",
             f"{len(wanted) - 1} steps from sigma {float(wanted[0]):.4g} to {float(wanted[-1]):.4g}",
-            "Set steps, scheduler and denoise of the sampler to those of Invert, and a sampler that leaves "
-            "no step out (euler, euler_ancestral, heun, dpmpp_2m).",
+            "Sample down the sigmas of the inversion, with a sampler that leaves no step out.",
+            topic="other sigmas",
         )
 
     def level(self, sigma: float) -> int | None:
@@ -106,5 +106,6 @@ def require_sigmas(sigmas: Tensor) -> None:
         raise P2PError(
             "sigmas that fall to 0",
             f"{len(sigmas)} from {float(sigmas[0]):.4g} to {float(sigmas[-1]):.4g}",
-            "Connect a scheduler's SIGMAS as they are, without flipping or splitting them.",
+            "Give a schedule as it is, without flipping or splitting it.",
+            topic="sigmas",
         )

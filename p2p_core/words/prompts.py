@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -57,6 +58,16 @@ class Prompt:
     def content(self) -> frozenset[int]:
         """The columns that belong to words."""
         return frozenset(c for word in self.words for c in word.columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each word is called: `cat`, or `cat[1]`, `cat[2]` where it stands there more than once."""
+        return _names(self, self.repeated)
+
+    @property
+    def repeated(self) -> frozenset[str]:
+        """The texts of words that stand there more than once."""
+        return frozenset(text for text, n in Counter(word.text for word in self.words).items() if n > 1)
 
     def find(self, query: str) -> tuple[int, ...]:
         """Columns of every occurrence of a word or phrase, or of the n-th one for `cat[2]`.
@@ -113,6 +124,15 @@ class Prompt:
         )
 
 
+def _names(prompt: Prompt, repeated: Collection[str]) -> tuple[str, ...]:
+    seen = Counter[str]()
+    names: list[str] = []
+    for word in prompt.words:
+        seen[word.text] += 1
+        names.append(f"{word.text}[{seen[word.text]}]" if word.text in repeated else word.text)
+    return tuple(names)
+
+
 @dataclass(frozen=True)
 class PromptSet:
     """The source prompt and E edit prompts, E may be 0; P = 1 + E rows a sample."""
@@ -132,8 +152,19 @@ class PromptSet:
         return (self.source, *self.edits)
 
     @property
+    def count(self) -> int:
+        """P, the source and its edits."""
+        return len(self.prompts)
+
+    @property
     def texts(self) -> tuple[str, ...]:
         return tuple(p.text for p in self.prompts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every word of the prompts once, in order, numbered where any of them repeats it."""
+        repeated = frozenset[str]().union(*(prompt.repeated for prompt in self.prompts))
+        return tuple(dict.fromkeys(name for prompt in self.prompts for name in _names(prompt, repeated)))
 
     def with_edits(self) -> PromptSet:
         """The same prompts. Raises P2PError when there is no edit prompt."""
@@ -141,7 +172,8 @@ class PromptSet:
             raise P2PError(
                 "at least one edit prompt",
                 "none",
-                "Write the changed prompt into Prompt Pair's edit field, or put Reweight first.",
+                "Give the changed prompt.",
+                topic="no edit prompt",
             )
         return self
 

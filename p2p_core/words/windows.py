@@ -60,7 +60,7 @@ def _word_window(entry: str) -> WordWindow:
             raise ValueError
         return WordWindow(match["word"], Window(float(match["start"] or 0), float(match["end"])))
     except P2PError as error:
-        raise P2PError(error.expected, repr(entry), error.mend) from None
+        raise P2PError(error.expected, repr(entry), error.hint) from None
     except ValueError:
         raise P2PError(
             "word windows such as 'lion: 0.4' or 'red car: 0.2-0.8'",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from p2p_core.real.inversion import Denoise, Levels
+from p2p_core.real.levels import Denoise, Levels
 from p2p_core.real.trajectory import Trajectory
 
 VE, FLOW = Levels(floor=1e-3), Levels(flow=True, floor=1e-3)

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from p2p_core.architecture.layers import Layer
 from p2p_core.attention.editing import paired_rows
-from p2p_core.maps.store import MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.maps.recording import Record, Recorder
+from p2p_core.maps.store import MapStore, Recorded, all_words, word_channel
 from p2p_core.words.prompts import PromptSet
 
 LARGE, SMALL = Layer("input", 1, scale=1), Layer("middle", 0, scale=2)

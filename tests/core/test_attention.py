@@ -12,8 +12,9 @@ from torch import Tensor
 
 from p2p_core.architecture.layers import Layer
 from p2p_core.attention.editing import Attend, Mixing, RowEdit, edit_cross, edit_self, edited_rows
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.plan import EditPlan, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.windows import Window, WordWindow
 

@@ -16,19 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.edits.steps import Reweight
 from p2p_core.errors import P2PError
-from p2p_core.maps.blending import (
-    Blend,
-    blend_scale,
-    blended,
-    final_mask,
-    mean_map,
-    soft_edge,
-    user_mask,
-    word_mask,
-)
+from p2p_core.maps.blending import Blend, blend_scale, final_mask, word_mask
+from p2p_core.maps.masks import soft_edge, user_mask
+from p2p_core.maps.resolution import mean_map
 from p2p_core.maps.store import MapStore
-from p2p_core.plan import EditPlan, Reweight
+from p2p_core.plan import EditPlan
+from p2p_core.rows import blended
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.errors import P2PError
-from p2p_core.maps.heat import components, heat_maps, relative, word_masks
+from p2p_core.maps.components import components
+from p2p_core.maps.heat import heat_maps, relative, word_masks
 from p2p_core.maps.store import Channel
 from p2p_core.words.prompts import PromptSet
 

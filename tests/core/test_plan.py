@@ -13,8 +13,9 @@ from torch import Tensor
 from p2p_core import plan as plans
 from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.attention.editing import Mixing
+from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit, require_same
+from p2p_core.plan import EditMethod, EditPlan, require_same
 from p2p_core.words.align import Alignment, align_swap
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.words.weights import parse_weights
@@ -228,7 +229,7 @@ FLUFFY = "a photo of a cat on the grass", "a photo of a fluffy dog on the grass 
         ("refine", "a cat", "a cat", "nothing to change · kept: 2 words"),
     ],
 )
-def test_describe_other_methods(method: Method, source: str, edit: str, line: str) -> None:
+def test_describe_other_methods(method: EditMethod, source: str, edit: str, line: str) -> None:
     prompts = PromptSet(made_of(source), (made_of(edit),))
     assert plan_of(TokenEdit(method), prompts=prompts).describe() == line
 

@@ -10,9 +10,11 @@ from inverting import trajectory
 from prompts_of import prompt_of
 
 from p2p_core.architecture.layers import Layer
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.plan import EditPlan, TokenEdit
-from p2p_core.real.pinning import RealImage, mixed_negative, proximal
+from p2p_core.plan import EditPlan
+from p2p_core.real.guidance import mixed_negative, proximal
+from p2p_core.real.pinning import RealImage
 from p2p_core.run import Run
 from p2p_core.words.prompts import PromptSet
 

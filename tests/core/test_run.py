@@ -14,12 +14,17 @@ from prompts_of import made_of
 from torch import Tensor
 
 from p2p_core.architecture.layers import Layer, LayerFilter
-from p2p_core.attention.editing import PairedRow, RowEdit, edit_cross, edit_self, paired_rows
+from p2p_core.attention.editing import RowEdit, edit_cross, edit_self, paired_rows
+from p2p_core.edits.columns import mixing_of
+from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.maps.blending import Blend, blended, final_mask, word_mask
-from p2p_core.maps.store import MapStore, Record, word_channel
-from p2p_core.plan import EditPlan, Reweight, Step, TokenEdit, mixing_of
+from p2p_core.maps.blending import Blend, final_mask, word_mask
+from p2p_core.maps.recording import Record
+from p2p_core.maps.store import MapStore, word_channel
+from p2p_core.plan import EditPlan
+from p2p_core.rows import PairedRow, blended
 from p2p_core.run import Run
+from p2p_core.step import Step
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window

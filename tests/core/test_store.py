@@ -17,10 +17,12 @@ from prompts_of import made_of, tries
 from torch import Tensor
 
 from p2p_core.architecture.layers import Layer, LayerFilter
-from p2p_core.attention.editing import PairedRow, paired_rows
+from p2p_core.attention.editing import paired_rows
 from p2p_core.attention.probing import column_maps, probabilities, word_maps
 from p2p_core.errors import P2PError
-from p2p_core.maps.store import Channel, MapStore, Record, Recorded, Recorder, all_words, word_channel
+from p2p_core.maps.recording import Record, Recorder
+from p2p_core.maps.store import Channel, MapStore, Recorded, all_words, word_channel
+from p2p_core.rows import PairedRow
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.windows import Window
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.attention.editing import Mixing
+from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.plan import EditPlan, Reweight, TokenEdit, require_same
+from p2p_core.plan import EditPlan, require_same
 from p2p_core.words.align import align_refine, align_swap
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import Weights, WordWeight, parse_weights

@@ -20,8 +20,9 @@ from demo.diffusers_host.inverting import NOISE, edit_pictures, encoded, inverte
 from demo.diffusers_host.pipeline import load, schedule
 from demo.training.checker import to_tensor
 from demo.world.scenes import Scene, random_scene
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.plan import EditPlan, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.real.pinning import RealImage
 
 ALL = torch.ones(64, 64)

@@ -30,9 +30,7 @@ def test_a_window_of_a_store_that_is_none(graph: Graph, refused: Refused):
 
 
 def test_self_attention_of_a_resolution_that_the_model_lacks(graph: Graph, refused: Refused):
-    _, positive = graph.pair()
-    model, _ = put(graph, "Attention Store", self_attention="1/8")
-    refused("Prompt-to-Prompt", "1/8", "Choose one of 1/", sampling, graph, model, positive)
+    refused("Attention Store", "1/8", "Choose one of 1/", put, graph, "Attention Store", self_attention="1/8")
 
 
 @pytest.mark.parametrize("title", ["Attention Store", "Local Blend"])

@@ -28,9 +28,10 @@ def plain(graph: Graph, text: str, change: Any, **options: Any) -> torch.Tensor:
 
 def stock(name: str, *args: Any) -> Any:
     """What a stock node does to a CONDITIONING."""
-    import nodes
 
     def change(conditioning: Any) -> Any:
+        import nodes  # of ComfyUI: on the stand-in only the pack's own has this name
+
         node = getattr(nodes, name)()
         return getattr(node, node.FUNCTION)(conditioning, *args)[0]
 

@@ -16,7 +16,7 @@ from tools.comfyui.server import Server
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
-API = Path(__file__).resolve().parents[2] / "examples_workflows" / "api"
+API = Path(__file__).resolve().parents[2] / "example_workflows" / "api"
 PAIRS = ("p2p_start_here", "p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2p_local_blend")
 REAL = ("p2p_real_image", "p2p_real_image_blend", "p2p_edit_friendly", "p2p_null_text")
 SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}

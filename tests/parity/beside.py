@@ -15,9 +15,11 @@ from benchmarks.reference.paper_controller import (
 )
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from p2p_core import plan as ours
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.maps.blending import Blend
 from p2p_core.maps.store import MapStore
-from p2p_core.plan import EditPlan, Step, TokenEdit
+from p2p_core.plan import EditPlan
+from p2p_core.step import Step
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window
 

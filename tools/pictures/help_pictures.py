@@ -132,7 +132,7 @@ def main() -> None:
     installs, browser, node = find_comfy(os.environ, PACK), shutil.which("chromium"), shutil.which("node")
     if not (installs and browser and node):
         sys.exit("needs ComfyUI, Chromium and Node.js")
-    runs = [{**run, "workflow": f"{PACK}/examples_workflows/{run['workflow']}.json"} for run in plan()]
+    runs = [{**run, "workflow": f"{PACK}/example_workflows/{run['workflow']}.json"} for run in plan()]
     with tempfile.TemporaryDirectory() as name, comfy_server(installs[-1]) as server:
         folder = Path(name)
         (folder / "plan.json").write_text(json.dumps(runs), "utf-8")

@@ -26,7 +26,7 @@ from ..comfyui.server import PACK, Server, ServerError, comfy_server
 from ..workflows.parts import WEIGHED
 from .cards import card
 
-WORKFLOWS = PACK / "examples_workflows"
+WORKFLOWS = PACK / "example_workflows"
 SIZE = (640, 360)
 MARGIN, TEXT, BADGE = 12, 34, 18
 PAPER, INK = (24, 24, 27), (240, 240, 240)

@@ -22,7 +22,7 @@ from .demo_list import WORKFLOWS
 from .parts import From, Node, Workflow
 from .real_list import REAL_WORKFLOWS
 
-FOLDER = PACK / "examples_workflows"
+FOLDER = PACK / "example_workflows"
 SCHEMAS = Path(__file__).with_name("schemas.json")
 TOP, LEFT, GAP, TITLE = 90, 40, 60, 40
 COLORS = {"color": "#432", "bgcolor": "#653"}

@@ -24,7 +24,7 @@ def outcome(graph: Graph, error: type[Exception], seed: int, sampled: bool) -> s
             assert torch.isfinite(rows).all(), f"seed {seed}: not a number: {made}"
         return "drawn" if sampled else "built"
     except error as refusal:
-        assert refusal.mend and refusal.node, f"seed {seed}: no mend or node: {refusal}: {made}"  # type: ignore[attr-defined]
+        assert refusal.hint and refusal.node, f"seed {seed}: no hint or node: {refusal}: {made}"  # type: ignore[attr-defined]
         return "refused"
     except AssertionError:
         raise
@@ -47,7 +47,7 @@ def _built(graph: Graph, error: type[Exception], random: Random, made: Case) -> 
         try:
             model = graph.on(node, prompts, model, **widgets)[0]
         except error as refusal:
-            assert refusal.mend and refusal.node == _title(node), str(refusal)  # type: ignore[attr-defined]
+            assert refusal.hint and refusal.node == _title(node), str(refusal)  # type: ignore[attr-defined]
     _check_mixing(model, len(prompts.prompts))
     return model, positive
 
@@ -61,11 +61,15 @@ def _check_mixing(model: Any, rows: int) -> None:
     from importlib import import_module
 
     plan = model.model_options["transformer_options"]["p2p.plan"]
-    layer = import_module(type(plan).__module__.replace("plan", "layers")).Layer("middle", 0, 0, 4)
+    core = type(plan).__module__.removesuffix(".plan")
+    layer = import_module(f"{core}.architecture.layers").Layer("middle", 0, 0, 4)
+    mixing_of = import_module(f"{core}.edits.columns").mixing_of
     assert plan.describe()
-    for row in range(1, rows):
-        for progress in (0.0, 0.3, 0.9):
-            mixing = plan.mixing(row, layer, progress)
+    for progress in (0.0, 0.3, 0.9):
+        keys = plan.mixing_keys(layer, progress)
+        assert len(keys) == rows - 1
+        for key in keys:
+            mixing = None if key is None else mixing_of(plan.prompts, key)
             if mixing is not None:
                 parts = [t for t in vars(mixing).values() if isinstance(t, torch.Tensor)]
                 assert parts and all(torch.isfinite(part).all() for part in parts)
