@@ -1,8 +1,8 @@
-"""What a plan asks of its steps, and what a sampling asks of their parts in it.
+"""What a plan asks of its steps, and what a sampling asks of their hooks.
 
-A step is frozen and says what one node wants. When a sampling starts, `begin` makes the part that the step
-has in it: hooks with state, dropped with the run. A new kind of step overrides what it needs; plan and run
-know none of them by name.
+A step is frozen and says what one node wants. When a sampling starts, `begin` makes the step's hooks, an
+object with state that is dropped with the run. A new kind of step overrides what it needs; plan and run know
+none of them by name.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Observer(Protocol):
         ...
 
 
-class Part:
-    """A step's part in one sampling: hooks around a model call, in this order. Each may be left as it is.
+class Hooks:
+    """What a step does in one sampling, called in this order. A step overrides the hooks it needs.
 
     Rows are latents or predictions [P·B, C, H, W]. observer: what looks at attention calls, if anything.
     """
@@ -110,7 +110,7 @@ class Part:
         """Results of the run, whose latents were returned. Raises P2PError where they cannot be used."""
 
     def publish(self) -> None:
-        """Leave the results for later; called when all parts have collected theirs."""
+        """Leave the results for later; called when all hooks have collected theirs."""
 
 
 class Step:
@@ -147,6 +147,6 @@ class Step:
         """What it does to edit prompt `row` (1..E), in words, "" for nothing to say."""
         return ""
 
-    def begin(self, scene: Scene) -> Part | None:
-        """Its part in a sampling, None where it needs no hooks."""
+    def begin(self, scene: Scene) -> Hooks | None:
+        """Its hooks in a sampling, None where it needs none."""
         return None

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..architecture.layers import Layer, LayerFilter
 from ..errors import P2PError
 from ..rows import blended
-from ..step import Part, Scene, Step
+from ..step import Hooks, Scene, Step
 from ..words.prompts import PromptSet
 from ..words.windows import Window
 from .masks import MaskRule, require_share, soft_edge
@@ -75,7 +75,7 @@ class Blend(Step):
         if self.by_words:
             super().require_layers(layers)
 
-    def begin(self, scene: Scene) -> Part:
+    def begin(self, scene: Scene) -> Hooks:
         return _Blending(self, scene)
 
     def record(self, scene: Scene) -> Record:
@@ -100,7 +100,7 @@ def _columns(prompts: PromptSet, words: Sequence[Sequence[str]]) -> tuple[tuple[
 
 
 class _Blending(Recording):
-    """A blend's part in a sampling: the mask of the means so far, made again when new maps came in."""
+    """A blend's hooks: the mask of the means so far, made again when new maps came in."""
 
     def __init__(self, blend: Blend, scene: Scene) -> None:
         super().__init__(blend.record(scene), scene)
