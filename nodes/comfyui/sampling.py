@@ -100,7 +100,7 @@ def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
     if sampling.run.prompts > 1:
-        remember(rows)
+        remember(rows, sampling.run.prompts)
     return rows
 
 
