@@ -21,11 +21,11 @@ from .pairing import Conditioning
 
 CPU = torch.device("cpu")
 Work = Callable[[Any, Tensor, dict[str, Any]], None]
-"""What runs in place of a sampler: given the guider, the latent in the model's space, the call's options."""
+"""Runs in place of a sampler. Arguments: the guider, the latent in the model's space, the call's options."""
 
 
 class _Instead(Sampler):
-    """Work that the host runs where it would sample: model loaded, conditionings and latent converted."""
+    """Work that the host runs in place of sampling, with the model loaded and inputs converted."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -53,7 +53,7 @@ def run_instead(
 def sigmas_of(model: Any, scheduler: str, steps: int, denoise: float) -> Tensor:
     """The sigmas of KSampler with these settings, [steps + 1]."""
     if steps < 1 or not 0 < denoise <= 1:
-        mend = "Set steps to 1 or more, and denoise above 0."
+        mend = "Set steps to 1 or more and denoise above 0."
         raise P2PError("at least one step", f"{steps} steps at denoise {denoise:g}", mend)
     total = steps if denoise > 0.9999 else int(steps / denoise)
     return calculate_sigmas(model.get_model_object("model_sampling"), scheduler, total)[-(steps + 1) :]
@@ -95,23 +95,23 @@ def inverted(
 
 
 def _picture(model: Any, latent: dict[str, Any]) -> Tensor:
-    """The samples of a LATENT. Raises P2PError for one that is no encoded picture."""
+    """The samples of a LATENT. Raises P2PError if it is not an encoded picture."""
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
-        raise P2PError("the latent of a picture", "several in one", "Connect VAE Encode.")
+        raise P2PError("the latent of one image", "a nested latent", "Connect VAE Encode.")
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     channels = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != channels:
-        mend = "Encode the picture with the VAE of this MODEL."
-        raise P2PError(f"a latent of {channels} channels", f"{samples.shape[1]}", mend)
+        mend = "Encode the image with the VAE of this MODEL."
+        raise P2PError(f"a latent with {channels} channels", f"{samples.shape[1]}", mend)
     if not bool(torch.isfinite(samples).all()):
-        mend = "Look at the picture, or run the VAE in float32 (--fp32-vae)."
-        raise P2PError("a latent of numbers", "NaN or infinity in it", mend)
+        mend = "Check the image, or run the VAE in float32 (--fp32-vae)."
+        raise P2PError("a latent with finite values", "NaN or infinity", mend)
     return samples
 
 
 def _denoiser(guider: Any, extra_args: dict[str, Any]) -> Denoise:
-    """The guider as a function of x and one sigma; it can be interrupted."""
+    """The guider as an interruptible function of x and one sigma."""
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         throw_exception_if_processing_interrupted()

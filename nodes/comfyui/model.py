@@ -16,18 +16,18 @@ from .unet import cross_attention_layers
 
 
 def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
-    """A clone of MODEL whose plan has one more step. Raises P2PError when it cannot be done on this MODEL."""
+    """A clone of MODEL whose plan has one more step. Raises P2PError if this MODEL does not support it."""
     step.require_layers(cross_attention_layers(model))
     return with_plan(model, plan_of(model, prompts).then(prompts, step))
 
 
 def plan_of(model: Any, prompts: PromptSet) -> EditPlan:
-    """The plan that is on MODEL, an empty one for these prompts where there is none."""
+    """The plan on MODEL, or an empty one for these prompts."""
     return model.model_options["transformer_options"].get(PLAN) or EditPlan(prompts)
 
 
 def with_plan(model: Any, plan: EditPlan) -> Any:
-    """A clone of MODEL that samples by `plan`."""
+    """A clone of MODEL that samples with `plan`."""
     clone = model.clone()
     clone.model_options["transformer_options"][PLAN] = plan
     if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, SAMPLING):

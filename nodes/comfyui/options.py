@@ -11,7 +11,7 @@ Options = dict[str, Any]
 
 
 def with_wrapper(options: Options, kind: str, *around: Callable[..., Any]) -> Options:
-    """Copies of the options with wrappers around a step of the sampling."""
+    """A copy of the options with wrappers around a step of the sampling."""
     transformer = options["transformer_options"]
     wrappers = transformer.get("wrappers", {})
     wrappers = {**wrappers, kind: {**wrappers.get(kind, {}), SAMPLING: list(around)}}

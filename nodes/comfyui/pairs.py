@@ -42,8 +42,8 @@ def paired_noise(noise: Tensor, latent: Tensor, prompts: int) -> Tensor | None:
         return noise
     if not equal_in_samples(latent, prompts):
         logging.warning(
-            "Prompt-to-Prompt: each of the %d latents is taken for a sample of its own. If they came out of "
-            "a paired sampling, put Latent Batch Seed Behavior (fixed) before the sampler.", len(noise),
+            "Prompt-to-Prompt: each of the %d latents is treated as a sample of its own. If they come from a "
+            "paired sampling, put Latent Batch Seed Behavior (fixed) before the sampler.", len(noise),
         )  # fmt: skip
     return None
 

@@ -1,4 +1,4 @@
-"""A real picture in a sampling of the host: rows on a trajectory, and what edits are guided away from."""
+"""A real picture in a sampling of the host: rows on a trajectory, and the negative of the edits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .state import NODE, Sampling
 Entry = dict[str, Any]
 Side = list[Entry] | None
 Predict = Callable[[Sequence[Side], Tensor, Tensor], list[Tensor]]
-TEXT, POOLED = "c_crossattn", "y"  # the host's names of what a conditioning gives to the model
-_BY_THE_BATCH = ("control", "gligen")  # what an entry may hold that is made for all rows together
+TEXT, POOLED = "c_crossattn", "y"  # the host's names for text inputs of the model
+_BY_THE_BATCH = ("control", "gligen")  # parts of an entry that apply to the whole batch
 
 
 def require_fit(
@@ -33,24 +33,24 @@ def require_fit(
     noise_mask: Tensor | None,
     sides: Collection[str],
 ) -> None:
-    """Raises P2PError where a trajectory is not of this MODEL, this latent, this source prompt.
+    """Raises P2PError if a trajectory does not fit this MODEL, this latent or this source prompt.
 
-    rows: noise [B, C, h, w] or as much for each row; sides: the paired ones of the guider.
+    rows: noise [B, C, h, w], per sample or per row; sides: the paired ones of the guider.
     """
     found = fingerprint(guider.model_patcher)
     if found != real.trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {real.trajectory.model}", found, AGAIN)
     if noise_mask is not None:
-        mend = "Use VAE Encode, and give the mask to Local Blend."
-        raise P2PError("a latent without a noise mask for a real picture", "one with", mend)
+        mend = "Use VAE Encode, and connect the mask to Local Blend."
+        raise P2PError("a latent without a noise mask", "one with a noise mask", mend)
     if not sides:
-        raise P2PError("a paired CONDITIONING", "none", "Connect that of Prompt Pair to the sampler.")
+        raise P2PError("a paired CONDITIONING", "none", "Connect Prompt Pair's conditioning to the sampler.")
     real.require_size(samples, tuple(rows.shape[1:]))
     real.require_encoded(guider.conds[min(sides)][0]["cross_attn"][0])
 
 
 def following(sampler: Any, real: RealImage, prompts: int, start: Tensor | None) -> Any:
-    """The sampler with rows that start on the trajectory, and with its noise where it has some."""
+    """The sampler with rows that start on the trajectory, and with the trajectory's noise if it has any."""
     function = getattr(sampler, "sampler_function", None)
     if function is None:
         raise P2PError("one of ComfyUI's samplers", type(sampler).__name__, "Choose one in KSampler.")
@@ -74,17 +74,17 @@ def _require_ancestral(function: Any, options: Mapping[str, Any]) -> None:
     name = getattr(function, "__name__", type(function).__name__)
     if name != "sample_euler_ancestral" or set(settings.values()) != {1.0}:
         raise P2PError(
-            "the sampler euler_ancestral with eta 1 and s_noise 1, for a trajectory with edit-friendly noise",
+            "the sampler euler_ancestral with eta 1 and s_noise 1 for edit-friendly noise",
             f"{name.removeprefix('sample_')} {settings}",
             "Choose euler_ancestral in the sampler, or another method in Invert.",
         )
 
 
 def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
-    """A CALC_COND_BATCH wrapper: the negative's encoding, proximal guidance, no unneeded rows.
+    """A CALC_COND_BATCH wrapper: the encoding of the negative, proximal guidance, no unneeded rows.
 
-    Source rows that are pinned need no unconditional prediction. They are left out of those calls and have
-    their conditional one in its place, so that any guidance scale gives the prediction without guidance.
+    Pinned source rows need no unconditional prediction. They are left out of those calls and get their
+    conditional prediction instead, so that guidance has no effect on them at any scale.
     """
     run = sampling.run
 
@@ -126,7 +126,7 @@ def _of_edits(
     predict: Predict, sampling: Sampling, sides: Sequence[Side], free: Sequence[int], text: int,
     x: Tensor, timestep: Tensor,
 ) -> list[Tensor]:  # fmt: skip
-    """The predictions of all sides, those in `free` asked for edit rows only."""
+    """The predictions of all sides; those in `free` are computed for edit rows only."""
     prompts = sampling.run.prompts
     predicted = predict([None if i in free else side for i, side in enumerate(sides)], x, timestep)
     if prompts == 1:
@@ -141,20 +141,20 @@ def _of_edits(
 
 
 def _for_every_row(entry: Entry) -> bool:
-    """Whether an entry is the same for every row, so that it fits any number of them."""
+    """Whether an entry is the same for every row, so that it fits any number of rows."""
     values = [*entry.values(), *(getattr(cond, "cond", None) for cond in entry["model_conds"].values())]
     batched = any(isinstance(v, Tensor) and v.ndim > 1 and v.shape[0] > 1 for v in values)
     return not batched and not any(entry.get(name) is not None for name in _BY_THE_BATCH)
 
 
 def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows: int) -> Entry:
-    """An entry of the negative with the encoding that the real picture asks for; rows: of each sample."""
+    """An entry of the negative with the encoding that the real picture requires. rows: per sample."""
     if real.negative == "as connected":
         return entry
     own, source = entry["model_conds"], paired["model_conds"]
     if TEXT not in own or TEXT not in source:
         raise P2PError(
-            "a MODEL with text in its conditionings", "one without", "Set negative to as connected."
+            "a MODEL with text in its conditionings", "one without text", "Set negative to 'as connected'."
         )
     if real.negative == "null text" and real.trajectory.nulls is not None:
         null = per_row(real.trajectory.nulls[real.trajectory.step(sigma)], rows)
@@ -167,7 +167,7 @@ def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows:
 
 
 def with_tensors(entry: Entry, tensors: Mapping[str, Tensor]) -> Entry:
-    """The entry with other tensors for the model."""
+    """The entry with some tensors replaced."""
     own = entry["model_conds"]
     changed = {}
     for key, tensor in tensors.items():

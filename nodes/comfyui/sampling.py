@@ -77,9 +77,9 @@ def sample_pair(
 def _require_plain(noise: Tensor, options: Options, prompts: int, kwargs: Mapping[str, Any]) -> None:
     """Raises P2PError for a sampling of another kind than that of whole pictures."""
     if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
-        raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
+        raise P2PError("one latent", "a nested latent", "Use a text-to-image latent.")
     if prompts > 1 and "context_handler" in options:
-        raise P2PError("whole pictures", "context windows", "Take out the Context Windows node.")
+        raise P2PError("whole images", "context windows", "Remove the Context Windows node.")
 
 
 def _fresh(real: RealImage | None, noise: Tensor) -> bool:
@@ -106,9 +106,9 @@ def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
 
 
 def _around_model(sampling: Sampling) -> Callable[..., Tensor]:
-    """A PREDICT_NOISE wrapper: a real picture's source rows go into the model, local blend goes around it.
+    """A PREDICT_NOISE wrapper: pins a real picture's source rows, and blends before and after the model call.
 
-    The one place where an input is written: the sampler's next step has to start from that latent.
+    The only place that writes to an input: the sampler's next step has to start from that latent.
     """
     run = sampling.run
 

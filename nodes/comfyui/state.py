@@ -99,20 +99,20 @@ class Sampling:
         )
 
     def _size(self, layer: Layer, options: Mapping[str, Any], tokens: int) -> tuple[int, int]:
-        """Height and width of a layer, from the host's [B, C, h, w]; those of the whole picture for maps."""
+        """Height and width of a layer, from the host's [B, C, h, w]. Maps need those of the whole picture."""
         height, width = options["activations_shape"][-2:]
         if tokens != height * width:
             raise P2PError(
                 f"an image token for each of {width} × {height} places in {layer.name}",
                 f"{tokens} tokens",
-                "Take out the node that merges tokens (ToMe), or close the self-attention window.",
+                "Remove the node that merges tokens (ToMe), or close the self-attention window.",
             )
         rows, columns = (-(-side // layer.scale) for side in self.run.scene.latent)
         if self.run.observed and (height, width) != (rows, columns):
             raise P2PError(
                 f"attention over the whole picture, {columns} × {rows} in {layer.name}",
                 f"{width} × {height}",
-                "Take out what samples parts of the picture on their own or smaller (areas, tiles).",
+                "Remove nodes that sample parts of the image separately or at a smaller size (areas, tiles).",
             )
         return height, width
 
@@ -127,11 +127,11 @@ class Sampling:
             return paired  # of a real picture's source there need be no rows
         rows = self.run.scene.rows
         if "ad_params" in options:
-            raise P2PError("pictures in a batch", "frames of AnimateDiff", "Take the motion model out.")
+            raise P2PError("a batch of images", "frames of AnimateDiff", "Remove the motion model.")
         if batch != len(paired) * rows.count:
             raise P2PError(
                 f"{rows.prompts} rows for each of {rows.samples} samples in {len(paired)} parts of the batch",
                 f"a batch of {batch}",
-                "Take out the node that cuts pictures or batches into pieces (HyperTile, context windows).",
+                "Remove the node that splits images or batches (HyperTile, context windows).",
             )
         return paired

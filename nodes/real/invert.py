@@ -72,7 +72,7 @@ class P2PInvert(io.ComfyNode):
             require_option("method", method, INVERSION_METHODS)
             require_option("scheduler", scheduler, KSampler.SCHEDULERS)
             require_no_plan(model)
-            schedule = "those of the SIGMAS given to Invert"
+            schedule = "the SIGMAS of Invert"
             if sigmas is None:
                 sigmas = sigmas_of(model, scheduler, steps, denoise)
                 schedule = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"

@@ -1,6 +1,6 @@
-"""What nodes hand to the front end to draw (web/js), as plain data and small pictures in the temp folder.
+"""Data for the front end (web/js): plain values, and small pictures in the temp folder.
 
-Words, tokens, alignments, maps and masks are made here, so that the browser only draws. A run through the
+Words, tokens, alignments, maps and masks are computed here, so that the browser only draws. A run through the
 API ignores all of it.
 """
 
@@ -40,7 +40,7 @@ def _text(prompt: Prompt) -> dict[str, Any]:
     words: list[dict[str, Any]] = []
     for word, name in zip(prompt.words, prompt.names, strict=True):
         tokens = [decode_bytes(token) for token in word.tokens]
-        if "\ufffd" in "".join(tokens):  # a letter that is cut in two has no tokens that can be read
+        if "\ufffd" in "".join(tokens):  # tokens that split a letter are not readable
             tokens = [word.text]
         words.append({"text": word.text, "name": name, "tokens": tokens, "columns": len(word.columns)})
     return {"text": prompt.text, "words": words}
@@ -78,7 +78,7 @@ def shown_maps(
 
 
 def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Shown:
-    """The mask of each edit, [E·B, H, W], and those that other thresholds make of the same maps."""
+    """The mask of each edit, [E·B, H, W], and the masks of other thresholds with the same maps."""
     rule, rows = recorded.rule, recorded.rows
     limits = [i / (THRESHOLDS - 1) for i in range(THRESHOLDS)] if rule else []
     others = recorded.masks_at(limits)
@@ -98,5 +98,5 @@ def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Show
 
 
 def saved(images: Tensor) -> list[dict[str, Any]]:
-    """IMAGE [B, H, W, 3] as files of the temp folder, as the front end asks for them."""
+    """Saves IMAGE [B, H, W, 3] in the temp folder; returns the files as the front end requests them."""
     return [dict(result) for result in ui.PreviewImage(images.cpu().float()).values]

@@ -83,7 +83,7 @@ def test_conditionings_that_cannot_be_paired(graph: Graph, host: Host, refused: 
 def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused: Refused):
     _, paired = graph.pair()
     refused(
-        "Pair Conditioning", "one that is a pair already", MEND, pairing, graph, host.encode(SOURCE), paired
+        "Pair Conditioning", "one that is already paired", MEND, pairing, graph, host.encode(SOURCE), paired
     )
 
 

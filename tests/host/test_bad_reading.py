@@ -191,7 +191,7 @@ def test_a_conditioning_of_other_tokens(graph: Graph, host: Host, refused: Refus
     paired = pairing(graph, *cut)
     negative = [[host.encode("")[0][0][:, :50], {}]]
     mend = "Write all text into the prompts of Prompt Pair"
-    refused("Prompt-to-Prompt", "one of 50", mend, sampling, graph, model, paired, negative=negative)
+    refused("Prompt-to-Prompt", "one with 50", mend, sampling, graph, model, paired, negative=negative)
 
 
 # Split Pair
