@@ -1,4 +1,4 @@
-"""Keys in the host's options that are ours, and wrappers for one sampling."""
+"""Our keys in the host's options, and wrappers for one sampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heat in colours, alone and over pictures. Pictures are float32 IMAGE [R, H, W, 3] in 0..1."""
+"""Heat maps in colours, alone and over pictures. Pictures are float32 IMAGE [R, H, W, 3] in 0..1."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MAGMA = """
     a9327d b63779 c33b75 cf4170 db486a e65163 ee5c5e f5695c f9785d fb8761 fd9668 fea571 feb47b fec387 fed194
     fde0a2 fceeb0 fcfdbf
 """
-HINT = "Give the decoded pictures of the sampling that filled the store, or none."
+HINT = "Pass the decoded images of the sampling that filled the store, or none."
 
 
 def heat_colours(values: Tensor) -> Tensor:
-    """0..1 as colours from black over magenta to light yellow, ever lighter. [...] → [..., 3]."""
+    """0..1 as colours from black over magenta to light yellow, increasing in lightness. [...] → [..., 3]."""
     anchors = torch.tensor([list(bytes.fromhex(colour)) for colour in MAGMA.split()]) / 255  # [33, 3]
     place = values.clamp(0, 1) * (len(anchors) - 1)
     below = place.long().clamp(max=len(anchors) - 2)
@@ -30,7 +30,8 @@ def heat_colours(values: Tensor) -> Tensor:
 def overlay(pictures: Tensor, maps: Tensor, opacity: float) -> Tensor:
     """Heat over pictures, each map relative to its maximum. [R or 1, H, W, 3], [R, h, w] → [R, H, W, 3].
 
-    Opacity 0 is the picture, 1 the heat map alone. Raises P2PError for pictures of another number or form.
+    Opacity 0 is only the picture, 1 only the heat map. Raises P2PError for pictures of another number or
+    shape.
     """
     require_opacity(opacity)
     require_pictures(pictures, len(maps))
@@ -45,7 +46,7 @@ def over(pictures: Tensor, values: Tensor, opacity: float) -> Tensor:
 
 
 def resized(maps: Tensor, size: Size) -> Tensor:
-    """0..1, smoothly. [..., h, w] → [..., H, W]."""
+    """Resize maps in 0..1 smoothly. [..., h, w] → [..., H, W]."""
     flat = maps.reshape(1, -1, *maps.shape[-2:])  # [1, n, h, w]
     large = F.interpolate(flat, size, mode="bicubic", antialias=True).clamp(0, 1)
     return large.reshape(*maps.shape[:-2], *size)
@@ -57,9 +58,9 @@ def require_opacity(opacity: float) -> None:
 
 
 def require_pictures(pictures: Tensor, rows: int) -> None:
-    """Raises P2PError for what is not [rows or 1, H, W, 3] of finite numbers."""
+    """Raises P2PError unless pictures are [rows or 1, H, W, 3] and finite."""
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or len(pictures) not in (1, rows):
-        expected = f"{rows} RGB pictures, one for each prompt of each sample, or 1"
-        raise P2PError(expected, f"pictures of shape {list(pictures.shape)}", HINT, topic="pictures")
+        expected = f"{rows} RGB images, one for each prompt of each sample, or 1"
+        raise P2PError(expected, f"images of shape {list(pictures.shape)}", HINT, topic="pictures")
     if not bool(torch.isfinite(pictures).all()):
-        raise P2PError("pictures of numbers from 0 to 1", "NaN or infinity", HINT, topic="pictures")
+        raise P2PError("images with values from 0 to 1", "NaN or infinity", HINT, topic="pictures")
