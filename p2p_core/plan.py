@@ -79,7 +79,7 @@ class EditPlan:
     def _describe(self, row: int) -> str:
         source, edit = self.prompts.source, self.prompts.prompts[row]
         parts = [step.describe(source, edit, row) for step in self.steps]
-        return " · ".join(dict.fromkeys(filter(None, parts))) or "the edit prompt alone"
+        return " · ".join(filter(None, parts)) or "the edit prompt alone"
 
 
 def require_same(plan: PromptSet, given: PromptSet, extended: PromptSet | None = None) -> None:

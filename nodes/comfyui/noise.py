@@ -117,8 +117,10 @@ def _with_equal_noise(model: Any, prompts: int, seed: Any) -> Any:
 
 
 def _random_state(device: torch.device) -> Tensor:
-    """The state of the generators that `torch.randn_like` draws from."""
+    """The state of the generators that `torch.randn_like` draws from: the CPU's and the device's own."""
     states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
+    module: Any = getattr(torch, device.type, None)
+    if hasattr(module, "get_rng_state"):
+        # MPS has one device, and in older versions of torch its function takes none.
+        states.append(module.get_rng_state() if device.type == "mps" else module.get_rng_state(device))
     return torch.cat(states)

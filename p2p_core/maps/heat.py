@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..architecture.layers import STAGES, Layer, LayerFilter
 from ..errors import P2PError
+from ..words.prompts import parse_query
 from .masks import require_share
 from .resolution import map_scale, mean_map
 from .store import Recorded, word_channel
@@ -61,25 +62,37 @@ def _over_parts(maps: Tensor) -> Tensor:
 
 
 def places(recorded: Recorded, words: Sequence[str]) -> list[int]:
-    """The indices of the words among the recorded channels, each once; without words, all of them."""
+    """The indices of the words among the recorded channels, each once; without words, all of them.
+
+    A word whose occurrences were recorded one by one, `cat[1]` and `cat[2]` for `cat`, means all of them.
+    """
     names = words or [channel.name for channel in recorded.channels]
-    return list(dict.fromkeys(_place(recorded, word) for word in names))
+    return list(dict.fromkeys(place for word in names for place in _places(recorded, word)))
 
 
-def _place(recorded: Recorded, word: str) -> int:
-    """The channel with the same columns (`cat` and `cat[1]` if there is one cat), or with this name."""
+def _places(recorded: Recorded, word: str) -> list[int]:
+    """The channel with the same columns (`cat` and `cat[1]` if there is one cat) or with this name, else
+    those of its occurrences."""
     channels = recorded.channels
     there = any(prompt.has(word) for prompt in recorded.prompts.prompts)
     columns = word_channel(word, recorded.prompts).columns if there else None
     for n, channel in enumerate(channels):
         if channel.columns == columns or channel.name == word:
-            return n
+            return [n]
+    if found := [n for n, channel in enumerate(channels) if _is_occurrence(channel.name, word)]:
+        return found
     raise P2PError(
         "a word whose map is in the store",
         f"{word!r}" + ("" if there else ", which is in no prompt"),
         f"Recorded words: {', '.join(c.name for c in channels) or 'none'}.",
         topic="word not recorded",
     )
+
+
+def _is_occurrence(name: str, word: str) -> bool:
+    """Whether a name is that of an occurrence of a word, such as `cat[2]` of `cat`."""
+    (phrase, nth), asked = parse_query(name), parse_query(word)
+    return nth is not None and asked == (phrase, None)
 
 
 # Layers

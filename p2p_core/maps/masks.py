@@ -21,7 +21,6 @@ from .resolution import mean_map
 
 MaskMode = Literal["intersect", "replace"]
 MASK_MODES: tuple[MaskMode, ...] = get_args(MaskMode)
-_AT_ONCE = 1 << 24  # cells of masks computed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +59,16 @@ class MaskRule:
 
     def of_maps(self, maps: Mapping[Layer, Tensor], users: Tensor | None, rows: Rows, size: Size) -> Tensor:
         """The mask [E·B, H, W] of these maps, by layer [P·B, 2, h, w]: added and subtracted words."""
-        words = self._field(maps, rows, size).gt(self.threshold).float()
-        return soft_edge(words if users is None else words * users.to(words.device), self.soft)
+        return self._above(self.threshold, self._field(maps, rows, size), users)
 
     def at(self, thresholds: Sequence[float], maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
-        """The masks of other thresholds with these maps, [len(thresholds), E·B, H, W]; computed in pieces."""
+        """The masks of other thresholds with these maps, [len(thresholds), E·B, H, W]."""
         field, users = self._field(maps, rows, size), self.users_mask(rows, size)
-        masks: list[Tensor] = []
-        limits = torch.tensor(thresholds, device=field.device).view(-1, 1, 1, 1)
-        for some in torch.split(limits, max(1, _AT_ONCE // field.numel())):
-            words = field.gt(some).float()
-            hard = words if users is None else words * users.to(words.device)
-            masks.append(soft_edge(hard.flatten(0, 1), self.soft).view_as(hard))
-        return torch.cat(masks)
+        return torch.stack([self._above(threshold, field, users) for threshold in thresholds])
+
+    def _above(self, threshold: float, field: Tensor, users: Tensor | None) -> Tensor:
+        words = field.gt(threshold).float()
+        return soft_edge(words if users is None else words * users.to(words.device), self.soft)
 
     def _field(self, maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
         """The values to compare with a threshold, [E·B, H, W]: the larger of edit's and source's maps, −1
@@ -129,6 +125,16 @@ def soft_edge(mask: Tensor, cells: int) -> Tensor:
     """The mask, fading to 0 over `cells` cells around it. [R, H, W] → the same."""
     wide = mask
     for step in range(1, cells + 1):  # each ring is slightly lower than the one inside it
-        ring = F.max_pool2d(wide[:, None], 3, stride=1, padding=1)[:, 0]
-        wide = torch.maximum(wide, ring.clamp(max=1 - step / (cells + 1)))
+        wide = torch.maximum(wide, _grown(wide).clamp_(max=1 - step / (cells + 1)))
     return wide
+
+
+def _grown(mask: Tensor) -> Tensor:
+    """The maximum of each cell and its eight neighbours; far faster than max_pool2d on a CPU."""
+    for dim in (1, 2):
+        cells = mask.shape[dim] - 1
+        before, after = mask.narrow(dim, 0, cells), mask.narrow(dim, 1, cells)
+        mask = mask.clone()
+        for part, neighbour in ((mask.narrow(dim, 1, cells), before), (mask.narrow(dim, 0, cells), after)):
+            torch.maximum(part, neighbour, out=part)
+    return mask

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..architecture.layers import Layer
@@ -17,7 +18,8 @@ from ..words.prompts import PromptSet
 from .masks import MaskRule
 
 RUNS, MOST_BYTES = 4, 256 << 20  # limits of a store; the newest run is always kept
-_POINTS = 64  # per row, to recognise a latent by
+_POINTS = 256  # per row, to recognise a latent by
+_STRIDE = 100_003  # between points: a prime, so that they spread over all columns of any size
 _NEAR = 0.02  # in standard deviations, the distance of half-precision copies of a latent
 
 
@@ -92,7 +94,8 @@ class Recorded:
 def signature(rows: Tensor) -> Tensor:
     """Points of a latent to recognise it by, [R, points]."""
     flat = rows.detach().flatten(1)
-    return flat[:, :: max(1, flat.shape[1] // _POINTS)].float().cpu()
+    places = torch.arange(_POINTS) * _STRIDE % flat.shape[1]
+    return flat[:, places.to(flat.device)].float().cpu()
 
 
 class MapStore:

@@ -10,6 +10,7 @@ from ..errors import P2PError
 from ..maps.heat import relative
 
 Size = tuple[int, int]  # height and width
+MOST_PIXELS = 64 * 1024**2  # limit for all pictures of one call, 0.8 GB as float32
 # 33 of the 256 colours of magma (CC0, Nathaniel Smith and Stéfan van der Walt).
 MAGMA = """
     000004 030311 0a0822 130d33 1d1146 28115a 36106a 430f76 50127c 5d177f 691c81 762181 822681 8f2a81 9c2e7f
@@ -28,16 +29,22 @@ def heat_colours(values: Tensor) -> Tensor:
 
 
 def overlay(pictures: Tensor, maps: Tensor, opacity: float) -> Tensor:
-    """Heat over pictures, each map relative to its maximum. [R or 1, H, W, 3], [R, h, w] → [R, H, W, 3].
+    """Heat over pictures, each map relative to its maximum: all maps of the first picture, then the next.
 
-    Opacity 0 is only the picture, 1 only the heat map. Raises P2PError for pictures of another number or
-    shape.
+    [R or 1, H, W, 3], [R, n, h, w] → [R·n, H, W, 3]. Opacity 0 is only the picture, 1 only the heat map.
+    Raises P2PError for pictures of another number or shape, and for a result above 64 megapixels. Memory is
+    that of the result and of a few pictures.
     """
     require_opacity(opacity)
     require_pictures(pictures, len(maps))
-    return over(
-        pictures.cpu().float(), resized(relative(maps), (pictures.shape[1], pictures.shape[2])), opacity
-    )
+    size = (pictures.shape[1], pictures.shape[2])
+    require_room(maps.shape[0] * maps.shape[1], size, "Choose fewer words, or smaller images.")
+    drawn = torch.empty(*maps.shape[:2], *size, 3)
+    for row, picture in zip(range(len(maps)), pictures.expand(len(maps), -1, -1, -1), strict=True):
+        under = picture.cpu().float()
+        for n, values in enumerate(maps[row]):
+            drawn[row, n] = over(under, resized(relative(values), size), opacity)
+    return drawn.flatten(0, 1)
 
 
 def over(pictures: Tensor, values: Tensor, opacity: float) -> Tensor:
@@ -50,6 +57,16 @@ def resized(maps: Tensor, size: Size) -> Tensor:
     flat = maps.reshape(1, -1, *maps.shape[-2:])  # [1, n, h, w]
     large = F.interpolate(flat, size, mode="bicubic", antialias=True).clamp(0, 1)
     return large.reshape(*maps.shape[:-2], *size)
+
+
+def require_room(count: int, size: Size, hint: str) -> None:
+    """Raises P2PError if `count` pictures have more than 64 megapixels in total."""
+    (height, width), gigabytes = size, 3 * 4e-9  # per pixel of a float32 RGB picture
+    pixels = count * height * width
+    if pixels > MOST_PIXELS:
+        limit = f"at most {MOST_PIXELS >> 20} megapixels in total ({MOST_PIXELS * gigabytes:.1f} GB)"
+        got = f"{count} images of {width} × {height} ({pixels * gigabytes:.1f} GB)"
+        raise P2PError(limit, got, hint)
 
 
 def require_opacity(opacity: float) -> None:

@@ -15,12 +15,21 @@ from torch import Tensor
 
 from ..errors import P2PError
 from ..maps.heat import relative
-from .colours import HINT, Size, heat_colours, over, require_opacity, require_pictures, resized
+from .colours import (
+    HINT,
+    Size,
+    heat_colours,
+    over,
+    require_opacity,
+    require_pictures,
+    require_room,
+    resized,
+)
 from .sheets import Line, Sheet, Tile
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 PAPER, BLANK, INK, FAINT = (255, 255, 255), (236, 236, 236), (20, 20, 20), (110, 110, 110)
-SMALLEST, MOST_PIXELS = 32, 64 * 1024**2  # pixels: longer side of a tile; all samples together
+SMALLEST = 32  # pixels of a tile's longer side
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def draw(sheet: Sheet, pictures: Tensor | None = None, style: Style = _PLAIN) ->
     pictures of another number or shape, and for a result above 64 megapixels.
     """
     page = _Page(sheet, style, pictures is not None)
-    _require_room(page)
+    require_room(len(sheet.samples), page.size, "Choose fewer words or layers, or smaller tiles.")
     if pictures is not None:
         require_pictures(pictures, sheet.rows)
         _require_shape(pictures, sheet.latent)
@@ -215,16 +224,6 @@ _ALIKE = str.maketrans("×–—", "x--")
 
 
 # Bad input
-
-
-def _require_room(page: _Page) -> None:
-    samples, (height, width) = len(page.sheet.samples), page.size
-    if samples * height * width > MOST_PIXELS:
-        raise P2PError(
-            f"at most {MOST_PIXELS >> 20} megapixels in total",
-            f"{samples} of {width} × {height}",
-            "Choose fewer words or layers, or smaller tiles.",
-        )
 
 
 def _require_shape(pictures: Tensor, latent: Size) -> None:

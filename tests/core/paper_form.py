@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from prompts_of import CHUNK
 from torch import Tensor
 
-from p2p_core.attention.editing import Mixing, RowEdit, edited_rows
+from p2p_core.attention.editing import Mixing, RowEdit
+from p2p_core.rows import Batch
 from p2p_core.words.prompts import Prompt
 
 # Maps, built
@@ -97,9 +98,12 @@ def cases(draw: st.DrawFn) -> Case:
     heads, width, pixels = draw(st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(1, 9)))
     repeats, seed = draw(st.integers(1, 3)), draw(st.integers(0, 999))
     case = batch(heads, width, pixels, columns * samples * len(halves), repeats, seed)
-    for row, source, edit in edited_rows(len(case.columns), halves, len(columns)):
-        kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 999))
-        case.edits.append(RowEdit(row, source, random_mixing(columns[0], columns[edit], kind, seed)))
+    for r in Batch(len(case.columns), tuple(halves), len(columns)).rows:
+        if r.prompt:
+            kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 999))
+            case.edits.append(
+                RowEdit(r.row, r.source, random_mixing(columns[0], columns[r.prompt], kind, seed))
+            )
     return case
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import logging
 import os
 import re
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,6 +148,26 @@ def sample_with_a_little_noise(
         denoised = model(x, sigma * x.new_ones([x.shape[0]]), **extra_args)
         x = denoised + following / sigma * (x - denoised) + 0.01 * torch.randn_like(x)
     return x
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps", "xpu"])
+def test_draws_on_any_device_are_seen(pack: ModuleType, monkeypatch: pytest.MonkeyPatch, kind: str):
+    """On a machine without the device: a module in its place has the generator."""
+    generator, device = torch.Generator().manual_seed(1), torch.device(kind, 0)
+
+    def get_rng_state(*devices: torch.device) -> torch.Tensor:
+        assert list(devices) == ([] if kind == "mps" else [device])
+        return generator.get_state()
+
+    monkeypatch.setattr(torch, kind, SimpleNamespace(get_rng_state=get_rng_state))
+    draws = importlib.import_module(f"{pack.__name__}.nodes.comfyui.noise").OwnDraws()
+    draws.sampler_runs(device)
+    draws.around_model(lambda x: torch.randn(1, generator=generator), SimpleNamespace(device=device))
+    draws.sampler_pauses(device)
+    assert not draws.seen, "the model drew"
+    torch.randn(1, generator=generator)
+    draws.sampler_pauses(device)
+    assert draws.seen
 
 
 @pytest.mark.real_host
