@@ -1,4 +1,4 @@
-"""Runs of the host's MODEL that are no sampling: a picture's way up the noise levels."""
+"""Runs of the host's MODEL other than sampling: inversion of a picture."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def schedule_of(model: Any, scheduler: str, steps: int, denoise: float) -> Sched
 
 def _sigmas(model: Any, scheduler: str, steps: int, denoise: float) -> Tensor:
     if steps < 1 or not 0 < denoise <= 1:
-        mend = "Set steps to 1 or more and denoise above 0."
-        raise P2PError("at least one step", f"{steps} steps at denoise {denoise:g}", mend)
+        hint = "Set steps to 1 or more and denoise above 0."
+        raise P2PError("at least one step", f"{steps} steps at denoise {denoise:g}", hint)
     total = steps if denoise > 0.9999 else int(steps / denoise)
     return calculate_sigmas(model.get_model_object("model_sampling"), scheduler, total)[-(steps + 1) :]
 
@@ -126,11 +126,11 @@ def _picture(model: Any, latent: dict[str, Any]) -> Tensor:
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     channels = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != channels:
-        mend = "Encode the image with the VAE of this MODEL."
-        raise P2PError(f"a latent with {channels} channels", f"{samples.shape[1]}", mend)
+        hint = "Encode the image with the VAE of this MODEL."
+        raise P2PError(f"a latent with {channels} channels", f"{samples.shape[1]}", hint)
     if not bool(torch.isfinite(samples).all()):
-        mend = "Check the image, or run the VAE in float32 (--fp32-vae)."
-        raise P2PError("a latent with finite values", "NaN or infinity", mend)
+        hint = "Check the image, or run the VAE in float32 (--fp32-vae)."
+        raise P2PError("a latent with finite values", "NaN or infinity", hint)
     return samples
 
 

@@ -1,4 +1,4 @@
-"""The search for null texts through the host's MODEL (docs/adr/0021)."""
+"""Optimises null texts through the host's MODEL (docs/adr/0021)."""
 
 from __future__ import annotations
 

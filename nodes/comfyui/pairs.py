@@ -1,7 +1,7 @@
-"""Which latents are in paired rows already: those that a paired sampling returned (docs/adr/0024).
+"""Recognises latents that are already in paired rows: those a paired sampling returned (docs/adr/0024).
 
-The host carries no mark from a sampling to the next, so latents are recognised by some of their points. What
-other nodes have changed since (an upscale) is guessed by its noise, with a warning.
+The host carries no marker from one sampling to the next, so latents are recognised by some of their points.
+For latents that other nodes have changed since (an upscale), the noise decides, with a warning.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _RETURNED: deque[tuple[int, Tensor]] = deque(maxlen=32)  # P and points, of the 
 
 
 def remember(rows: Tensor, prompts: int) -> None:
-    """Note rows of P prompts that a paired sampling returns."""
+    """Remember rows of P prompts that a paired sampling returns."""
     _RETURNED.append((prompts, signature(rows)))
 
 
 def paired_noise(noise: Tensor, latent: Tensor, prompts: int) -> Tensor | None:
     """The noise of a latent in paired rows, equal within each sample; None for a latent of B samples.
 
-    A latent that was returned by a paired sampling is one; it gets the noise that its samples would have
-    without their edits. Another one that is not empty is taken for one if its noise is equal within each
-    sample, as with a fixed seed of the batch, or zero, as where a sampling is continued.
+    A latent from a paired sampling is in paired rows, and gets the noise that its samples would have without
+    edits. Another non-empty latent counts as paired if its noise is equal within each sample (a fixed batch
+    seed) or zero (a continued sampling).
     """
     if prompts == 1 or len(noise) % prompts or not bool(latent.any()):
         return None

@@ -42,8 +42,8 @@ def require_fit(
     if found != real.trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {real.trajectory.model}", found, AGAIN)
     if noise_mask is not None:
-        mend = "Use VAE Encode, and connect the mask to Local Blend."
-        raise P2PError("a latent without a noise mask", "one with a noise mask", mend)
+        hint = "Use VAE Encode, and connect the mask to Local Blend."
+        raise P2PError("a latent without a noise mask", "one with a noise mask", hint)
     if not sides:
         raise P2PError("a paired CONDITIONING", "none", "Connect Prompt Pair's conditioning to the sampler.")
     real.require_size(samples, tuple(rows.shape[1:]))

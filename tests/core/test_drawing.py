@@ -117,8 +117,8 @@ def test_more_overlays_than_64_megapixels_are_refused_before_they_are_drawn() ->
     picture = torch.zeros(1, 1, 1, 3).expand(1, 1024, 1024, 3)
     with pytest.raises(P2PError) as error:
         overlay(picture, torch.rand(1, 1, 4, 4).expand(2, 33, 4, 4), 0.5)
-    assert error.value.expected == "at most 64 megapixels in all (0.8 GB)"
-    assert error.value.got == "66 pictures of 1024 × 1024 (0.8 GB)"
+    assert error.value.expected == "at most 64 megapixels in total (0.8 GB)"
+    assert error.value.got == "66 images of 1024 × 1024 (0.8 GB)"
 
 
 PEAK = """
@@ -260,9 +260,9 @@ def test_each_row_has_its_picture_or_all_the_one() -> None:
 @pytest.mark.parametrize(
     ("pictures", "got"),
     [
-        (torch.rand(2, 32, 32, 3), "an IMAGE of shape"),
-        (torch.rand(3, 32, 32, 4), "an IMAGE of shape"),
-        (torch.rand(32, 32, 3), "an IMAGE of shape"),
+        (torch.rand(2, 32, 32, 3), "images of shape"),
+        (torch.rand(3, 32, 32, 4), "images of shape"),
+        (torch.rand(32, 32, 3), "images of shape"),
         (torch.rand(3, 32, 48, 3), "48 × 32"),
         (torch.full((1, 32, 32, 3), torch.nan), "NaN"),
     ],
@@ -330,11 +330,11 @@ def test_accents_are_left_out_rather_than_the_letters() -> None:
 
 
 def test_pages_that_would_be_too_large_are_refused() -> None:
-    with pytest.raises(P2PError, match="at most 64 megapixels in all"):
+    with pytest.raises(P2PError, match="at most 64 megapixels in total"):
         draw(sheet_of(*[torch.rand(4, 4)] * 70), style=Style(tile=1024))
 
 
 @pytest.mark.parametrize(("tile", "across"), [(31, 8), (0, 8), (64, 0)])
 def test_tiles_too_small_to_read_are_refused(tile: int, across: int) -> None:
-    with pytest.raises(P2PError, match="tiles of 32 pixels or more"):
+    with pytest.raises(P2PError, match="tiles of at least 32 pixels"):
         Style(tile=tile, across=across)

@@ -145,7 +145,7 @@ def test_another_source_prompt_is_refused():
 
 def test_a_second_picture_is_refused():
     pair, real = prompts("a cat", "a dog"), RealImage(trajectory())
-    with pytest.raises(P2PError, match="one Real Image"):
+    with pytest.raises(P2PError, match="one real image as the source"):
         EditPlan(pair).then(pair, real).then(pair, real)
 
 

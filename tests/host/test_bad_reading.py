@@ -95,7 +95,7 @@ def test_maps_of_a_store_without_any(graph: Graph, refused: Refused):
 
 def test_words_that_are_not_in_the_store(graph: Graph, refused: Refused):
     store, rows = stored(graph, words="star, red house")
-    for word, got in (("grass", "'grass'"), ("lion", "'lion', which no prompt has"), ("house", "'house'")):
+    for word, got in (("grass", "'grass'"), ("lion", "'lion', which is in no prompt"), ("house", "'house'")):
         mend = "Recorded are: star, red house."
         refused("Attention Maps", got, mend, read, graph, "Attention Maps", store, rows, words=word)
 

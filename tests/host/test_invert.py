@@ -152,8 +152,8 @@ def test_the_search_can_be_interrupted(gallery: Gallery, stop: Any):
         ({"steps": 0}, "at least one step"),
         ({"denoise": 0.0}, "at least one step"),
         ({"cfg": 4.0}, "a negative CONDITIONING"),
-        ({"sigmas": torch.tensor([0.0, 1.0])}, "sigmas that fall to 0"),
-        ({"sigmas": torch.tensor([5.0, 1.0])}, "sigmas that fall to 0"),
+        ({"sigmas": torch.tensor([0.0, 1.0])}, "sigmas that descend to 0"),
+        ({"sigmas": torch.tensor([5.0, 1.0])}, "sigmas that descend to 0"),
         ({"sigmas": torch.tensor([])}, "at least one step"),
     ],
 )

@@ -131,7 +131,7 @@ def test_compare_knows_the_edits_of_several_samples(graph: Graph):
 
 BAD = {
     "another number of edits": ({"edits": torch.zeros(3, 8, 8, 3)}, "the same number of edits for each of 2"),
-    "another size": ({"edits": torch.zeros(2, 8, 16, 3)}, "pictures of one size, got 8 × 8 and 16 × 8"),
+    "another size": ({"edits": torch.zeros(2, 8, 16, 3)}, "images of one size, got 8 × 8 and 16 × 8"),
     "another number of masks": ({"mask": torch.zeros(3, 8, 8)}, "one mask or 2"),
 }
 
