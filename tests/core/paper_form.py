@@ -101,7 +101,9 @@ def cases(draw: st.DrawFn) -> Case:
     for r in Batch(len(case.columns), tuple(halves), len(columns)).rows:
         if r.prompt:
             kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 999))
-            case.edits.append(RowEdit(r.row, r.source, random_mixing(columns[0], columns[r.prompt], kind, seed)))
+            case.edits.append(
+                RowEdit(r.row, r.source, random_mixing(columns[0], columns[r.prompt], kind, seed))
+            )
     return case
 
 

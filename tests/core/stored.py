@@ -30,7 +30,9 @@ def scene_of(
     return Scene(prompts, samples, latent, tuple(layers))
 
 
-def batch_of(prompts: int, samples: int = 1, paired: tuple[bool, ...] = (True,), edited: bool = False) -> EditedBatch:
+def batch_of(
+    prompts: int, samples: int = 1, paired: tuple[bool, ...] = (True,), edited: bool = False
+) -> EditedBatch:
     """Every row of the paired parts; edit rows from their sources where `edited`."""
     rows = Batch(prompts * samples * len(paired), paired, prompts).rows
     return EditedBatch(rows, tuple(RowEdit(r.row, r.source) for r in rows if r.prompt and edited))

@@ -196,4 +196,3 @@ def test_no_map_is_built_and_one_would_be_seen(attend: Attend) -> None:
     assert bool(shapes.seen & {(pixels, columns), (columns, pixels), (pixels, pixels)}) == (
         attend is mapping_attention
     )
-

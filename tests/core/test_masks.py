@@ -148,9 +148,7 @@ def test_many_thresholds_make_the_masks_that_each_makes(
 ) -> None:
     (prompts, samples, layers), (h, w, larger), (soft, pool, painted) = counts, shape, options
     random, size, rows = torch.Generator().manual_seed(seed), (h * larger, w * larger), Rows(prompts, samples)
-    maps = {
-        Layer("middle", i): torch.rand(rows.count, 2, h, w, generator=random) ** 2 for i in range(layers)
-    }
+    maps = {Layer("middle", i): torch.rand(rows.count, 2, h, w, generator=random) ** 2 for i in range(layers)}
     users = torch.rand(1, *size, generator=random).round() if painted else None
     if users is not None:
         users[0, 0, 0] = 0.5

@@ -56,7 +56,12 @@ def test_edited_rows_are_those_of_edit_prompts() -> None:
 
 def test_rows_are_named_by_prompt_and_by_sample_after_the_first() -> None:
     pair, three = Rows(2, 2), Rows(3, 2)
-    assert [pair.name(row) for row in range(4)] == ["source", "edit", "source of sample 2", "edit of sample 2"]
+    assert [pair.name(row) for row in range(4)] == [
+        "source",
+        "edit",
+        "source of sample 2",
+        "edit of sample 2",
+    ]
     assert [three.name(row) for row in (1, 2, 5)] == ["edit 1", "edit 2", "edit 2 of sample 2"]
 
 
@@ -123,7 +128,9 @@ def test_a_batch_whose_parts_hold_no_whole_samples_is_refused(
 def test_each_row_holds_its_sample(counts: tuple[int, int], sides: tuple[int, ...]) -> None:
     prompts, samples = counts
     rows = per_row(numbered(samples, *sides), prompts)
-    assert rows.reshape(len(rows), -1).amax(1).tolist() == [Rows(prompts, samples).sample(r) for r in range(len(rows))]
+    assert rows.reshape(len(rows), -1).amax(1).tolist() == [
+        Rows(prompts, samples).sample(r) for r in range(len(rows))
+    ]
     assert equal_in_samples(rows, prompts)
 
 

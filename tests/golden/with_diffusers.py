@@ -17,18 +17,18 @@ from torch import Tensor
 from demo.diffusers_host.inverting import edit_pictures, encoded, inverted, with_null_texts
 from demo.diffusers_host.pipeline import load, start_noise
 from demo.world.scenes import draw, random_scene
-from p2p_core.maps.blending import Blend
-from p2p_core.words.fields import entries
 from p2p_core.architecture.layers import LayerFilter
-from p2p_core.real.null_text import NullText
-from p2p_core.plan import EditPlan
 from p2p_core.edits.steps import Reweight, TokenEdit
-from p2p_core.words.prompts import split_edits
-from p2p_core.real.pinning import RealImage
-from p2p_core.words.windows import Window, parse_word_windows
-from p2p_core.maps.store import MapStore, word_channel
+from p2p_core.maps.blending import Blend
 from p2p_core.maps.recording import Record
+from p2p_core.maps.store import MapStore, word_channel
+from p2p_core.plan import EditPlan
+from p2p_core.real.null_text import NullText
+from p2p_core.real.pinning import RealImage
+from p2p_core.words.fields import entries
+from p2p_core.words.prompts import split_edits
 from p2p_core.words.weights import parse_weights
+from p2p_core.words.windows import Window, parse_word_windows
 
 METHODS: dict[str, Any] = {"P2PPromptEdit": "edit", "P2PWordSwap": "swap", "P2PRefine": "refine"}
 Inputs = dict[str, Any]
