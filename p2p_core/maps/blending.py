@@ -111,8 +111,9 @@ class _Blending(Recording):
 
     def start(self, sigmas: Tensor, progress: Sequence[float]) -> None:
         if not any(map(self.blend.window.active, progress)):
+            last = max(progress, default=0.0)
             raise P2PError(
-                f"a local blend that starts before the last step, which is at {max(progress):.3g}",
+                f"a local blend that starts by the last step, which is at {last:.3g}",
                 f"a start of {self.blend.start:g}",
                 "Lower the start, or sample to the end.",
                 topic="late blend",
