@@ -25,12 +25,12 @@ from ...p2p_core.words.prompts import PromptSet
 from .advice import naming
 from .attention_call import AttentionCall, Function, hiding
 from .families import Family
+from .keys import CALL
 from .learned_padding import own_padding
 from .merging import Merging
 from .options import Options, with_wrapper
 from .state import NODE, Sampling
 
-CALL = "p2p.call"
 OVERRIDE = "optimized_attention_override"
 
 SAME = 0.02  # of the largest key: what rounding makes of equal keys is less, another word more

@@ -19,9 +19,9 @@ from ...p2p_core.architecture.dit import Tokens
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
 from .conditionings import Sides, in_rows, require_prompts
-from .pairing import KEY, Entry, pair_of, same, unlike_values
+from .keys import PAIR, SIDE
+from .pairing import Entry, pair_of, same, unlike_values
 
-SIDE = "p2p.prompts"
 TEXT = "c_crossattn"
 _NOT_FOR_ROWS = ("area", "mask", "control", "hooks", "gligen")  # what the host would copy to other sides
 
@@ -140,7 +140,7 @@ class Merging:
         if names is None:
             return entry
         prompts = [entry["model_conds"], *(others[name] for name in names)]
-        keys = dict.fromkeys(key for conds in prompts for key in conds if key != KEY)
+        keys = dict.fromkeys(key for conds in prompts for key in conds if key != PAIR)
         joined = {key: self._joined(entry["uuid"], key, [c.get(key) for c in prompts]) for key in keys}
         return {**entry, "model_conds": {key: cond for key, cond in joined.items() if cond is not None}}
 

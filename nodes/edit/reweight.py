@@ -36,10 +36,10 @@ class P2PReweight(io.ComfyNode):
                     "0 = removed, < 0 = push away from it. Separate blocks with a line of three dashes: "
                     "one block per edit prompt or, without edit prompts, one more image per block."),
                 bound("cross_start", CROSS.start, "Start of the window in which the weights count, 0 to 1."),
-                bound("cross_end", CROSS.end, "End of the window in which the weights count, 0 to 1; equal to "
-                      "the start turns them off."),
-                bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1. Used only without "
-                      "an edit node on the MODEL, which has its own."),
+                bound("cross_end", CROSS.end, "End of the window in which the weights count, 0 to 1; equal "
+                      "to the start turns them off."),
+                bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1. Used only "
+                      "without an edit node on the MODEL, which has its own."),
                 bound("self_end", SELF.end, "End of the self-attention window, 0 to 1. Higher preserves more "
                       "of the source's outlines; equal to the start turns it off. Used only without an edit "
                       "node on the MODEL."),

@@ -98,10 +98,12 @@ def cases(draw: st.DrawFn) -> Case:
     heads, width, pixels = draw(st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(1, 9)))
     repeats, seed = draw(st.integers(1, 3)), draw(st.integers(0, 999))
     case = batch(heads, width, pixels, columns * samples * len(halves), repeats, seed)
-    paired = Batch(len(case.columns), tuple(halves), len(columns)).rows
-    for row, source, edit in ((r.row, r.source, r.prompt) for r in paired if r.prompt):
-        kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 999))
-        case.edits.append(RowEdit(row, source, random_mixing(columns[0], columns[edit], kind, seed)))
+    for r in Batch(len(case.columns), tuple(halves), len(columns)).rows:
+        if r.prompt:
+            kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 999))
+            case.edits.append(
+                RowEdit(r.row, r.source, random_mixing(columns[0], columns[r.prompt], kind, seed))
+            )
     return case
 
 

@@ -44,8 +44,8 @@ nodes/edit               | HOST torch             | p2p_core/* comfyui shared
 nodes/view               | HOST torch             | p2p_core/* comfyui shared
 nodes/real               | HOST torch             | p2p_core/* comfyui shared
 nodes/demo               | HOST torch numpy       | p2p_core/* comfyui shared demo/model demo/world
-nodes/__init__           | HOST                   | edit view real demo
-__init__                 | HOST                   | nodes/__init__
+nodes/extension          | HOST                   | edit view real demo
+__init__                 | HOST                   | nodes/extension
 
 tools/comfyui            |                        | p2p_core/errors
 tools/workflows          |                        | comfyui

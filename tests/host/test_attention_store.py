@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -322,6 +324,23 @@ def test_attention_maps_over_the_picture(graph: Graph, host: Host):
     _, _, none = host.run(graph.node["P2PAttentionMaps"], **at, threshold=1.0)
     assert differ(low, clear)
     assert set(wide.unique().tolist()) <= {0.0, 1.0} and wide.sum() > narrow.sum() > none.sum() == 0
+
+
+def test_too_many_overlays_stop_only_the_nodes_that_use_them(
+    graph: Graph, host: Host, pack: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    colours = importlib.import_module(f"{pack.__name__}.p2p_core.pictures.colours")
+    monkeypatch.setattr(colours, "MOST_PIXELS", 1024**2)
+    rows, store = stored(graph, store={"words": "star, circle, house"})
+    at = {"store": store, "latent": {"samples": rows}, "images": torch.rand(2, 512, 512, 3)}
+    sheet, blocked, mask = host.run(graph.node["P2PAttentionMaps"], **at)
+    assert sheet.ndim == 4 and isinstance(blocked, ExecutionBlocker) and mask.shape == (2, 512, 512)
+    assert blocked.message.startswith("Attention Maps: expected at most 1 megapixels in total (0.0 GB), ")
+    assert "got 6 pictures of 512 × 512 (0.0 GB). Name fewer words, or connect smaller" in blocked.message
+    _, two, _ = host.run(graph.node["P2PAttentionMaps"], **at, words="star")
+    assert two.shape == (2, 512, 512, 3)
 
 
 def test_components_of_self_attention_are_drawn(graph: Graph, host: Host):

@@ -95,7 +95,7 @@ def test_maps_of_a_store_without_any(graph: Graph, refused: Refused):
 
 def test_words_that_are_not_in_the_store(graph: Graph, refused: Refused):
     store, rows = stored(graph, words="star, red house")
-    for word, got in (("grass", "'grass'"), ("lion", "'lion', which no prompt has"), ("house", "'house'")):
+    for word, got in (("grass", "'grass'"), ("lion", "'lion', which is in no prompt"), ("house", "'house'")):
         mend = "Recorded are: star, red house."
         refused("Attention Maps", got, mend, read, graph, "Attention Maps", store, rows, words=word)
 
@@ -191,7 +191,7 @@ def test_a_conditioning_of_other_tokens(graph: Graph, host: Host, refused: Refus
     paired = pairing(graph, *cut)
     negative = [[host.encode("")[0][0][:, :50], {}]]
     mend = "Write all text into the prompts of Prompt Pair"
-    refused("Prompt-to-Prompt", "one of 50", mend, sampling, graph, model, paired, negative=negative)
+    refused("Prompt-to-Prompt", "one with 50", mend, sampling, graph, model, paired, negative=negative)
 
 
 # Split Pair

@@ -77,7 +77,7 @@ def test_maps_of_an_area_are_refused(graph: Graph, error: type[Exception], name:
     prompts, positive = graph.pair()
     words = {"source_words": "circle"} if name == "LocalBlend" else {}
     model, _ = graph.on(name, prompts, **words)
-    with pytest.raises(error, match=r"over the whole picture, 4 × 4 in .*, got 2 × 4\. Take out .*areas"):
+    with pytest.raises(error, match=r"over the whole image, 4 × 4 in .*, got 2 × 4\. Remove .*areas"):
         graph.sample(model, CHANGES["area"](positive))
 
 
