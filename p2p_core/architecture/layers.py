@@ -59,7 +59,7 @@ def require_layers(chosen: LayerFilter, layers: Sequence[Layer]) -> None:
         raise P2PError(
             "layers of this model",
             repr(chosen.text),
-            f"Use 'all', its blocks {block_ranges(layers)}, or its resolutions {scales}.",
+            f"Use 'all', its blocks {block_ranges((x.stage, x.number) for x in layers)}, or its resolutions {scales}.",
         )
 
 

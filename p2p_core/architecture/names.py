@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .layers import Layer
 
 UNET = ("input", "middle", "output")
 TRANSFORMER = ("double", "single", "block")
 STAGES = (*UNET, *TRANSFORMER)
 
 
-def block_ranges(layers: Iterable[Layer]) -> str:
-    """The blocks of these layers as a layer filter names them: `double 0-18, single 0-37`."""
+def block_ranges(blocks: Iterable[tuple[str, int]]) -> str:
+    """Blocks by stage and number, as a layer filter names them: `double 0-18, single 0-37`."""
     numbers: dict[str, set[int]] = {}
-    for layer in layers:
-        numbers.setdefault(layer.stage, set()).add(layer.number)
+    for stage, number in blocks:
+        numbers.setdefault(stage, set()).add(number)
     parts = [f"{stage} {run}" for stage in STAGES for run in _runs(numbers.get(stage, set()))]
     return ", ".join(parts)
 
