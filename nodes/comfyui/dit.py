@@ -208,9 +208,9 @@ def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, call: Attention
     frames, height, width = model_call.layout.grid
     if frames > 1 and sampling.run.observed:
         raise P2PError(
-            "a picture",
+            "an image",
             f"a video of {frames} frames",
-            "Take out Local Blend and Attention Store: they are for pictures.",
+            "Remove Local Blend and Attention Store: they work on images.",
         )
     return Call(
         model_call.layer(kind, call.options),

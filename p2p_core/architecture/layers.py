@@ -55,11 +55,12 @@ class LayerFilter:
 def require_layers(chosen: LayerFilter, layers: Sequence[Layer]) -> None:
     """Raises P2PError if a filter matches none of a model's layers."""
     if not any(layer in chosen for layer in layers):
+        blocks = block_ranges((layer.stage, layer.number) for layer in layers)
         scales = ", ".join(f"1/{scale}" for scale in sorted({layer.scale for layer in layers}))
         raise P2PError(
             "layers of this model",
             repr(chosen.text),
-            f"Use 'all', its blocks {block_ranges((x.stage, x.number) for x in layers)}, or its resolutions {scales}.",
+            f"Use 'all', its blocks {blocks}, or its resolutions {scales}.",
         )
 
 

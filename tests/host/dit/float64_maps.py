@@ -35,10 +35,16 @@ class FloatEdit:
 
 
 class FloatMaps:
-    """prompts: the edits of rows 1..E of each sample, in order."""
+    """edits: of rows 1..E of each sample, in order. columns: text columns of a word, per prompt.
 
-    def __init__(self, lengths: Lengths, edits: list[FloatEdit]) -> None:
-        self.lengths, self.edits, self.calls = lengths, edits, 0
+    words: for each call that attends to text, the word's map in the rows of the conditional part, [P·B, I].
+    """
+
+    def __init__(
+        self, lengths: Lengths, edits: list[FloatEdit], columns: list[list[int]] | None = None
+    ) -> None:
+        self.lengths, self.edits, self.columns, self.calls = lengths, edits, columns, 0
+        self.words: list[Tensor] = []
 
     def __call__(self, function: Any, *args: Any, **kwargs: Any) -> Tensor:
         given = {**dict(zip(NAMES, args, strict=False)), **kwargs}
@@ -49,11 +55,25 @@ class FloatMaps:
             return function(*args, **kwargs)
         self.calls += 1
         k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], dim=1) for t in (k, v))
-        rows = list((_maps(q, k, given.get("mask")) @ v).unbind())
-        for row, source, edit in self._rows(len(q), given["transformer_options"]["cond_or_uncond"]):
-            rows[row] = self._edited(kind, q, k, given.get("mask"), row, source, edit) @ v[row]
-        out = torch.stack(rows).to(given["q"].dtype)
+        maps = list(_maps(q, k, given.get("mask")).unbind())
+        parts = given["transformer_options"]["cond_or_uncond"]
+        for row, source, edit in self._rows(len(q), parts):
+            maps[row] = self._edited(kind, q, k, given.get("mask"), row, source, edit)
+        if kind != "self" and self.columns is not None:
+            size = len(q) // len(parts)
+            self._note([maps[row] for row in range(len(q)) if parts[row // size] == 0])
+        out = (torch.stack(maps) @ v).to(given["q"].dtype)
         return out if given.get("skip_output_reshape") else out.transpose(1, 2).flatten(2)
+
+    def _note(self, maps: list[Tensor]) -> None:
+        assert self.columns is not None
+        start = self.lengths.text[0] if self.lengths.joint else 0
+        first, count = self.lengths.image if self.lengths.joint else (0, self.lengths.image[1])
+        words = [
+            map[:, first : first + count, [start + c for c in self.columns[row % len(self.columns)]]]
+            for row, map in enumerate(maps)
+        ]
+        self.words.append(torch.stack([word.sum(-1).mean(0) for word in words]))
 
     def _kind(self, queries: int, keys: int, options: dict[str, Any]) -> str | None:
         if self.lengths.joint:
@@ -81,7 +101,9 @@ class FloatMaps:
         if kind == "self":
             return source if edit.inject else own
         if kind == "cross":
-            return own if edit.w_s is None else source @ edit.w_s.double() + own * edit.w_e.double()
+            if edit.w_s is None or edit.w_e is None:
+                return own
+            return source @ edit.w_s.double() + own * edit.w_e.double()
         text, image = (slice(a, a + n) for a, n in (self.lengths.text, self.lengths.image))
         base = own
         if edit.inject:
@@ -89,7 +111,7 @@ class FloatMaps:
             q[e][:, image], k[e][:, image] = q[s][:, image], k[s][:, image]
             base = _maps(q, k, mask, e)
         new = base[:, image].clone()
-        if edit.w_s is not None:
+        if edit.w_s is not None and edit.w_e is not None:
             from_source, kept = source[:, image, text], base[:, image, text] * edit.w_e.double()
             if edit.inject and edit.w_s.any():
                 new = source[:, image].clone()

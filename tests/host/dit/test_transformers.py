@@ -37,6 +37,8 @@ class Pack:
         self.families, self.dit = part("nodes.comfyui.families"), part("nodes.comfyui.dit")
         self.plan, self.prompts = part("p2p_core.plan"), part("p2p_core.words.prompts")
         self.columns, self.steps = part("p2p_core.edits.columns"), part("p2p_core.edits.steps")
+        self.maps, self.blending = part("p2p_core.maps.store"), part("p2p_core.maps.blending")
+        self.recording, self.masks = part("p2p_core.maps.recording"), part("p2p_core.maps.masks")
         self.window = part("p2p_core.words.windows").Window
 
     def prompt(self, words: str, columns: int) -> Any:
@@ -99,21 +101,31 @@ class Pair:
         spans = [(span.start, span.count) for span in (layout.text, layout.image)]
         return Lengths(spans[0], spans[1], layout.total, family.tokens.joint)
 
-    def expected(self, step: Any, **how: Any) -> Tensor:
-        """The pair in an empty window with float64 maps edited below it. The step's windows never change."""
+    def expected(self, step: Any, word: str = "", **how: Any) -> tuple[Tensor, list[Tensor]]:
+        """The pair in an empty window with float64 maps edited below it, and the maps of a word.
+
+        The step's windows never change.
+        """
         closed = self.edited(self.step("swap", 0, 0))
         plan = self.p2p.plan.EditPlan(self.prompts).then(self.prompts, step)
         layer, text = self.p2p.families.layers_of(self.model)[0], self.text_columns()
-        maps = FloatMaps(self.lengths(text), [
-            self._float(plan, row, layer, text) for row in range(1, 1 + len(self.prompts.edits))
-        ])  # fmt: skip
+        edits = [self._float(plan, row, layer, text) for row in range(1, 1 + len(self.prompts.edits))]
+        start = self._start(text)
+        columns = [
+            [start + column for column in prompt.find(word)] if word and prompt.has(word) else []
+            for prompt in self.prompts.prompts
+        ]
+        maps = FloatMaps(self.lengths(text), edits, columns)
         closed.model_options["transformer_options"]["optimized_attention_override"] = maps
         result = self.sample(closed, self.paired, **how)
         assert maps.calls
-        return result
+        return result, maps.words
+
+    def _start(self, text: int) -> int:
+        return text - self.prompts.source.columns if self.name == "Flux.2" else 0
 
     def text_columns(self) -> int:
-        own = self.prompts.source.columns
+        own: int = self.prompts.source.columns
         return {"Z-Image": 32, "Flux.2": 512, "Anima": 512}.get(self.name, own)
 
     def _float(self, plan: Any, row: int, layer: Any, text: int) -> FloatEdit:
@@ -123,7 +135,7 @@ class Pair:
             return FloatEdit(None, None, inject)
         w_s, w_e = torch.eye(text), torch.zeros(text)
         columns = self.prompts.source.columns
-        start = text - columns if self.name == "Flux.2" else 0
+        start = self._start(text)
         stop = start + columns
         w_s[start:stop, start:stop], w_e[start:stop] = mixing.from_source, mixing.own
         return FloatEdit(w_s, w_e, inject)
@@ -152,7 +164,7 @@ WAYS = {"swap": ("swap", 1, 0), "swap in the self window": ("swap", 1, 1), "self
 def test_edits_are_edits_of_the_float64_maps(pair: Pair, way: str) -> None:
     step = pair.step(*WAYS[way])
     result = pair.sample(pair.edited(step), pair.paired)
-    close(result, pair.expected(step))
+    close(result, pair.expected(step)[0])
 
 
 LENGTHS = [name for name in NAMES if FAMILIES[name].short < FAMILIES[name].long]
@@ -192,3 +204,37 @@ def test_a_wrong_row_of_the_table_is_refused(
     monkeypatch.setattr(p2p.families.Family, "of", lambda self, transformer: wrong)
     with pytest.raises(error, match="expected text in the columns"):
         pair.sample(pair.edited(step), pair.paired)
+
+
+@pytest.mark.parametrize("way", ["swap", "refine in the self window"])
+def test_maps_of_words_are_columns_of_the_float64_maps(pair: Pair, way: str, error: type[Exception]) -> None:
+    step, store = pair.step(*WAYS[way]), pair.p2p.maps.MapStore()
+    channel = pair.p2p.maps.word_channel("grass", pair.prompts)
+    model = pair.edited(pair.p2p.recording.Record((channel,), store), pair.edited(step))
+    frames = FAMILIES[pair.name].latent[1] if len(FAMILIES[pair.name].latent) == 4 else 1
+    if frames > 1:
+        with pytest.raises(error, match="expected an image, got a video of 2 frames"):
+            pair.sample(model, pair.paired)
+        return
+    result = pair.sample(model, pair.paired)
+    _, words = pair.expected(step, "grass")
+    maps, steps = store.read(result).maps, 3
+    assert len(words) == len(maps) * steps
+    for n, recorded in enumerate(maps.values()):
+        expected = torch.stack(words[n :: len(maps)]).mean(0)
+        torch.testing.assert_close(recorded[0, :, 0].flatten(1).double(), expected, atol=1e-5, rtol=0)
+
+
+def test_local_blend_keeps_the_source_outside_its_mask(pair: Pair) -> None:
+    if len(FAMILIES[pair.name].latent) == 4 and FAMILIES[pair.name].latent[1] > 1:
+        pytest.skip("a video")
+    store = pair.p2p.maps.MapStore()
+    rule = pair.p2p.masks.MaskRule(threshold=0.99, pool=False)  # maps of random weights are nearly flat
+    blend = pair.p2p.blending.Blend(("cat",), ("dog", "snow"), (), store, rule, start=0.0)
+    result = pair.sample(pair.edited(blend, pair.edited(pair.step("swap", 0.5, 0))), pair.paired)
+    mask = store.read().blend  # [E, H, W]
+    assert 0 < mask.mean() < 1
+    for row in (1, 2):
+        outside = mask[row - 1] == 0
+        assert torch.equal(result[row][..., outside], result[0][..., outside])
+        assert not torch.equal(result[row], result[0])
