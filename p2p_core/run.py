@@ -34,13 +34,13 @@ from .attention.editing import (
 from .edits.columns import MixingKey, mixing_of
 from .plan import EditPlan
 from .rows import Batch
-from .step import Call, Observer, Part, Scene
+from .step import Call, Hooks, Observer, Scene
 
 T = TypeVar("T")
 
 
 class Run:
-    """State of one sampling: the parts of the plan's steps, and cached tensors for their calls.
+    """State of one sampling: the hooks of the plan's steps, and cached tensors for its calls.
 
     Raises P2PError if a step cannot act on the layers or the latent of the scene.
     """
@@ -49,8 +49,11 @@ class Run:
         self.plan, self.scene = plan, scene
         for step in plan.steps:
             step.require_layers(scene.layers)
-        self.parts: list[Part] = [part for step in plan.steps if (part := step.begin(scene)) is not None]
-        self._observers: list[Observer] = [part.observer for part in self.parts if part.observer is not None]
+        begun = (step.begin(scene) for step in plan.steps)
+        self._hooks: list[Hooks] = [hooks for hooks in begun if hooks is not None]
+        self._observers: list[Observer] = [
+            hooks.observer for hooks in self._hooks if hooks.observer is not None
+        ]
         self._observing = Lock()  # with several GPUs, hosts call the parts of a batch from threads
         self._made: dict[Hashable, object] = {}  # dropped with the run: matrices of long prompts are large
 
@@ -147,25 +150,25 @@ class Run:
 
         progress: of the model calls at sigmas[:-1]. Raises P2PError if a step cannot act in them.
         """
-        started = [part.start(sigmas, progress) for part in self.parts]
+        started = [hooks.start(sigmas, progress) for hooks in self._hooks]
         return next((rows for rows in started if rows is not None), None)
 
     def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
-        """The input rows of the model; `rows` itself if nothing changes them."""
-        for part in self.parts:
-            rows = part.before_model(rows, sigma, progress)
+        """The rows that go into the model; `rows` itself if nothing changes them."""
+        for hooks in self._hooks:
+            rows = hooks.before_model(rows, sigma, progress)
         return rows
 
     def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
-        """The predictions for guidance: with the prompts, and those to guide away from."""
-        for part in self.parts:
-            with_text, others = part.guided(with_text, others, progress)
+        """The predictions that guidance works on: with the prompts, and those it guides away from."""
+        for hooks in self._hooks:
+            with_text, others = hooks.guided(with_text, others, progress)
         return with_text, others
 
     def after_model(self, clean: Tensor, progress: float) -> Tensor:
-        """The prediction of the clean rows after guidance, with edits blended into their sources."""
-        for part in self.parts:
-            clean = part.after_model(clean, progress)
+        """The prediction of the clean rows after guidance, with the edits blended into their sources."""
+        for hooks in self._hooks:
+            clean = hooks.after_model(clean, progress)
         return clean
 
     def finish(self, rows: Tensor, *others: Tensor) -> Tensor:
@@ -174,10 +177,10 @@ class Run:
         others: other latents that the host returns, which also identify the run in a store. Raises P2PError
         for a blend that never acted and for NaN in the maps; then no store is filled.
         """
-        for part in self.parts:
-            rows = part.finish(rows)
-        for part in self.parts:
-            part.collect((rows, *others))
-        for part in self.parts:
-            part.publish()
+        for hooks in self._hooks:
+            rows = hooks.finish(rows)
+        for hooks in self._hooks:
+            hooks.collect((rows, *others))
+        for hooks in self._hooks:
+            hooks.publish()
         return rows

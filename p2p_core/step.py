@@ -1,8 +1,8 @@
-"""Interfaces: of a step to its plan, and of a step's part to a sampling.
+"""What a plan asks of its steps, and what a sampling asks of their hooks.
 
-A step is frozen and describes what one node does. When a sampling starts, `begin` creates the step's part in
-it: hooks with state, dropped with the run. A new kind of step overrides what it needs; plan and run know no
-kind by name.
+A step is frozen and says what one node wants. When a sampling starts, `begin` makes the step's hooks, an
+object with state that is dropped with the run. A new kind of step overrides what it needs; plan and run know
+none of them by name.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Observer(Protocol):
         ...
 
 
-class Part:
-    """A step's part in one sampling: optional hooks around model calls, in calling order.
+class Hooks:
+    """What a step does in one sampling, called in this order. A step overrides the hooks it needs.
 
     Rows are latents or predictions [P·B, C, H, W]. observer: observes attention calls, if not None.
     """
@@ -110,7 +110,7 @@ class Part:
         """Collect the results of the run. returned: its latents. Raises P2PError for unusable results."""
 
     def publish(self) -> None:
-        """Store the results; called after all parts have collected theirs."""
+        """Leave the results for later; called when all hooks have collected theirs."""
 
 
 class Step:
@@ -147,6 +147,6 @@ class Step:
         """What it does to edit prompt `row` (1..E), as text; "" if there is nothing to say."""
         return ""
 
-    def begin(self, scene: Scene) -> Part | None:
-        """Its part in a sampling, or None if it needs no hooks."""
+    def begin(self, scene: Scene) -> Hooks | None:
+        """Its hooks in a sampling, None where it needs none."""
         return None

@@ -10,7 +10,7 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.plan import EditPlan
 from ...p2p_core.step import Step
 from ...p2p_core.words.prompts import PromptSet
-from .options import KEY, PLAN
+from .keys import PLAN, SAMPLING
 from .sampling import sample_pair
 from .unet import cross_attention_layers
 
@@ -30,8 +30,8 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
     """A clone of MODEL that samples with `plan`."""
     clone = model.clone()
     clone.model_options["transformer_options"][PLAN] = plan
-    if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, KEY):
-        clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, sample_pair)
+    if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, SAMPLING):
+        clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, SAMPLING, sample_pair)
     return clone
 
 

@@ -1,4 +1,4 @@
-"""Recognises latents that are already in paired rows: those that a paired sampling returned (docs/adr/0015).
+"""Recognises latents that are already in paired rows: those a paired sampling returned (docs/adr/0024).
 
 The host carries no marker from one sampling to the next, so latents are recognised by some of their points.
 For latents that other nodes have changed since (an upscale), the noise decides, with a warning.
@@ -14,12 +14,12 @@ from torch import Tensor
 from ...p2p_core.maps.store import same_points, signature
 from ...p2p_core.rows import Rows, equal_in_samples, per_row
 
-_RETURNED: deque[Tensor] = deque(maxlen=32)  # signatures of the latents from the last paired samplings
+_RETURNED: deque[tuple[int, Tensor]] = deque(maxlen=32)  # P and points, of the last paired samplings
 
 
-def remember(rows: Tensor) -> None:
-    """Remember rows that a paired sampling returns."""
-    _RETURNED.append(signature(rows))
+def remember(rows: Tensor, prompts: int) -> None:
+    """Remember rows of P prompts that a paired sampling returns."""
+    _RETURNED.append((prompts, signature(rows)))
 
 
 def paired_noise(noise: Tensor, latent: Tensor, prompts: int) -> Tensor | None:
@@ -32,12 +32,12 @@ def paired_noise(noise: Tensor, latent: Tensor, prompts: int) -> Tensor | None:
     if prompts == 1 or len(noise) % prompts or not bool(latent.any()):
         return None
     equal = equal_in_samples(noise, prompts)
-    if _known(latent):
+    if _known(latent, prompts):
         return noise if equal else per_row(noise[: Rows.of(len(noise), prompts).samples], prompts)
     if equal:
         logging.warning(
-            "Prompt-to-Prompt: %d latents with equal noise are treated as sources and their edits. If they "
-            "are different images, remove Latent Batch Seed Behavior (fixed).", len(noise),
+            "Prompt-to-Prompt: %d latents with equal noise are treated as sources and their edits. If "
+            "they are different images, remove Latent Batch Seed Behavior (fixed).", len(noise),
         )  # fmt: skip
         return noise
     if not equal_in_samples(latent, prompts):
@@ -48,6 +48,6 @@ def paired_noise(noise: Tensor, latent: Tensor, prompts: int) -> Tensor | None:
     return None
 
 
-def _known(latent: Tensor) -> bool:
+def _known(latent: Tensor, prompts: int) -> bool:
     points = signature(latent)
-    return any(same_points(points, known) for known in _RETURNED)
+    return any(count == prompts and same_points(points, known) for count, known in _RETURNED)

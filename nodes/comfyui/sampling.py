@@ -20,8 +20,9 @@ from ...p2p_core.run import Run
 from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
+from .keys import PLAN
 from .noise import OwnDraws, paired_sampler
-from .options import PLAN, Options, with_wrapper
+from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
 from .rows import mask_per_row
@@ -100,7 +101,7 @@ def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
     if sampling.run.prompts > 1:
-        remember(rows)
+        remember(rows, sampling.run.prompts)
     return rows
 
 

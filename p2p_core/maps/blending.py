@@ -10,7 +10,7 @@ from torch import Tensor
 from ..architecture.layers import Layer, LayerFilter
 from ..errors import P2PError
 from ..rows import blended
-from ..step import Part, Scene, Step
+from ..step import Hooks, Scene, Step
 from ..words.prompts import PromptSet
 from ..words.windows import Window
 from .masks import MaskRule, require_share, soft_edge
@@ -75,7 +75,7 @@ class Blend(Step):
         if self.by_words:
             super().require_layers(layers)
 
-    def begin(self, scene: Scene) -> Part:
+    def begin(self, scene: Scene) -> Hooks:
         return _Blending(self, scene)
 
     def record(self, scene: Scene) -> Record:
@@ -100,7 +100,7 @@ def _columns(prompts: PromptSet, words: Sequence[Sequence[str]]) -> tuple[tuple[
 
 
 class _Blending(Recording):
-    """A blend's part in a sampling: the mask of the means so far, updated when there are new maps."""
+    """A blend's hooks: the mask of the means so far, updated when there are new maps."""
 
     def __init__(self, blend: Blend, scene: Scene) -> None:
         super().__init__(blend.record(scene), scene)
@@ -111,8 +111,9 @@ class _Blending(Recording):
 
     def start(self, sigmas: Tensor, progress: Sequence[float]) -> None:
         if not any(map(self.blend.window.active, progress)):
+            last = max(progress, default=0.0)
             raise P2PError(
-                f"a local blend that starts before the last step, which is at {max(progress):.3g}",
+                f"a local blend that starts by the last step, which is at {last:.3g}",
                 f"a start of {self.blend.start:g}",
                 "Lower the start, or sample to the end.",
                 topic="late blend",

@@ -17,7 +17,7 @@ from ..architecture.layers import Layer, LayerFilter
 from ..attention.editing import EditedBatch
 from ..attention.probing import Probe, prepare_probe, probabilities, word_maps
 from ..errors import P2PError
-from ..step import Call, Part, Scene, Step
+from ..step import Call, Hooks, Scene, Step
 from ..words.windows import Window
 from .masks import MaskRule
 from .store import Channel, MapStore, Recorded, signature
@@ -65,7 +65,7 @@ class Record(Step):
                 f"Choose one of {scales or 'none'}, or other layers.",
             )
 
-    def begin(self, scene: Scene) -> Part:
+    def begin(self, scene: Scene) -> Hooks:
         return Recording(self, scene)
 
     def part(self, progress: float) -> int | None:
@@ -165,8 +165,8 @@ class Recorder:
         )
 
 
-class Recording(Part):
-    """A record's part in a sampling."""
+class Recording(Hooks):
+    """A record's hooks."""
 
     def __init__(self, record: Record, scene: Scene) -> None:
         self.recorder = Recorder(record, scene)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..errors import P2PError
 from ..rows import per_row, with_sources
-from ..step import Part, Scene, Step
+from ..step import Hooks, Scene, Step
 from ..words.prompts import PromptSet
 from ..words.windows import Window
 from .guidance import proximal
@@ -111,12 +111,12 @@ class RealImage(Step):
             raise P2PError("a trajectory with noise", "one without noise", "Invert with edit-friendly noise.")
         return per_row(noise[self.trajectory.step(sigma)], prompts)
 
-    def begin(self, scene: Scene) -> Part:
+    def begin(self, scene: Scene) -> Hooks:
         return _Pinned(self, scene)
 
 
-class _Pinned(Part):
-    """A real picture's part in a sampling: source rows follow its trajectory."""
+class _Pinned(Hooks):
+    """A real picture's hooks: source rows follow its trajectory."""
 
     def __init__(self, real: RealImage, scene: Scene) -> None:
         self.real, self.prompts = real, scene.rows.prompts

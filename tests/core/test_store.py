@@ -143,7 +143,7 @@ def test_a_latent_with_one_changed_row_is_another(row: int) -> None:
 def test_a_latent_that_was_changed_in_a_part_is_another(part: tuple[slice, slice]) -> None:
     """As two local blends change it, of one seed and one edit."""
     changed = latent(1)
-    changed[1][:, *part] += 0.5
+    changed[1][(slice(None), *part)] += 0.5
     with pytest.raises(P2PError, match="another sampling"):
         filled(run(latent(1))).read(changed)
 
