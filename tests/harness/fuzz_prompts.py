@@ -1,4 +1,4 @@
-"""A random prompt pair through the whole path of the nodes: it works, or a P2PError says how to mend it."""
+"""A random prompt pair through the whole path of the nodes: it works, or raises a P2PError that says how to fix it."""
 
 from __future__ import annotations
 

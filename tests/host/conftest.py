@@ -37,7 +37,7 @@ _host_first_on_the_path()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    without = pytest.mark.skip(reason="needs ComfyUI itself; give COMFYUI_PATH=/path/to/ComfyUI")
+    without = pytest.mark.skip(reason="needs ComfyUI itself; set COMFYUI_PATH=/path/to/ComfyUI")
     for item in items:
         if not COMFYUI and item.get_closest_marker("real_host"):
             item.add_marker(without)
@@ -112,11 +112,11 @@ def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[
     before = state(model)
 
     def check(
-        node: str, value: str, mend: str, function: Callable[..., Any], *args: Any, **options: Any
+        node: str, value: str, hint: str, function: Callable[..., Any], *args: Any, **options: Any
     ) -> None:
         with pytest.raises(error) as caught:
             function(*args, **options)
-        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(mend)
+        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(hint)
         assert re.search(parts, str(caught.value), re.DOTALL), str(caught.value)
 
     yield check

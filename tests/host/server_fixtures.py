@@ -21,7 +21,7 @@ from tools.comfyui.server import Server, comfy_server
 def server() -> Iterator[Server]:
     comfy = os.environ.get("P2P_HOST")
     if not comfy:
-        pytest.skip("needs ComfyUI itself; give COMFYUI_PATH=/path/to/ComfyUI")
+        pytest.skip("needs ComfyUI itself; set COMFYUI_PATH=/path/to/ComfyUI")
     with comfy_server(ComfyInstall(Path(comfy), Path(sys.executable), "of this suite")) as server:
         yield server
 

@@ -338,7 +338,7 @@ def test_too_many_overlays_stop_only_the_nodes_that_use_them(
     sheet, blocked, mask = host.run(graph.node["P2PAttentionMaps"], **at)
     assert sheet.ndim == 4 and isinstance(blocked, ExecutionBlocker) and mask.shape == (2, 512, 512)
     assert blocked.message.startswith("Attention Maps: expected at most 1 megapixels in total (0.0 GB), ")
-    assert "got 6 pictures of 512 × 512 (0.0 GB). Name fewer words, or connect smaller" in blocked.message
+    assert "got 6 images of 512 × 512 (0.0 GB). List fewer words, or connect smaller" in blocked.message
     _, two, _ = host.run(graph.node["P2PAttentionMaps"], **at, words="star")
     assert two.shape == (2, 512, 512, 3)
 

@@ -186,7 +186,7 @@ def test_an_empty_source_prompt_is_refused(gallery: Gallery, graph: Graph, host:
     """Where it is told by name; another node's encoding of it is not the prompt of the edit."""
     with pytest.raises(error, match="Prompt Pair"):
         gallery.source("")
-    with pytest.raises(error, match="source prompt that the picture was inverted with"):
+    with pytest.raises(error, match="source prompt that the image was inverted with"):
         gallery.edited(gallery.inverted(gallery.picture(), source=host.encode("")))
 
 
@@ -213,7 +213,7 @@ def test_another_schedule_is_refused_with_what_to_set(gallery: Gallery, error: A
 
 def test_another_size_is_refused(gallery: Gallery, host: Host, error: Any):
     for latent in (host.empty_latent(72, 64), host.empty_latent(64, 64, batch=2)):
-        with pytest.raises(error, match="a latent of the inverted pictures' size"):
+        with pytest.raises(error, match="a latent of the inverted images' size"):
             gallery.edited(gallery.inverted(), latent=latent)
 
 
