@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from prompts_of import tries
 from torch import Tensor
 
 from p2p_core.errors import P2PError
-from p2p_core.pictures import drawing
 from p2p_core.pictures.colours import heat_colours, overlay
 from p2p_core.pictures.drawing import PAPER, Style, draw
 from p2p_core.pictures.sheets import Line, Sheet, Tile
@@ -277,7 +275,7 @@ def test_pictures_of_another_run_are_refused(pictures: Tensor, got: str) -> None
 
 
 @pytest.fixture(params=["as installed", "one size only", "without FreeType"])
-def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow's font as it is, as before 10.1, and as it is where FreeType is missing."""
     small = ImageFont.load_default_imagefont()
 
@@ -292,9 +290,6 @@ def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     replaced = {"one size only": before_10_1, "without FreeType": without_freetype}
     if request.param in replaced:
         monkeypatch.setattr(ImageFont, "load_default", replaced[request.param])
-    drawing._font.cache_clear()
-    yield
-    drawing._font.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -314,16 +309,23 @@ def test_no_text_leaves_the_width_of_its_tile(text: str, side: int) -> None:
     assert blank(drawn[:, -style.gap // 2 :])
 
 
-def test_a_long_word_is_cut_and_ends_in_dots() -> None:
-    font = drawing._font(12)
-    shown = drawing._shortened("incomprehensibilities", 80, font)
-    assert shown.startswith("incom") and shown.endswith("...") and font.getlength(shown) <= 80
-    assert drawing._shortened("cat", 80, font) == "cat"
-    assert drawing._shortened("cat", 3, font) == ""
+def labelled(text: str, side: int = 64) -> Tensor:
+    """What is drawn under a tile with this label."""
+    style = Style(tile=side)
+    return under(draw(sheet_of(torch.ones(4, 4), label=text), style=style)[0], style)
+
+
+def test_a_word_is_cut_where_it_has_no_room_and_ends_in_dots() -> None:
+    word = "incomprehensibilities"
+    long, cut = labelled(word), {n: labelled(word[:n] + "...") for n in range(1, len(word))}
+    (first, *_) = [n for n, shown in cut.items() if torch.equal(shown, long)]
+    assert 4 < first < len(word) - 4, "some letters have room, and some have none"
+    assert not torch.equal(labelled("cat"), labelled("ca..."))
 
 
 def test_accents_are_left_out_rather_than_the_letters() -> None:
-    assert drawing._shortened("Crème  brûlée – 2 × 3", 999, drawing._font(12)) == "Creme brulee - 2 x 3"
+    assert torch.equal(labelled("Crème  brûlée – 2 × 3", 512), labelled("Creme brulee - 2 x 3", 512))
+    assert not torch.equal(labelled("Crème", 512), labelled("Crme", 512))
 
 
 # Bad input
