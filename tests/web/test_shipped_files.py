@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from demo.show.pairs import PAIRS
-from p2p_core.edits.steps import Reweight, TokenEdit
-from p2p_core.plan import EditMethod, EditPlan
+from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.words.weights import parse_weights
 
