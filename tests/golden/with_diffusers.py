@@ -20,6 +20,7 @@ from demo.world.scenes import draw, random_scene
 from p2p_core.architecture.layers import LayerFilter
 from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.maps.blending import Blend
+from p2p_core.maps.masks import MaskRule
 from p2p_core.maps.recording import Record
 from p2p_core.maps.store import MapStore, word_channel
 from p2p_core.plan import EditPlan
@@ -76,7 +77,7 @@ class Diffusers:
         for step in given["model"]:
             plan = plan.then(prompts, step)
         texts, size = plan.prompts.texts, given["latent_image"]
-        if plan.real is not None:
+        if any(plan.of(RealImage)):
             return edit_pictures(self.pipe, texts, plan, cfg, negative)
         noise = start_noise(given["seed"], size["width"], size["height"], size["batch_size"])
         return self.pipe.sample(texts, noise, given["steps"], cfg, plan, negative)
@@ -101,10 +102,10 @@ def _reweight(given: Inputs) -> Reweight:
 
 def _blend(given: Inputs) -> Blend:
     source, edit, subtract = (entries(given[f"{name}_words"]) for name in ("source", "edit", "subtract"))
-    names = ("threshold", "subtract_threshold", "start", "mask_mode")
-    options = {"pool": given["pooling"], "soft": given["soft_edge"], **{name: given[name] for name in names}}
+    limits, form = (given["threshold"], given["subtract_threshold"]), (given["pooling"], given["soft_edge"])
+    rule = MaskRule(*limits, *form, mask_mode=given["mask_mode"])
     layers = None if given["layers"] == "auto" else LayerFilter(given["layers"])
-    return Blend(source, edit, subtract, MapStore(), layers=layers, **options)
+    return Blend(source, edit, subtract, MapStore(), rule, given["start"], layers)
 
 
 def _record(given: Inputs) -> Record:
