@@ -1,6 +1,6 @@
-"""Random prompt pairs through the nodes: every one works, or is refused by a P2PError with a mend.
+"""Random prompt pairs through the nodes: each one works or raises a P2PError with a hint.
 
-Encoded, aligned and mixed by the real tokenizer and text encoder of the demo model; some are sampled too.
+They are encoded, aligned and mixed with the demo model's real tokenizer and text encoder; some are sampled.
 `make fuzz` finds ComfyUI and runs it.
 """
 
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--every", type=int, default=50, help="sample each of so many")
+    parser.add_argument("--every", type=int, default=50, help="sample one in this many")
     chosen = parser.parse_args()
     started, on = time.monotonic(), graph()
     logging.disable(logging.WARNING)

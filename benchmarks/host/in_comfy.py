@@ -1,4 +1,4 @@
-"""The pack within ComfyUI in this process, on the CPU; P2P_HOST names ComfyUI's folder."""
+"""The pack inside ComfyUI in this process, on the CPU. P2P_HOST is ComfyUI's folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _host_first_on_the_path() -> None:
-    """The pack's root goes last: its `nodes` would hide ComfyUI's."""
+    """Put the pack's root last, because its `nodes` would hide ComfyUI's."""
     others = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
     sys.path[:] = [os.environ["P2P_HOST"], *others, str(ROOT)]
 
@@ -39,9 +39,9 @@ def start(*options: str) -> Any:
 
 
 def graph() -> Any:
-    """The graphs of the host suite, on the demo model."""
+    """The graphs of the tests, on the demo model."""
     pack = start()
-    sys.path.append(str(ROOT / "tests" / "host"))
+    sys.path.append(str(ROOT / "tests" / "harness"))
     from adapter_comfy import ComfyUI
     from graphs import Graph
 

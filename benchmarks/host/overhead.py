@@ -1,8 +1,7 @@
-"""What Word Swap costs: a pair with it against a plain batch of two.
+"""The cost of Word Swap: a pair with it, compared with a plain batch of two.
 
-On ComfyUI's own U-Net in Stable Diffusion 1.5's configuration, with random weights.
-
-Both kinds alternate within one run, so that the ratio holds on a noisy machine.
+Uses ComfyUI's own U-Net in Stable Diffusion 1.5's configuration, with random weights. Both alternate within
+one run, so the ratio is reliable on a noisy machine.
 `make bench` finds ComfyUI and runs it.
 """
 
@@ -23,7 +22,7 @@ from .sd15 import Bench, bench
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds and the highest memory of the process in MiB while something ran."""
+    """Seconds and peak memory of the process in MiB during a run."""
 
     seconds: float
     peak: float
@@ -31,8 +30,8 @@ class Cost:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds after one to warm up")
-    parser.add_argument("--steps", type=int, default=1, help="model calls a round, spread over the windows")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds after one warm-up round")
+    parser.add_argument("--steps", type=int, default=1, help="model calls per round, spread over the windows")
     parser.add_argument("--latent", type=int, default=64, help="side of the latent")
     chosen = parser.parse_args()
     plain, pair = samplings(bench(start(), chosen.steps, chosen.latent))
@@ -50,7 +49,7 @@ def main() -> None:
 
 
 def report(plain: list[Cost], pair: list[Cost]) -> None:
-    """The ratios of the medians, and the limits the project holds itself to."""
+    """Print the ratios of the medians and the project's own limits."""
     times = statistics.median(b.seconds / a.seconds for a, b in zip(plain, pair, strict=True))
     peaks = statistics.median(b.peak for b in pair) / statistics.median(a.peak for a in plain)
     print(f"time   {times:.3f} x a plain batch of two (limit 1.05)")
@@ -58,7 +57,7 @@ def report(plain: list[Cost], pair: list[Cost]) -> None:
 
 
 def samplings(bench: Bench) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A plain batch of two and a pair with Word Swap, otherwise the same; guidance 1: two rows a call."""
+    """A plain batch of two and a pair with Word Swap, otherwise equal. Guidance 1: two rows per call."""
     import torch
 
     both, patched = [[torch.cat([bench.source[0][0], bench.edit[0][0]]), {}]], bench.swapped(1.0, 1.0)
@@ -79,12 +78,12 @@ def measured(run: Callable[[], Any]) -> Cost:
 
 
 def reset_peak() -> None:
-    """Set the kernel's record of the highest memory back to what is used now (Linux)."""
+    """Reset the kernel's record of peak memory to the current usage (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> float:
-    """Highest resident memory since `reset_peak`, in MiB."""
+    """Peak resident memory since `reset_peak`, in MiB."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 

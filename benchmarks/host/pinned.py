@@ -1,7 +1,7 @@
-"""What an edit of a real picture costs: a pinned pair against a pair drawn from noise, both with Word Swap.
+"""The cost of editing a real picture: a pinned pair compared with a generated one, both with Word Swap.
 
-On ComfyUI's own U-Net in Stable Diffusion 1.5's configuration, with random weights, at a guidance scale that
-needs the unconditional pass. `make bench-pinned` finds ComfyUI and runs it.
+Uses ComfyUI's own U-Net in Stable Diffusion 1.5's configuration, with random weights, at a guidance scale
+that needs the unconditional pass. `make bench-pinned` finds ComfyUI and runs it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ CFG, LIMIT = 7.5, 0.80
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-pinned", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds after one to warm up")
-    parser.add_argument("--steps", type=int, default=1, help="model calls a round")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds after one warm-up round")
+    parser.add_argument("--steps", type=int, default=1, help="model calls per round")
     parser.add_argument("--latent", type=int, default=64, help="side of the latent")
     chosen = parser.parse_args()
     runs = samplings(bench(start(), chosen.steps, chosen.latent))
@@ -37,17 +37,17 @@ def main() -> None:
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """Of the processor, all threads: other processes do not lengthen it."""
+    """CPU time of all threads, which other processes do not affect."""
     started = time.process_time()
     run()
     return time.process_time() - started
 
 
 def samplings(bench: Bench) -> list[Callable[[], Any]]:
-    """A pair drawn from noise, and one with a picture as its source."""
+    """A pair generated from noise, and one with a real picture as its source."""
     core = import_module(f"{bench.pack.__name__}.p2p_core.real.trajectory")
     fingerprint = import_module(f"{bench.pack.__name__}.nodes.comfyui.real").fingerprint(bench.model)
-    latents = bench.noise[None] * bench.sigmas[:, None, None, None, None]  # any will do: the time counts
+    latents = bench.noise[None] * bench.sigmas[:, None, None, None, None]  # any values will do for timing
     named = ("", fingerprint, "euler", f"{len(bench.sigmas) - 1} steps")
     picture, prompt = bench.noise, bench.source[0][0][0]
     trajectory = core.Trajectory(bench.sigmas.float(), latents, picture, prompt, *named)

@@ -1,4 +1,4 @@
-"""How far weights of fewer bits move source and edit of tiny models: `make precision`, into docs/."""
+"""How far weights of lower precision move source and edit of tiny models: `make precision`, into docs/."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every sampler with every scheduler, and with every stock way to sample, on the demo model.
+"""Every sampler with every scheduler, and with every stock sampling node, on the demo model.
 
-For each: the source is bit for bit that of a plain run, also where noise is drawn on the way; with a mask
-for Local Blend the edit is the source outside it, to the last bit. `make matrix` finds ComfyUI and runs it.
+For each: the source is, bit for bit, that of a plain run, even if the sampler draws noise; with a mask for
+Local Blend, the edit equals the source outside it to the last bit. `make matrix` finds ComfyUI and runs it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..shared.page import fill
 from .in_comfy import ROOT, graph
 
 Trouble = Callable[[str, str, str], str]
-Outcomes = dict[tuple[str, str, str], str]  # trouble by way, sampler and scheduler
+Outcomes = dict[tuple[str, str, str], str]  # failure by sampling node, sampler and scheduler
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
-    parser.add_argument("--samplers", nargs="*", help="these alone")
+    parser.add_argument("--samplers", nargs="*", help="only these")
     parser.add_argument("--docs", action="store_true", help="write the table into docs/compatibility.md")
     chosen = parser.parse_args()
     started, on = time.monotonic(), graph()
-    logging.disable(logging.WARNING)  # the host's, of samplers that are given few steps
+    logging.disable(logging.WARNING)  # the host warns about samplers with few steps
     warnings.filterwarnings("ignore")
 
     import comfy.samplers
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def table(outcomes: Outcomes, samplers: list[str], ways: list[str], by_the_batch: dict[str, str]) -> str:
-    """A line a sampler, a column a way; what is wrong, and what is as it is, below."""
+    """One row per sampler, one column per sampling node; failures and notes below."""
     lines = [f"| sampler | {' | '.join(ways)} |", "|---" * (len(ways) + 1) + "|"]
     for sampler in samplers:
         cells = [
@@ -64,14 +64,14 @@ def table(outcomes: Outcomes, samplers: list[str], ways: list[str], by_the_batch
         lines.append(f"| {sampler} | {' | '.join(cells)} |")
     notes = [f"- {', '.join(job)}: {bad}." for job, bad in outcomes.items() if bad]
     notes += [
-        f"- {name}: the host reckons {what} over all rows, so here the pair is one of equal prompts."
+        f"- {name}: the host computes {what} over all rows, so this run uses a pair of equal prompts."
         for name, what in by_the_batch.items()
     ]
     return "\n".join([*lines, "", *notes])
 
 
 def _cell(troubles: list[Any]) -> str:
-    """How many of the runs went well, where there are several."""
+    """How many of the runs passed, if there are several."""
     well = troubles.count("")
     return ("yes" if well else "no") if len(troubles) == 1 else f"{well} of {len(troubles)}"
 

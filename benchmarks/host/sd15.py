@@ -1,4 +1,4 @@
-"""What speed is measured on: ComfyUI's own U-Net in Stable Diffusion 1.5's shape, with random weights."""
+"""The model for speed measurements: ComfyUI's own U-Net in Stable Diffusion 1.5's shape, random weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROMPTS = "a red circle and a blue star on grass", "a red house and a blue star 
 
 @dataclass(frozen=True)
 class Bench:
-    """A pair and what samples it. execute: a node of the pack, by module and class."""
+    """A pair and the means to sample it. execute: a node of the pack, by module and class."""
 
     pack: Any
     model: Any
@@ -60,7 +60,7 @@ class Bench:
 
 
 def bench(pack: Any, steps: int, side: int) -> Bench:
-    """`side` is that of the latent."""
+    """side: of the latent."""
     import comfy.samplers
     import torch
 

@@ -1,8 +1,8 @@
-"""A real server under random edits: interrupted, queued on each other, run again, given any widgets.
+"""A real server under random edits: interrupted, queued at once, run again, with any widget values.
 
-Every run gives pictures, or an error of ours with a mend, or is refused by the server's own checks of values.
-At the end the same workflow gives the pictures that a fresh process gives. Memory is that of the process.
-`make stress` finds ComfyUI and runs it on that.
+Every run gives pictures, or one of our errors with a hint, or is rejected by the server's own validation. At
+the end the same workflow gives the same pictures as a fresh process. Memory is that of the server process.
+`make stress` finds ComfyUI and runs it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tools.comfyui.find import ComfyInstall, find_comfy
 from tools.comfyui.server import Server, ServerError, comfy_server, trouble_of
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests" / "host"))
+sys.path.append(str(ROOT / "tests" / "harness"))
 
 from random_edits import SAMPLERS, Workflow, workflow  # noqa: E402
 
-REFERENCE = ROOT / "examples_workflows" / "api" / "p2p_word_swap.json"
+REFERENCE = ROOT / "example_workflows" / "api" / "p2p_word_swap.json"
 P2P_ERROR = "p2p_core.errors.P2PError"
 
 
@@ -37,11 +37,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make stress", description=__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--plain", action="store_true", help="only the memory of as many runs without edits")
+    parser.add_argument(
+        "--plain", action="store_true", help="only measure the memory of as many runs without edits"
+    )
     chosen = parser.parse_args()
     installs = find_comfy(os.environ, ROOT)
     if not installs:
-        print("No ComfyUI was found; give COMFYUI_PATH=/path/to/ComfyUI.", file=sys.stderr)
+        print("No ComfyUI found. Set COMFYUI_PATH=/path/to/ComfyUI.", file=sys.stderr)
         return 2
     if chosen.plain:
         return without_edits(installs[0], chosen.first, chosen.count)
@@ -49,7 +51,7 @@ def main() -> int:
 
 
 def under_stress(install: ComfyInstall, first: int, count: int) -> list[str]:
-    """Run it and tell; what went wrong."""
+    """Run the edits, print a summary, and return the failures."""
     started = time.monotonic()
     with comfy_server(install) as server:
         nodes = server.get_json("/object_info")
@@ -67,17 +69,17 @@ def under_stress(install: ComfyInstall, first: int, count: int) -> list[str]:
     with comfy_server(install) as fresh:
         same = all(map(np.array_equal, after, pictures(fresh, reference(fresh))))
     if not same:
-        troubles.append("a run afterwards is not that of a fresh process")
+        troubles.append("a run afterwards differs from that of a fresh process")
     told = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
     print(f"{count} edits on {install}: {told}; {len(troubles)} troubles")
-    print("the run afterwards is that of a fresh process, bit for bit" if same else troubles[-1])
+    print("the run afterwards equals that of a fresh process, bit for bit" if same else troubles[-1])
     print(quarters(memory))
     print(f"{(time.monotonic() - started) / 60:.0f} minutes")
     return troubles
 
 
 def without_edits(install: ComfyInstall, first: int, count: int) -> int:
-    """Memory of a server that draws batches of the same sizes with stock nodes, to compare with."""
+    """Memory of a server that samples batches of the same sizes with stock nodes, for comparison."""
     memory: list[float] = []
     with comfy_server(install) as server:
         for seed in range(first, first + count):
@@ -88,7 +90,7 @@ def without_edits(install: ComfyInstall, first: int, count: int) -> int:
 
 
 def plain(seed: int) -> Workflow:
-    """One random run of the demo model by itself, with as many rows as a pair or its double has."""
+    """One random run of the demo model alone, with as many rows as a pair or two pairs."""
     random = Random(seed)
     size = {side: 8 * random.randrange(8, 17) for side in ("width", "height")}
     sampling = {
@@ -117,7 +119,7 @@ def quarters(memory: list[float]) -> str:
 
 
 def one(server: Server, nodes: Any, seed: int) -> str:
-    """What became of one random edit. AssertionError for what must not be."""
+    """The outcome of one random edit. AssertionError if it is not allowed."""
     random = Random(seed)
     wild = random.random() < 0.5
     graph = workflow(seed, nodes, wild)
@@ -127,12 +129,12 @@ def one(server: Server, nodes: Any, seed: int) -> str:
         entry = server.run(graph)
     except ServerError as refusal:
         assert ": 400 " in str(refusal), refusal
-        assert wild, f"a workflow of usual values was refused: {refusal}"
-        return "refused by the server's checks"
+        assert wild, f"a workflow with usual values was rejected: {refusal}"
+        return "rejected by the server"
     if error := error_of(entry):
         assert error["exception_type"].endswith(P2P_ERROR), f"{error['exception_type']}: {trouble_of(entry)}"
         assert "expected" in trouble_of(entry) and trouble_of(entry).count(". ") >= 1, trouble_of(entry)
-        return "refused with a mend" + ("" if wild else ", of usual values")
+        return "error with a hint" + ("" if wild else ", with usual values")
     shown = pictures(server, entry)
     assert shown and shown[0].std() > 0, "an empty picture"
     if random.random() < 0.2:
@@ -141,25 +143,27 @@ def one(server: Server, nodes: Any, seed: int) -> str:
 
 
 def interrupted(server: Server, graph: Workflow, after: float) -> str:
-    """The stop button after so many seconds; the server goes on."""
+    """Press the stop button after some seconds; the server keeps running."""
     name = server.queue(graph)
     time.sleep(after)
     server.interrupt()
     error = error_of(server.finished(name))
     assert error is None or error["exception_type"].endswith(P2P_ERROR), error
-    return "interrupted or over by then"
+    return "interrupted or finished by then"
 
 
 def drawn_again(server: Server, graph: Workflow, shown: list[Any]) -> str:
-    """Queued twice at once, with another edit between them: from the cache, and with the sampler run anew."""
+    """Queue it twice, with another edit in between: from the cache, and with the sampler run again."""
     other = {name: {**node, "inputs": dict(node["inputs"])} for name, node in graph.items()}
     sampler = next(node for node in other.values() if node["class_type"] == "KSampler")
     sampler["inputs"]["seed"] += 1
     names = [server.queue(each) for each in (graph, other, graph)]
     first, _, again = (server.finished(name) for name in names)
     for entry in (first, again):
-        assert all(map(np.array_equal, pictures(server, entry), shown)), "drawn anew it is another picture"
-    return "drawn, and again"
+        assert all(map(np.array_equal, pictures(server, entry), shown)), (
+            "the second run gives a different picture"
+        )
+    return "sampled twice"
 
 
 def error_of(entry: Any) -> dict[str, Any] | None:
@@ -168,7 +172,7 @@ def error_of(entry: Any) -> dict[str, Any] | None:
 
 
 def pictures(server: Server, entry: Any) -> list[Any]:
-    """All pictures of a run, [H, W, 3] each, by node; AssertionError where it failed."""
+    """All pictures of a run, [H, W, 3] each, by node. AssertionError if it failed."""
     assert not trouble_of(entry), trouble_of(entry)
     outputs = sorted(entry["outputs"].items(), key=lambda item: int(item[0]))
     places = [place for _, output in outputs for place in output.get("images", [])]
@@ -177,7 +181,7 @@ def pictures(server: Server, entry: Any) -> list[Any]:
 
 
 def reference(server: Server, anew: bool = False) -> Any:
-    """A short run of an example workflow; a blank line in a field makes the server sample it anew."""
+    """A short run of an example workflow. anew: add a blank line to a field to defeat the server's cache."""
     graph = json.loads(REFERENCE.read_text(encoding="utf-8"))
     for node in graph.values():
         if "steps" in node["inputs"]:

@@ -1,1 +1,1 @@
-"""Edit quality on scenes with known truth."""
+"""Edit quality on scenes with known ground truth."""

@@ -1,11 +1,11 @@
-"""How good edits are, with known truth: `make bench-quality`, or `python -m benchmarks.quality.edit_quality`.
+"""Edit quality with known ground truth: `make bench-quality`, or `python -m benchmarks.quality.edit_quality`.
 
-Edits of nine types are drawn by a seed. For each, candidates are drawn until the source picture shows its
-caption; it is edited in several ways from the same noise, and the checker and the pixels say what happened.
+Edits of nine types are drawn from a seed. For each, candidates are sampled until the source picture shows its
+caption. It is edited by several methods from the same noise, and the checker and the pixels show the result.
 `--curve windows` and `--curve blends` do the same over settings of the windows and of local blend.
 
-What is done is kept in `--out` under the seed, the steps and a checksum of weights and code: a run that was
-interrupted goes on where it was. Tables go into docs/edit_quality.md, pictures into docs/pictures/.
+Results are stored in `--out` under the seed, the steps and a checksum of weights and code, so an interrupted
+run resumes where it stopped. Tables go into docs/edit_quality.md, pictures into docs/pictures/.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from .ways import CONTESTS
 
 ROOT = Path(__file__).resolve().parents[2]
 CFG = 5.0
-STEPS = 15  # the windows end after 6, 9 and 12 calls however one rounds: all methods have theirs
+STEPS = 15  # the windows end after 6, 9 and 12 calls with any rounding, so all methods get the same
 CANDIDATES = 300
 SHOWN = 2  # edits of each type on the contact sheet
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a result depends on, besides its index."""
+    """Everything a result depends on, apart from its index."""
 
     contest: str
     seed: int
@@ -66,7 +66,7 @@ class Settings:
 class Candidate:
     """A source picture that shows its caption.
 
-    things: as the checker sees them; tried: how many candidates it took.
+    things: as the checker sees them; tried: the number of candidates it took.
     """
 
     edit: Edit
@@ -79,10 +79,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench-quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--edits", type=int, help="how many; 306 by default, about 60 for a curve")
+    parser.add_argument("--edits", type=int, help="number of edits; 306 by default, about 60 for a curve")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--workers", type=int, default=2, help="processes, each of one thread")
+    parser.add_argument("--workers", type=int, default=2, help="processes, with one thread each")
     parser.add_argument("--curve", choices=["windows", "blends"], help="measure settings instead of methods")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "edit_quality")
@@ -100,12 +100,12 @@ def main() -> int:
     except P2PError as error:
         print(f"bench-quality: {error}", file=sys.stderr)
         return 1
-    print(f"Every edit is in {chosen.out / contest}.json, tables and pictures are in {chosen.docs}.")
+    print(f"Wrote every edit to {chosen.out / contest}.json, and tables and pictures to {chosen.docs}.")
     return 0
 
 
 def write_report(settings: Settings, results: list[dict[str, Any]], docs: Path) -> None:
-    """Print the tables, put them into the document, draw the pictures."""
+    """Print the tables, write them into the document, draw the pictures."""
     line = settings_line(results, settings.seed, settings.steps, CFG)
     if settings.contest == "methods":
         parts = {"methods": f"{line}\n\n{methods_table(results)}", "types": types_table(results)}
@@ -122,7 +122,7 @@ def write_report(settings: Settings, results: list[dict[str, Any]], docs: Path) 
 
 
 def _checksum(weights: Path) -> int:
-    """Of all that a result depends on."""
+    """A checksum of everything a result depends on."""
     names = (
         "p2p_core/**/*.py",
         "demo/**/*.py",
@@ -137,7 +137,7 @@ def _checksum(weights: Path) -> int:
 
 
 def run_all(settings: Settings, count: int, workers: int) -> list[dict[str, Any]]:
-    """The results of edits 0..count − 1, those that are not there yet made by `workers` processes."""
+    """The results of edits 0..count − 1; `workers` processes compute the missing ones."""
     types = CONTESTS[settings.contest].types
     if count < len(types) or workers < 1:
         raise P2PError(
@@ -158,7 +158,7 @@ def _parts(weights: Path) -> tuple[DemoPipeline, Checker]:
 
 
 def run_edit(settings: Settings, index: int) -> dict[str, Any]:
-    """One edit in all ways of the contest, as it stands in the JSON file."""
+    """One edit by every method of the contest, as stored in the JSON file."""
     pipe, checker = _parts(settings.weights)
     found = find_candidate(pipe, checker, settings, index)
     edit = found.edit
@@ -190,7 +190,7 @@ def run_edit(settings: Settings, index: int) -> dict[str, Any]:
 def find_candidate(
     pipe: DemoPipeline, checker: Checker, settings: Settings, index: int, most: int = CANDIDATES
 ) -> Candidate:
-    """Draw edits and noise until the source picture shows its caption, and not yet what the edit asks for."""
+    """Sample edits and noise until the source picture shows its caption but not yet the edit."""
     types = CONTESTS[settings.contest].types
     type_name = types[index % len(types)]
     for tried in range(1, most + 1):
@@ -203,7 +203,7 @@ def find_candidate(
     raise P2PError(
         "a demo model that draws its captions",
         f"{most} pictures for {type_name!r} that do not show them",
-        "Give trained weights with --weights.",
+        "Pass trained weights with --weights.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Edits with known truth, drawn by a seed: a scene, what its edit has to show, which thing changes."""
+"""Edits with known ground truth, drawn from a seed: a scene, its expected result, the thing that changes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from demo.world.scenes import BACKGROUNDS, COLORS, HIDDEN, KINDS, Scene, Thing, random_scene, recaption
 from p2p_core.words.weights import WordWeight
 
-AWAY = (0.0, -1.0)  # weights that take what a word says out of the picture
+AWAY = (0.0, -1.0)  # weights that remove what a word says from the picture
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit. `target` has the layout of `source`, as only the words say what changes.
+    """One edit. `target` has the layout of `source`; only the words differ.
 
-    index: the thing of `source` that changes, None where the background does.
-    thing: what `target` has in its place, None where it goes (and where the background changes).
-    blend: the words that local blend gets, of the source prompt and of the edit prompt.
+    index: the thing of `source` that changes, None if the background does.
+    thing: its replacement in `target`, None if it is removed (or if the background changes).
+    blend: the words for local blend, of the source prompt and of the edit prompt.
     """
 
     type: str
@@ -31,12 +31,12 @@ class Edit:
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Source prompt and edit prompt; re-weighting has the same twice."""
+        """Source prompt and edit prompt, which are the same for re-weighting."""
         return self.source.caption, self.source.caption if self.weights else self.target.caption
 
 
 def draw_edit(type_name: str, rng: random.Random) -> Edit:
-    """A random edit of a type: scenes are drawn until one allows it."""
+    """A random edit of a type: tries scenes until one allows it."""
     while True:
         edit = TYPES[type_name](random_scene(rng), rng)
         if edit is not None:
@@ -76,7 +76,7 @@ def _new_color(scene: Scene, index: int, rng: random.Random) -> str:
 
 
 def _changed(scene: Scene, index: int, **changes: object) -> Edit | None:
-    """A thing changed in place. Local blend is told the kinds, as they are the words for the whole thing."""
+    """A thing changed in place. Local blend gets the kinds, because they name the whole thing."""
     target = recaption(scene, index, **changes)
     old, new = scene.things[index], target.things[index]
     if _confused([thing.kind for thing in scene.things]):
@@ -94,7 +94,7 @@ def _removal(scene: Scene, rng: random.Random) -> Edit | None:
 
 
 def _weight(scene: Scene, rng: random.Random) -> Edit | None:
-    """All words of a thing weighted away: it need not leave, but be no longer what they say."""
+    """All words of a thing weighted down: it need not disappear, but must no longer be what they say."""
     edit = _removal(scene, rng)
     if edit is None or edit.index is None:
         return None
@@ -136,7 +136,7 @@ def _words(text: str) -> int:
 
 
 def _confused(kinds: Sequence[str]) -> bool:
-    """Whether one kind's name is part of another's, so that a word would not say which is meant."""
+    """Whether one kind's name is part of another's, so that a word would be ambiguous."""
     return len(set(kinds)) < len(kinds) or {"tree", "fir tree"} <= set(kinds)
 
 

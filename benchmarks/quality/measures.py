@@ -1,4 +1,4 @@
-"""What an edit did, as the checker and the pixels tell. Places are fractions of the side, as in scenes.py."""
+"""Measures an edit by the checker and the pixels. Positions are fractions of the side, as in scenes.py."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from demo.world.scenes import COLORS, Thing, draw_thing
 from .edits import Edit
 
 MARGIN = 1 / 16  # around the edited thing's box: one cell of the finest attention maps
-EDGE = 4  # pixels at the rim of a thing that are not compared: there the two backgrounds shine through
+EDGE = 4  # pixels at the rim of a thing that are not compared, because the backgrounds show through there
 
 
 @dataclass(frozen=True)
 class Measured:
     """One edit by one method.
 
-    done: whether the checker sees the edit anywhere; in_place: whether where the source had the thing.
-    mae: mean absolute difference, in levels of 255, of what had to stay; mse: the mean square of it.
-    others: for each thing that had to stay, whether kind, colour and place did.
-    shifts: of those of them whose kind is still there, how far it is, in pixels of 256.
+    done: whether the checker sees the edit anywhere; in_place: whether it is where the source had the thing.
+    mae: mean absolute difference of the area that had to stay, in levels of 255; mse: its mean square.
+    others: for each thing that had to stay, whether its kind, colour and place did.
+    shifts: for those whose kind is still there, the distance it moved, in pixels of 256.
     """
 
     done: bool
@@ -40,7 +40,7 @@ class Measured:
 
 
 def shows(edit: Edit, source: Verdict) -> tuple[Found, ...] | None:
-    """The source picture's things in the scene's order, None unless it shows its caption and no more."""
+    """The source picture's things in the scene's order, or None if it does not show exactly its caption."""
     things = match(edit.source.things, source)
     right = source.background == edit.source.background and len(source.things) == len(things)
     return tuple(t for t in things if t) if right and all(things) and not done(edit, source) else None
@@ -49,7 +49,7 @@ def shows(edit: Edit, source: Verdict) -> tuple[Found, ...] | None:
 def measured(
     edit: Edit, things: Sequence[Found], source: Tensor, picture: Tensor, verdict: Verdict
 ) -> Measured:
-    """things: of the source, as `shows` gives them; pictures [3, H, W] in 0..1."""
+    """things: of the source, from `shows`. Pictures are [3, H, W] in 0..1."""
     stay = [thing for i, thing in enumerate(things) if i != edit.index]
     difference = (picture - source).mul(255)[:, to_stay(edit, things, source.shape[-1])]
     nearest = [_nearest(thing, verdict) for thing in stay]
@@ -73,7 +73,7 @@ def done(edit: Edit, verdict: Verdict) -> bool:
 
 
 def in_place(edit: Edit, things: Sequence[Found], verdict: Verdict) -> bool:
-    """Whether it does so where the source had the edited thing: within that thing's radius."""
+    """Whether it does so within the radius of the edited thing in the source."""
     if edit.index is None:
         return done(edit, verdict)
     old = things[edit.index]
@@ -100,7 +100,7 @@ def _nearest(thing: Found, verdict: Verdict) -> Found | None:
     return min(same, key=lambda found: distance(found, thing), default=None)
 
 
-# What had to stay
+# The area that had to stay
 
 
 def to_stay(edit: Edit, things: Sequence[Found], side: int) -> Tensor:
@@ -111,14 +111,14 @@ def to_stay(edit: Edit, things: Sequence[Found], side: int) -> Tensor:
 
 
 def box(thing: Found, side: int) -> Tensor:
-    """[side, side], true in the square of 1.17 radii, which holds every kind's outline, and the margin."""
+    """[side, side], true in the square of 1.17 radii, which covers every kind's outline, plus the margin."""
     reach = thing.r * 1.17 + MARGIN
     place = (torch.arange(side) + 0.5) / side
     return ((place - thing.cy).abs() <= reach)[:, None] & ((place - thing.cx).abs() <= reach)
 
 
 def silhouette(thing: Found, side: int) -> Tensor:
-    """[side, side], true inside the outline of a thing, less its rim."""
+    """[side, side], true inside the outline of a thing, without its rim."""
     canvas = Image.new("RGB", (side, side), (1, 2, 3))
     center = thing.cx * side, thing.cy * side, thing.r * side
     draw_thing(ImageDraw.Draw(canvas), thing.kind, *center, COLORS[thing.color])

@@ -1,4 +1,4 @@
-"""Tables, the contact sheet and the plot of measured edits, and their places in docs/edit_quality.md."""
+"""Tables, contact sheet and plot of the measured edits, for docs/edit_quality.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .edits import TYPES
 from .ways import ALONE, BLENDED, CROSS_ENDS, LITERAL, OURS, SELF_ENDS
 
 Result = Mapping[str, Any]
-"""One edit as edit_quality.py writes it."""
+"""One edit, as written by edit_quality.py."""
 
 METHODS = (ALONE, LITERAL, OURS, BLENDED)
 GROUPS: Mapping[str, Callable[[Result], bool]] = {
@@ -30,11 +30,11 @@ GROUPS: Mapping[str, Callable[[Result], bool]] = {
 }
 
 
-# Numbers of several edits by one way
+# Numbers for several edits by one method
 
 
 def share(scores: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Of edits `done` or `in_place`, or of things that stayed (`others`)."""
+    """The share of edits that are `done` or `in_place`, or of things that stayed (`others`)."""
     values = [v for s in scores for v in (s[name] if name == "others" else [s[name]])]
     return fmean(values) if values else math.nan
 
@@ -44,7 +44,7 @@ def error(scores: Sequence[Mapping[str, Any]]) -> float:
 
 
 def psnr(scores: Sequence[Mapping[str, Any]]) -> float:
-    """Of the mean square over all edits, in dB."""
+    """The PSNR of the mean square over all edits, in dB."""
     mse = fmean(s["mse"] for s in scores)
     return 10 * math.log10(255**2 / mse) if mse else math.inf
 
@@ -62,15 +62,16 @@ def scores_of(results: Sequence[Result], way: str) -> list[Mapping[str, Any]]:
 
 
 def settings_line(results: Sequence[Result], seed: int, steps: int, cfg: float) -> str:
-    drawn = sum(r["candidates"] for r in results)
+    tried = sum(r["candidates"] for r in results)
     return (
-        f"{len(results)} edits, seed {seed}, {steps} Euler steps at guidance {cfg:g}. {drawn} candidates were"
-        f" drawn: {len(results) / drawn:.0%} of the pictures showed all of their caption and nothing else."
+        f"{len(results)} edits, seed {seed}, {steps} Euler steps at guidance {cfg:g}."
+        f" {tried} candidates were generated; {len(results) / tried:.0%} of the images"
+        " showed everything in their caption and nothing else."
     )
 
 
 def methods_table(results: Sequence[Result]) -> str:
-    """A row for each method and each group of edits that it can make all of."""
+    """One row per method and group of edits, if the method supports all of the group."""
     head = (
         "edits of", "method", "edits", "done", "done in place", "error", "error ÷ alone", "PSNR",
         "others kept", "centre shift",
@@ -105,7 +106,7 @@ def _known(value: float, form: str) -> str:
 
 
 def types_table(results: Sequence[Result]) -> str:
-    """Done and error by type, a column for each method."""
+    """Done and error by type, with one column per method."""
     head = ["type", "edits", *(f"{what}: {m}" for what in ("done", "error") for m in METHODS)]
     rows: list[Sequence[str]] = []
     for type_name in TYPES:
@@ -139,7 +140,7 @@ def windows_plot(results: Sequence[Result]) -> Image.Image:
     return plot(
         series,
         f"Success against preservation, {len(results)} edits (numbers: end of the self window)",
-        "error of what had to stay, levels of 255 (less is better)",
+        "error where the picture had to stay, levels of 255 (lower is better)",
         "edits done, %",
     )
 
@@ -168,7 +169,7 @@ TILE, WORDS, HEADING = 144, 62, 26
 
 
 def contact_sheet(results: Sequence[Result], strips: Mapping[int, Path]) -> Image.Image:
-    """A row for each type. strips: the pictures of some edits beside each other, the source first."""
+    """One row per type. strips: the pictures of some edits side by side, source first."""
     by_type = [[r for r in results if r["type"] == name and r["index"] in strips] for name in TYPES]
     width, height = (1 + len(METHODS)) * TILE + MARGIN, HEADING + TILE + WORDS
     page = Image.new("RGB", (MARGIN + max(map(len, by_type)) * width, len(TYPES) * height), PAPER)

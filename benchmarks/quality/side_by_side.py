@@ -1,6 +1,6 @@
-"""Several ways of one edit in one batch: a source row, and a row for each way that is edited from it.
+"""Several methods for one edit in one batch: a source row, and one edited row per method.
 
-The source is sampled once for all of them; each row comes out as if it were sampled alone with the source, up
+The source is sampled once for all of them. Each row comes out as if it were sampled alone with the source, up
 to rounding.
 """
 
@@ -24,16 +24,16 @@ from p2p_core.step import Call, Scene
 
 
 class Way(Protocol):
-    """How one row is edited from the source. All take the rows [source, edit] and give both back."""
+    """A method to edit one row from the source. All functions take and return the rows [source, edit]."""
 
     def attention(self, layer: Layer, progress: float, is_cross: bool, qkv: Sequence[Tensor]) -> Tensor:
-        """q [2, h, N, c], k and v [2, h, K, c], h the heads → [2, h, N, c]."""
+        """q [2, h, N, c], k and v [2, h, K, c] with h heads → [2, h, N, c]."""
         ...
 
     def before_call(self, x: Tensor, progress: float) -> Tensor: ...
 
     def after_call(self, clean: Tensor, progress: float) -> Tensor:
-        """The picture [2, 3, h, w] that the model predicts."""
+        """clean: the model's prediction of the clean latents, [2, 3, h, w]."""
         ...
 
     def after_step(self, x: Tensor) -> Tensor: ...
@@ -42,7 +42,7 @@ class Way(Protocol):
 
 
 class Alone:
-    """The prompt alone: no control."""
+    """The edit prompt alone, without control."""
 
     def attention(self, layer: Layer, progress: float, is_cross: bool, qkv: Sequence[Tensor]) -> Tensor:
         return _attend(*qkv)
@@ -90,7 +90,7 @@ class Planned(Alone):
 
 
 class Published(Alone):
-    """The paper-literal controller of benchmarks/reference, on maps that it builds."""
+    """The paper-literal controller, on materialised attention maps."""
 
     def __init__(self, controller: Any, pipe: DemoPipeline, size: tuple[int, int]) -> None:
         self.controller = controller
@@ -99,7 +99,7 @@ class Published(Alone):
     def attention(self, layer: Layer, progress: float, is_cross: bool, qkv: Sequence[Tensor]) -> Tensor:
         q, k, v = (rearrange(t, "p h n c -> (p h) n c") for t in qkv)
         maps = torch.softmax((q @ k.mT) * q.shape[-1] ** -0.5, dim=-1)
-        both = torch.cat([maps, maps])  # it wants an unconditional half, and leaves it alone
+        both = torch.cat([maps, maps])  # it expects an unconditional half, which it leaves alone
         edited = self.controller(both, is_cross)[len(maps) :]
         return rearrange(edited @ v, "(p h) n c -> p h n c", p=2)
 
@@ -124,9 +124,9 @@ def _merged(t: Tensor) -> Tensor:
 def sample_ways(
     pipe: DemoPipeline, texts: tuple[str, str], noise: Tensor, steps: int, cfg: float, ways: Sequence[Way]
 ) -> Tensor:
-    """Euler sampling as in DemoPipeline.sample, the source first.
+    """Euler sampling as in DemoPipeline.sample, with the source first.
 
-    noise: [1, 3, h, w] → latents [1 + ways, 3, h, w].
+    noise: [1, 3, h, w] → latents [1 + methods, 3, h, w].
     """
     rows = 1 + len(ways)
     encoded = pipe.encode(["", *texts])
@@ -151,13 +151,13 @@ def sample_ways(
 
 
 def _pairwise(rows: Tensor, ways: Sequence[Any]) -> Tensor:
-    """[1 + ways, ...]: each row through its way, together with the source."""
+    """[1 + methods, ...]: each row through its method, together with the source."""
     edited = [way(rows[[0, 1 + j]])[1] for j, way in enumerate(ways)]
     return torch.stack([rows[0], *edited])
 
 
 class _Processor:
-    """A diffusers attention processor for a batch of an unconditional and a conditional half."""
+    """A diffusers attention processor for a batch with an unconditional and a conditional half."""
 
     def __init__(self, name: str, ways: Sequence[Way], progress: float) -> None:
         self.layer, self.ways, self.progress = diffusers_layer(name), ways, progress

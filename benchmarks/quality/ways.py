@@ -1,4 +1,4 @@
-"""The ways in which every edit is made: methods against each other, or settings of one."""
+"""The methods that are compared on every edit, or the settings of one method."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SELF_CAP = 16**2  # image tokens, as published
 
 
 def methods(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
-    """Re-weighting has no edit prompt that could be drawn alone, a background nothing to blend around."""
+    """All methods that apply: re-weighting has no edit prompt alone, a background nothing to blend around."""
     ways: dict[str, Way] = {} if edit.weights else {ALONE: Alone()}
     ways[LITERAL] = _literal(edit, pipe, steps)
     ways[OURS] = _planned(plan_of(edit, pipe), pipe)
@@ -38,7 +38,7 @@ CROSS_ENDS, SELF_ENDS = (0.0, 0.4, 0.6, 0.8, 1.0), (0.0, 0.4, 0.6, 0.8)
 
 
 def windows(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
-    """Ends of both windows; 0 and 0 is the prompt alone."""
+    """Prompt-to-Prompt with different ends of both windows; 0 and 0 is the prompt alone."""
     plans = {
         f"{cross:g} {own:g}": plan_of(edit, pipe, TokenEdit("edit", Window(0, cross), Window(0, own)))
         for cross in CROSS_ENDS
@@ -53,7 +53,7 @@ BLENDS = tuple(
 
 
 def blends(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
-    """Settings of local blend, beside the prompt alone and no blend."""
+    """Settings of local blend, plus the prompt alone and no blend."""
     plan = plan_of(edit, pipe)
     ways: dict[str, Way] = {ALONE: Alone(), OURS: _planned(plan, pipe)}
     for threshold, start, pool in BLENDS:
@@ -64,7 +64,7 @@ def blends(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
 
 @dataclass(frozen=True)
 class Contest:
-    """Which ways are compared, on which types of edits, and by default on how many edits."""
+    """Methods to compare, the types of edits, and the default number of edits."""
 
     ways: Callable[[Edit, DemoPipeline, int], dict[str, Way]]
     types: tuple[str, ...]
@@ -80,7 +80,7 @@ CONTESTS: Mapping[str, Contest] = {
 
 
 def plan_of(edit: Edit, pipe: DemoPipeline, token_edit: TokenEdit = DEFAULT) -> EditPlan:
-    """The pack at its defaults: Prompt Edit, or Reweight on the source prompt."""
+    """The pack with its defaults: Prompt Edit, or Reweight on the source prompt."""
     if edit.weights:
         prompts = pipe.prompts(edit.texts[0])
         return EditPlan(prompts).then(prompts, Reweight(Weights((edit.weights,))))
@@ -99,7 +99,7 @@ def _planned(plan: EditPlan, pipe: DemoPipeline) -> Planned:
 
 
 def _literal(edit: Edit, pipe: DemoPipeline, steps: int) -> Published:
-    """Word swap, where the numbers of words differ refinement, or re-weighting."""
+    """Word swap, or refinement if the numbers of words differ, or re-weighting."""
     equal = len(edit.texts[0].split(" ")) == len(edit.texts[1].split(" "))
     kind = "reweight" if edit.weights else "replace" if equal else "refine"
     weights = {word: w.weight for w in edit.weights for word in w.word.split(" ")} or None

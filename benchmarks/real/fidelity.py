@@ -1,7 +1,7 @@
-"""How far an edit is from its picture, as Direct Inversion's table has it (Ju et al. 2023, section 5).
+"""Distance of an edit from its picture, with the measures of Direct Inversion (Ju et al. 2023, section 5).
 
-Pictures are [3, H, W] in 0..1. `kept` [H, W] is 1 where the picture has to stay: as published, both pictures
-are multiplied by it, and means go over all pixels.
+Pictures are [3, H, W] in 0..1. `kept` [H, W] is 1 where the picture has to stay. As published, both pictures
+are multiplied by it, and means are over all pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ORIENTATIONS, CELLS = 8, 32
 
 @dataclass(frozen=True)
 class Fidelity:
-    """structure: `structure_distance` of whole pictures; mse, psnr (dB), ssim: where the picture stays."""
+    """structure: `structure_distance` of whole pictures; mse, psnr (dB), ssim: where it has to stay."""
 
     structure: float
     mse: float
@@ -38,16 +38,16 @@ def decibels(mse: float) -> float:
 
 
 def structure_distance(a: Tensor, b: Tensor) -> float:
-    """Mean square difference of how alike the places of each picture are among themselves.
+    """Mean square difference between the self-similarity matrices of both pictures.
 
-    Published with the features of a large network, here with those of gradients, which know outlines and no
-    colours, so that nothing has to be downloaded: comparable within a table, not with published numbers.
+    The published measure uses features of a large network. This one uses gradients, which see outlines but no
+    colours, so that nothing has to be downloaded. Compare within a table only, not with published numbers.
     """
     return float((_alike(a) - _alike(b)).square().mean())
 
 
 def _alike(picture: Tensor) -> Tensor:
-    """Cosines between the cells' gradients by orientation, [n, n]."""
+    """Cosine similarity between the cells' gradients by orientation, [n, n]."""
     gray = picture.mean(0)[None, None]
     sobel = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]) / 8
     gradients = F.conv2d(F.pad(gray, (1, 1, 1, 1), "replicate"), torch.stack([sobel, sobel.T])[:, None])[0]
@@ -55,13 +55,13 @@ def _alike(picture: Tensor) -> Tensor:
     bins = (angle / math.pi * ORIENTATIONS).long() % ORIENTATIONS
     by_bin = F.one_hot(bins, ORIENTATIONS) * strength[..., None]
     cells = F.adaptive_avg_pool2d(rearrange(by_bin, "h w o -> o h w"), CELLS)
-    wide = F.avg_pool2d(cells, 3, stride=1, padding=1)  # so that a shift of a pixel is no other structure
+    wide = F.avg_pool2d(cells, 3, stride=1, padding=1)  # tolerates a shift by one pixel
     features = F.normalize(rearrange(wide, "o h w -> (h w) o"), dim=1, eps=1e-3)
     return features @ features.T
 
 
 def ssim(a: Tensor, b: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004): Gaussian windows of 11 pixels, the mean over all channels."""
+    """Structural similarity (Wang et al. 2004): Gaussian windows of 11 pixels, mean over all channels."""
     place = torch.arange(11) - 5.0
     line = torch.exp(-(place**2) / (2 * 1.5**2))
     window = (line[:, None] * line / line.sum() ** 2)[None, None]

@@ -1,9 +1,9 @@
-"""PIE-Bench through ComfyUI: Direct Inversion's table for a checkpoint of yours.
+"""PIE-Bench through ComfyUI: Direct Inversion's table for your checkpoint.
 
     python -m tools.comfyui.run_hosts --module benchmarks.real.pie_bench --data FOLDER --checkpoint FILE
 
-What is done is kept in `--out`: a run that was interrupted goes on where it was. Steps, guidance and windows
-are those of the published run. `--checkpoint demo` takes the bundled model, to try the command.
+Results are stored in `--out`, so an interrupted run resumes where it stopped. Steps, guidance and windows are
+those of the published run. `--checkpoint demo` uses the bundled model, to try the command.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .real_ways import NOISE, TARGET, WAYS, Way
 
 @dataclass(frozen=True)
 class Settings:
-    """Of the sampling; cross and own: ends of the windows."""
+    """Settings of the sampling. cross, own: ends of the cross- and self-attention windows."""
 
     steps: int
     cfg: float
@@ -43,12 +43,12 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", required=True, help="a file with MODEL, CLIP and VAE, or `demo`")
-    parser.add_argument("--edits", type=int, help="only so many, spread over the set")
+    parser.add_argument("--edits", type=int, help="only this many edits, spread over the set")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--cfg", type=float, default=7.5)
     parser.add_argument("--cross", type=float, default=0.4)
     parser.add_argument("--self", type=float, default=0.6, dest="own")
-    parser.add_argument("--null-text", action="store_true", help="with null-text inversion, which is slow")
+    parser.add_argument("--null-text", action="store_true", help="include null-text inversion, which is slow")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("out/pie_bench"))
     chosen = parser.parse_args()
@@ -83,7 +83,7 @@ class Bench:
             self.model, self.clip, self.vae, *_ = comfy.sd.load_checkpoint_guess_config(checkpoint)
 
     def node(self, file: str, name: str, **inputs: Any) -> tuple[Any, ...]:
-        """The outputs of a node; inputs that are not given have their default."""
+        """The outputs of a node; missing inputs get their defaults."""
         import torch
 
         node = getattr(import_module(f"{self.pack.__name__}.nodes.{file}"), name)
@@ -93,7 +93,7 @@ class Bench:
             return tuple(node.execute(**{**defaults, **inputs}).args)
 
     def result(self, item: Item, file: Path) -> dict[str, Any]:
-        """As it stands in its file, made where it is not there yet."""
+        """The stored result, computed if it is missing."""
         if file.exists():
             known = json.loads(file.read_text("utf-8"))
             if "null-text inversion" in known["ways"] or not self.settings.null_text:
@@ -106,7 +106,7 @@ class Bench:
         return result
 
     def ways(self, item: Item) -> dict[str, Any]:
-        """The measures of one picture's edit in every way."""
+        """The measures of one picture's edit by every method."""
         picture = opened(item.picture)
         latent = self.encoded(picture)
         prompts, positive = self.node(
@@ -175,12 +175,12 @@ class Bench:
 
 
 def widgets(way: Way) -> dict[str, Any]:
-    """What Real Image's node calls the options of a way."""
+    """The options of a method under the names of Real Image's widgets."""
     return {"proximal" if name == "quantile" else name: value for name, value in way.real.items()}
 
 
 def opened(file: Path) -> Any:
-    """A picture [3, H, W] in 0..1, cut to sides that are multiples of 8."""
+    """A picture [3, H, W] in 0..1, cropped to sides that are multiples of 8."""
     import numpy as np
     import torch
     from PIL import Image

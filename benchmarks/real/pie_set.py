@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from p2p_core.errors import P2PError
 
-SIDE = 512  # of the grid that masks are given on
+SIDE = 512  # of the mask grid
 
 
 @dataclass(frozen=True)
 class Item:
-    """One edit. words: those that are blended, of the source and of the edit prompt; runs: its mask's."""
+    """One edit. words: for local blend, of the source and of the edit prompt; runs: of its mask."""
 
     key: str
     picture: Path
@@ -35,7 +35,7 @@ class Item:
 
 
 def read_set(folder: Path) -> list[Item]:
-    """The edits of `mapping_file.json`. P2PError where it or a picture is missing or of another layout."""
+    """The edits of `mapping_file.json`. P2PError if it or a picture is missing or has another layout."""
     file = folder / "mapping_file.json"
     try:
         entries = json.loads(file.read_text("utf-8"))
@@ -45,8 +45,8 @@ def read_set(folder: Path) -> list[Item]:
             raise
         raise P2PError(
             "PIE-Bench's mapping_file.json",
-            f"{file} that cannot be read ({type(error).__name__}: {error})",
-            "Give the folder with mapping_file.json and annotation_images/ as --data.",
+            f"{file}, which cannot be read ({type(error).__name__}: {error})",
+            "Pass the folder with mapping_file.json and annotation_images/ as --data.",
         ) from error
 
 
@@ -62,12 +62,12 @@ def _item(folder: Path, key: str, entry: dict[str, Any]) -> Item:
 
 
 def _plain(prompt: str) -> str:
-    """Without the brackets that mark what changes."""
+    """The prompt without the brackets that mark the change."""
     return " ".join(prompt.replace("[", "").replace("]", "").split())
 
 
 def blended(words: str, source: str, edit: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`cat dog`: a word of the source and one of the edit; none where one of them is not there."""
+    """`cat dog`: a word of the source and one of the edit; none if either is missing."""
     pair = words.split()
     if len(pair) != 2 or pair[0] not in source.split() or pair[1] not in edit.split():
         return (), ()
@@ -75,7 +75,7 @@ def blended(words: str, source: str, edit: str) -> tuple[tuple[str, ...], tuple[
 
 
 def decoded(runs: Sequence[int]) -> Tensor:
-    """A mask [512, 512] from starts and lengths of what is 1; its rim is 1, as published."""
+    """A mask [512, 512] from starts and lengths of its runs of 1; its rim is 1, as published."""
     if len(runs) % 2:
         raise P2PError("starts and lengths of a mask", f"{len(runs)} numbers", "Download the set again.")
     mask = torch.zeros(SIDE * SIDE)

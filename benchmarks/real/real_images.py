@@ -1,10 +1,10 @@
-"""Real pictures, with known truth: `make bench-real`, or `python -m benchmarks.real.real_images`.
+"""Real pictures with known ground truth: `make bench-real`, or `python -m benchmarks.real.real_images`.
 
-Scenes are drawn by program, not by the model, so that they are pictures from outside. Each is encoded,
-inverted in several ways and edited; the checker says whether the edit happened, fidelity.py how far the rest
-moved. What is compared is what the decoder makes of a latent: the autoencoder's own loss is the same for all.
+Scenes are rendered by a script and not by the model, so they are real pictures to it. Each is encoded,
+inverted by several methods and edited; the checker says whether the edit happened, fidelity.py how far the
+rest changed. Decoded latents are compared, so the autoencoder's own loss is the same for all.
 
-What is done is kept in `--out`: a run that was interrupted goes on where it was. The tables go into
+Results are stored in `--out`, so an interrupted run resumes where it stopped. The tables go into
 docs/real_images.md, pictures into docs/pictures/real_images.png.
 """
 
@@ -47,7 +47,7 @@ from .real_ways import TARGET, WAYS, Way
 ROOT = Path(__file__).resolve().parents[2]
 CFG, STEPS, EDITS = 5.0, 12, 200
 KINDS = [name for name in TYPES if "weight" not in name]
-NULL_EVERY, SHOWN = 8, 6  # null-text inversion takes as long as all else; edits on the picture
+NULL_EVERY, SHOWN = 8, 6  # null-text inversion takes as long as everything else; edits shown in the picture
 INVERSIONS: Mapping[str, Callable[..., Trajectory]] = {
     "euler": partial(inverted, method="euler"),
     TARGET: partial(inverted, method=TARGET),
@@ -59,7 +59,7 @@ INVERSIONS: Mapping[str, Callable[..., Trajectory]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What a result depends on, besides its index."""
+    """Everything a result depends on, apart from its index."""
 
     seed: int
     steps: int
@@ -74,7 +74,7 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=EDITS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--workers", type=int, default=2, help="processes, each of one thread")
+    parser.add_argument("--workers", type=int, default=2, help="processes, with one thread each")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "real_images")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
@@ -100,7 +100,7 @@ def main() -> int:
 
 
 def _checksum(weights: Path) -> int:
-    """Of all that a result depends on."""
+    """A checksum of everything a result depends on."""
     parts = (
         "benchmarks/quality/edits.py",
         "benchmarks/quality/measures.py",
@@ -117,9 +117,9 @@ def _checksum(weights: Path) -> int:
 
 
 def run_all(settings: Settings, count: int, workers: int) -> list[dict[str, Any]]:
-    """The results of edits 0..count − 1; those that are not there yet are made by `workers` processes."""
+    """The results of edits 0..count − 1; `workers` processes compute the missing ones."""
     if count < 1 or workers < 1:
-        raise P2PError("an edit and a worker", f"{count} edits, {workers} workers", "Raise them.")
+        raise P2PError("at least one edit and one worker", f"{count} edits, {workers} workers", "Raise them.")
     return resumable.run_all(partial(run_edit, settings), settings.folder, count, workers)
 
 
@@ -129,7 +129,7 @@ def _parts(weights: Path) -> tuple[DemoPipeline, Checker]:
 
 
 def run_edit(settings: Settings, index: int) -> dict[str, Any]:
-    """One picture inverted and edited in all ways, as it stands in the JSON file."""
+    """One picture inverted and edited by every method, as stored in the JSON file."""
     pipe, checker = _parts(settings.weights)
     edit, latent, picture = find_picture(pipe, checker, settings, index)
     found = shows(edit, checker(picture[None] * 2 - 1)[0])
@@ -169,9 +169,9 @@ def run_edit(settings: Settings, index: int) -> dict[str, Any]:
 def find_picture(
     pipe: DemoPipeline, checker: Checker, settings: Settings, index: int
 ) -> tuple[Edit, Tensor, Tensor]:
-    """An edit of a drawn scene, its latent [1, 3, 32, 32] and what the decoder makes of it, [3, 256, 256].
+    """An edit of a rendered scene, its latent [1, 3, 32, 32] and the decoded latent [3, 256, 256].
 
-    Drawn again until the checker sees in that what the scene is.
+    Repeated until the checker recognises the scene in the decoded latent.
     """
     for tried in range(100):
         edit = draw_edit(KINDS[index % len(KINDS)], random.Random(f"real/{settings.seed}/{index}/{tried}"))
@@ -179,17 +179,17 @@ def find_picture(
         picture = pipe.decode(latent)[0]
         if shows(edit, checker(picture[None] * 2 - 1)[0]) is not None:
             return edit, latent, picture
-    raise P2PError("scenes that the checker can read", "none of 100", "Give trained weights with --weights.")
+    raise P2PError("scenes that the checker can read", "none of 100", "Pass trained weights with --weights.")
 
 
 def timed(run: Callable[..., Any], *args: Any) -> tuple[Any, float]:
-    """The result and the processor's seconds of this thread, which other processes do not lengthen."""
+    """The result and the CPU time of this thread, which other processes do not affect."""
     started = time.thread_time()
     return run(*args), time.thread_time() - started
 
 
 def generated_pair(pipe: DemoPipeline, edit: Edit, steps: int) -> Tensor:
-    """The same edit of a picture that the model draws: what times are compared with."""
+    """The same edit of a generated picture, as the reference for times."""
     prompts = pipe.prompts(*edit.texts)
     plan = EditPlan(prompts).then(prompts, TokenEdit("edit"))
     return pipe.sample(edit.texts, start_noise(0), steps, CFG, plan)
@@ -202,7 +202,7 @@ def planned(pipe: DemoPipeline, edit: Edit, way: Way, trajectory: Trajectory) ->
 
 
 def reconstruction(pipe: DemoPipeline, trajectory: Trajectory, picture: Tensor) -> dict[str, float]:
-    """What comes back of latent and picture without guidance and without pinning, PSNR in dB."""
+    """How well latent and picture come back without guidance and without pinning, PSNR in dB."""
     prompts = pipe.prompts(trajectory.text)
     plan = EditPlan(prompts).then(prompts, RealImage(trajectory, pin=False))
     rows = edit_pictures(pipe, [trajectory.text], plan, 1.0)

@@ -1,4 +1,4 @@
-"""Tables and the picture of edited real pictures, for real_images.py and pie_bench.py."""
+"""Tables and sheet of edited real pictures, for real_images.py and pie_bench.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..shared.table import markdown
 Result = Mapping[str, Any]
 Score = Mapping[str, Any]
 TILE, WORDS = 132, 40
-ROUNDING = 120.0  # dB: the decoder's own between batches of different sizes
+ROUNDING = 120.0  # dB: the decoder's rounding between batches of different sizes
 
 
 def mean(scores: Sequence[Score], name: str) -> float:
@@ -26,18 +26,18 @@ def mean(scores: Sequence[Score], name: str) -> float:
 
 
 def overall_psnr(scores: Sequence[Score]) -> float:
-    """Of the mean square over all pictures, in dB."""
+    """The PSNR of the mean square over all pictures, in dB."""
     mse = mean(scores, "mse")
     return -10 * math.log10(mse) if mse else math.inf
 
 
 def decibels(values: Sequence[float]) -> str:
-    """The mean, or that all come back: to the last bit, but for how a batch is decoded."""
+    """The mean, or "exact" if all are equal apart from the decoder's rounding."""
     return "exact" if min(values) > ROUNDING else f"{fmean(min(v, ROUNDING) for v in values):.1f} dB"
 
 
 def reconstruction_table(results: Sequence[Result]) -> str:
-    """A row for each inversion: PSNR of latent and picture, time."""
+    """One row per inversion: PSNR of latent and picture, time."""
     rows: list[Sequence[str]] = []
     for name in results[0]["inversions"]:
         scores = [r["inversions"][name] for r in results]
@@ -47,9 +47,9 @@ def reconstruction_table(results: Sequence[Result]) -> str:
 
 
 def edits_table(results: Sequence[Result], ways: Sequence[str]) -> str:
-    """Direct Inversion's table: a row for each way. Success only where something can see it."""
+    """Direct Inversion's table, one row per method. Success only if something can judge it."""
     judged = any("done" in score for r in results for score in r["ways"].values())
-    head = ["way", "edits", "source", "structure ×10³", "PSNR", "MSE ×10⁴", "SSIM ×10²"]
+    head = ["method", "edits", "source", "structure ×10³", "PSNR", "MSE ×10⁴", "SSIM ×10²"]
     head += ["done", "done in place"] if judged else ["changed inside"]
     rows: list[Sequence[str]] = []
     for way in ways:
@@ -75,7 +75,7 @@ def _cells(scores: Sequence[Score]) -> list[str]:
 
 
 def sheet(results: Sequence[Result], strips: Sequence[Path], ways: Sequence[str]) -> Image.Image:
-    """A row for each strip: the picture, then its edits under the names of their ways."""
+    """One row per strip: the picture, then its edits under the names of their methods."""
     columns = ["picture", *ways]
     page = Image.new("RGB", (MARGIN + len(columns) * TILE, WORDS + len(strips) * (TILE + WORDS)), PAPER)
     canvas, font = ImageDraw.Draw(page), ImageFont.load_default(11)

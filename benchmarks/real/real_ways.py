@@ -1,4 +1,4 @@
-"""The ways in which a real picture is edited, here and on PIE-Bench."""
+"""The methods to edit a real picture, here and on PIE-Bench."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TARGET, NOISE = "euler at target level", "edit-friendly noise"
 
 @dataclass(frozen=True)
 class Way:
-    """An edit of an inverted picture. real: options of RealImage; blend: with Local Blend."""
+    """A method to edit an inverted picture. real: options of RealImage; blend: with Local Blend."""
 
     method: str
     real: Mapping[str, Any]

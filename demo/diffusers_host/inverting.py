@@ -37,7 +37,7 @@ def _sigmas() -> Tensor:
 
 
 def timestep_of(sigma: float) -> int:
-    """The model's step that is nearest to a sigma, on a scale of logarithms, as ComfyUI has it."""
+    """The model's timestep nearest to a sigma on a logarithmic scale, as in ComfyUI."""
     return int((_sigmas().log() - torch.tensor(sigma).log()).abs().argmin())
 
 
@@ -48,7 +48,7 @@ def encoded(pipe: DemoPipeline, pictures: Tensor) -> Tensor:
 
 
 def predicted(pipe: DemoPipeline, x: Tensor, sigma: float, context: Tensor) -> Tensor:
-    """The clean latents that the model sees in x [R, 3, h, w]. context: [R, 77, 128]."""
+    """The model's prediction of the clean latents for x [R, 3, h, w]. context: [R, 77, 128]."""
     scaled = x / (sigma**2 + 1) ** 0.5
     return x - sigma * pipe.unet(scaled, timestep_of(sigma), context).sample
 

@@ -156,7 +156,7 @@ class PairProcessor:
 
 
 def diffusers_layer(name: str) -> Layer:
-    """The layer that diffusers calls `name`, by the names of the original U-Net, which ComfyUI uses."""
+    """The layer that diffusers calls `name`, in the naming of the original U-Net, which ComfyUI uses."""
     config = unet_config()
     layers, levels = config["layers_per_block"], len(config["block_out_channels"])
     parts = name.split(".")
@@ -176,7 +176,7 @@ def unet_layers(unet: Any) -> tuple[Layer, ...]:
 
 
 def schedule(steps: int) -> tuple[Tensor, Tensor]:
-    """Timesteps [steps], evenly from 999, and sigmas [steps + 1], 0 last, of ComfyUI's scheduler `simple`."""
+    """ComfyUI's `simple` scheduler: timesteps [steps], evenly from 999; sigmas [steps + 1], ending in 0."""
     timesteps = torch.tensor([TRAIN_STEPS - 1 - i * TRAIN_STEPS // steps for i in range(steps)])
     signal = alphas_cumprod()[timesteps]
     return timesteps, torch.cat([((1 - signal) / signal).sqrt(), torch.zeros(1)])
@@ -225,6 +225,6 @@ def read_weights(weights: Path) -> dict[str, Tensor]:
 def _damaged(weights: Path, trouble: str) -> P2PError:
     return P2PError(
         "the demo model's weight file",
-        f"{weights.name} that cannot be read ({trouble})",
+        f"{weights.name}, which cannot be read ({trouble})",
         "Reinstall the pack, or run `git checkout -- demo/model`.",
     )

@@ -21,20 +21,20 @@ class P2PNullText(io.ComfyNode):
             node_id="P2PNullText",
             display_name="P2P Null Text",
             category=CATEGORY,
-            description="Null-text inversion: searches an unconditional encoding for each step, with which a "
-            "guided sampling stays on the trajectory. Slow, and takes the memory of a second copy of the "
-            "model. For a source that is drawn and not pinned, and for edits guided away from what it finds.",
+            description="Null-text inversion: optimises an unconditional encoding for each step so that a "
+            "guided sampling stays on the trajectory. Slow, and needs the memory of a second copy of the "
+            "model. Use it when Real Image does not pin the source, or as its negative.",
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL that the picture was inverted with."),
+                io.Model.Input("model", tooltip="The MODEL that the image was inverted with."),
                 TrajectorySocket.Input("trajectory", tooltip="From Invert, with any method but "
                     "edit-friendly noise."),
                 io.Conditioning.Input("source", tooltip="The source prompt, as for Invert."),
-                io.Conditioning.Input("negative", tooltip="Where the search starts: the sampler's negative."),
+                io.Conditioning.Input("negative", tooltip="The starting point: the sampler's negative."),
                 io.Float.Input("cfg", default=7.5, min=1.0, max=100.0, step=0.1,
-                    tooltip="As in the sampler: the encodings fit one guidance scale."),
+                    tooltip="The same as in the sampler: the encodings fit one guidance scale."),
                 io.Int.Input("iterations", default=10, min=1, max=500,
-                    tooltip="At most so many in a step; it stops early where the loss is as small as "
-                        "published."),
+                    tooltip="Maximum per step; a step ends early when its loss is below the published "
+                        "limit."),
             ],
             outputs=[
                 TrajectorySocket.Output(display_name="trajectory",

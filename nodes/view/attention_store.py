@@ -1,4 +1,4 @@
-"""Attention Store: remembers where the words of a prompt look while the picture is drawn."""
+"""Attention Store: records where the words of a prompt attend during a sampling."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class P2PAttentionStore(io.ComfyNode):
             node_id="P2PAttentionStore",
             display_name="P2P Attention Store",
             category=CATEGORY,
-            description="Keeps the attention maps of words during a sampling, with or without an edit, for "
-            "Attention Maps. The picture is not changed. Kept are means over the sampling, in main memory: "
-            "words take a few megabytes; self-attention of N image tokens 4·N² bytes a picture, "
-            "4 MB at 32 × 32.",
+            description="Records the attention maps of words during a sampling, with or without an edit, for "
+            "Attention Maps. The image is unchanged. The store holds means over the sampling, in main "
+            "memory: words take a few megabytes, self-attention of N image tokens 4·N² bytes per image (4 MB "
+            "at 32 × 32).",
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL to watch; other uses of it are not touched."),
+                io.Model.Input("model", tooltip="The MODEL to record; other uses of it are unaffected."),
                 Prompts.Input("prompts", tooltip="From Prompt Pair; its edit may be empty."),
                 io.String.Input("words", multiline=True, default="",
-                    tooltip="Words or phrases to keep, one a line or with commas. Empty: all words."),
+                    tooltip="Words or phrases to record, one per line or separated by commas. Empty: all "
+                    "words."),
                 io.String.Input("layers", default="all",
-                    tooltip="Layers to keep: 'all', or blocks and resolutions such as 'middle, 1/4'. "
-                    "They choose the layers of the self-attention too."),
-                bound("start", 0.0, "Start of the part of the sampling that is kept, 0 to 1."),
-                bound("end", 1.0, "End of the part of the sampling that is kept, 0 to 1."),
+                    tooltip="Layers to record: 'all', or blocks and resolutions such as 'middle, 1/4'. "
+                    "They apply to self-attention too."),
+                bound("start", 0.0, "Start of the part of the sampling to record, 0 to 1."),
+                bound("end", 1.0, "End of the part of the sampling to record, 0 to 1."),
                 io.Int.Input("step_groups", default=1, min=1, max=50,
-                    tooltip="The sampling in so many parts with maps of their own, for the view over steps. "
-                    "1: one mean over all steps. Memory grows with it."),
+                    tooltip="Number of parts of the sampling that get their own maps, for the view over "
+                    "steps. 1: one mean over all steps. Memory grows with it."),
                 io.Combo.Input("self_attention", options=list(SELF_SCALES), default="none",
-                    tooltip="Keep self-attention too, for Self-Attention Components: one mean over those "
-                    "of the chosen layers that have this part of the latent's side. At most 4096 image "
-                    "tokens."),
+                    tooltip="Record self-attention too, for Self-Attention Components: one mean over those "
+                    "of the chosen layers that have this resolution. At most 4096 image tokens."),
             ],
             outputs=[
                 io.Model.Output(display_name="model",

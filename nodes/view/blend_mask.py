@@ -1,4 +1,4 @@
-"""Blend Mask: the mask that a local blend used last."""
+"""Blend Mask: the last mask of a local blend."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class P2PBlendMask(io.ComfyNode):
             display_name="P2P Blend Mask",
             category=CATEGORY,
             description="The mask of Local Blend as it was at the end of the sampling: 1 where the edit "
-            "could change the picture. The node shows it over the pictures, and what other "
-            "thresholds would make of the same maps.",
+            "could change the image. The node shows it over the images, and what other "
+            "thresholds would give with the same maps.",
             inputs=[
                 Store.Input("store", tooltip="From Local Blend."),
-                io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
+                io.Latent.Input("latent", tooltip="From the sampler, so that this node runs after it."),
                 io.Image.Input(
                     "images",
                     optional=True,
-                    tooltip="The decoded pictures of the sampling, to show the mask over on the node.",
+                    tooltip="The decoded images of the sampling, to show the mask over on the node.",
                 ),
             ],
             outputs=[
                 io.Mask.Output(
                     display_name="mask",
-                    tooltip="At the size of the picture, one for each edit: those of the first sample, then "
-                    "of the next.",
+                    tooltip="At the size of the image, one per edit: those of the first sample, then of the "
+                    "next.",
                 ),
             ],
         )

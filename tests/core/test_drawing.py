@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,7 +84,7 @@ def test_heat_colours_keep_the_shape_and_hold_at_the_ends() -> None:
 
 
 def test_opacity_0_is_the_picture_and_1_the_heat() -> None:
-    pictures, maps = torch.rand(2, 24, 36, 3), torch.rand(2, 4, 6) / 9
+    pictures, maps = torch.rand(2, 24, 36, 3), torch.rand(2, 1, 4, 6) / 9
     heat = overlay(torch.zeros_like(pictures), maps, 1.0)
     assert torch.equal(overlay(pictures, maps, 0.0), pictures)
     assert torch.equal(overlay(pictures, maps, 1.0), heat)
@@ -88,13 +92,19 @@ def test_opacity_0_is_the_picture_and_1_the_heat() -> None:
 
 
 def test_heat_lies_where_the_map_is_hot() -> None:
-    heat = overlay(torch.zeros(1, 40, 60, 3), spot(4, 6, 1, 4, 0.01)[None], 1.0).sum(-1)[0]
+    heat = overlay(torch.zeros(1, 40, 60, 3), spot(4, 6, 1, 4, 0.01)[None, None], 1.0).sum(-1)[0]
     y, x = divmod(int(heat.argmax()), 60)
     assert (y // 10, x // 10) == (1, 4)
 
 
-def test_an_overlay_takes_a_picture_for_each_map_or_one_for_all() -> None:
-    pictures, maps = torch.rand(3, 8, 8, 3), torch.rand(3, 4, 4)
+def test_overlays_are_all_maps_of_a_picture_then_those_of_the_next() -> None:
+    pictures, maps = torch.rand(2, 8, 8, 3), torch.rand(2, 3, 4, 4)
+    each = [overlay(pictures[i : i + 1], maps[i, n][None, None], 0.5) for i in range(2) for n in range(3)]
+    assert torch.equal(overlay(pictures, maps, 0.5), torch.cat(each))
+
+
+def test_an_overlay_takes_a_picture_for_each_row_or_one_for_all() -> None:
+    pictures, maps = torch.rand(3, 8, 8, 3), torch.rand(3, 1, 4, 4)
     assert torch.equal(
         overlay(pictures[:1], maps, 0.5), overlay(pictures[:1].expand(3, -1, -1, -1), maps, 0.5)
     )
@@ -103,10 +113,42 @@ def test_an_overlay_takes_a_picture_for_each_map_or_one_for_all() -> None:
             overlay(bad, maps, 0.5)
 
 
+def test_more_overlays_than_64_megapixels_are_refused_before_they_are_drawn() -> None:
+    picture = torch.zeros(1, 1, 1, 3).expand(1, 1024, 1024, 3)
+    with pytest.raises(P2PError) as error:
+        overlay(picture, torch.rand(1, 1, 4, 4).expand(2, 33, 4, 4), 0.5)
+    assert error.value.expected == "at most 64 megapixels in total (0.8 GB)"
+    assert error.value.got == "66 images of 1024 × 1024 (0.8 GB)"
+
+
+PEAK = """
+import resource, sys, torch
+from p2p_core.pictures.colours import overlay
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+maps, picture = torch.rand(1, 16, 16, 16), torch.rand(1, 1024, 1024, 3)
+overlay(picture, maps[:, :1], 0.5)
+before = peak()
+drawn = overlay(picture, maps, 0.5)
+print((peak() - before) / drawn.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its processes do not report the most memory they had")
+def test_overlays_need_little_more_memory_than_they_have(tmp_path: Path) -> None:
+    """The most memory of a process, in parts of the 16 overlays that it draws."""
+    command, root = [sys.executable, "-c", PEAK], Path(__file__).resolve().parents[2]
+    environ = {**os.environ, "PYTHONPATH": str(root)}
+    run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 1.2
+
+
 @pytest.mark.parametrize("opacity", [-0.1, 1.5, float("nan")])
 def test_an_opacity_outside_0_to_1_is_refused(opacity: float) -> None:
     with pytest.raises(P2PError, match="an opacity within"):
-        overlay(torch.rand(1, 8, 8, 3), torch.rand(1, 4, 4), opacity)
+        overlay(torch.rand(1, 8, 8, 3), torch.rand(1, 1, 4, 4), opacity)
     with pytest.raises(P2PError, match="an opacity within"):
         Style(opacity=opacity)
 
@@ -218,9 +260,9 @@ def test_each_row_has_its_picture_or_all_the_one() -> None:
 @pytest.mark.parametrize(
     ("pictures", "got"),
     [
-        (torch.rand(2, 32, 32, 3), "an IMAGE of shape"),
-        (torch.rand(3, 32, 32, 4), "an IMAGE of shape"),
-        (torch.rand(32, 32, 3), "an IMAGE of shape"),
+        (torch.rand(2, 32, 32, 3), "images of shape"),
+        (torch.rand(3, 32, 32, 4), "images of shape"),
+        (torch.rand(32, 32, 3), "images of shape"),
         (torch.rand(3, 32, 48, 3), "48 × 32"),
         (torch.full((1, 32, 32, 3), torch.nan), "NaN"),
     ],
@@ -288,11 +330,11 @@ def test_accents_are_left_out_rather_than_the_letters() -> None:
 
 
 def test_pages_that_would_be_too_large_are_refused() -> None:
-    with pytest.raises(P2PError, match="at most 64 megapixels in all"):
+    with pytest.raises(P2PError, match="at most 64 megapixels in total"):
         draw(sheet_of(*[torch.rand(4, 4)] * 70), style=Style(tile=1024))
 
 
 @pytest.mark.parametrize(("tile", "across"), [(31, 8), (0, 8), (64, 0)])
 def test_tiles_too_small_to_read_are_refused(tile: int, across: int) -> None:
-    with pytest.raises(P2PError, match="tiles of 32 pixels or more"):
+    with pytest.raises(P2PError, match="tiles of at least 32 pixels"):
         Style(tile=tile, across=across)

@@ -158,5 +158,5 @@ def test_no_step_is_refused(sigmas: Tensor):
     "sigmas", [[0.0, 1.0], [2.0, 1.0], [2.0, 2.0, 0.0], [float("nan"), 0.0], [float("inf"), 0.0]]
 )
 def test_sigmas_that_do_not_fall_to_zero_are_refused(sigmas: list[float]):
-    with pytest.raises(P2PError, match="sigmas that fall to 0"):
+    with pytest.raises(P2PError, match="sigmas that descend to 0"):
         invert(waving, picture(), torch.tensor(sigmas), "euler", VE)

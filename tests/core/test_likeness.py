@@ -32,5 +32,5 @@ def test_in_words() -> None:
 
 
 def test_pictures_of_two_sizes_are_refused() -> None:
-    with pytest.raises(P2PError, match="pictures of one size, got 8 × 4 and 4 × 8"):
+    with pytest.raises(P2PError, match="images of one size, got 8 × 4 and 4 × 8"):
         psnr(BLACK, BLACK.transpose(0, 1))

@@ -133,7 +133,11 @@ def test_words_come_in_the_order_asked_and_once() -> None:
 
 @pytest.mark.parametrize(
     ("word", "got"),
-    [("sat", "'sat'"), ("cat[2]", "'cat[2]', which no prompt has"), ("lion", "'lion', which no prompt has")],
+    [
+        ("sat", "'sat'"),
+        ("cat[2]", "'cat[2]', which is in no prompt"),
+        ("lion", "'lion', which is in no prompt"),
+    ],
 )
 def test_a_word_that_was_not_recorded_is_refused_with_those_that_were(word: str, got: str) -> None:
     recorded = stored(PAIR, {LARGE: constant(0.1, rows=2)}, (2, 3), ["cat", "dog"])

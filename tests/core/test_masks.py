@@ -229,9 +229,7 @@ def test_one_mask_serves_all_and_several_are_for_the_edits(count: int, order: st
 
 
 def test_another_number_of_masks_is_refused() -> None:
-    with pytest.raises(
-        P2PError, match="one for each of 2 edits, or one for each of 6 edited pictures, got 3"
-    ):
+    with pytest.raises(P2PError, match="one for each of 2 edits, or one for each of 6 edited images, got 3"):
         user_mask(torch.ones(3, 4, 4), Rows(3, 3), (4, 4))
 
 
@@ -289,10 +287,10 @@ def test_a_soft_edge_fades_to_zero_over_its_cells(seed: int, kind: str, cells: i
         ({"threshold": math.nan}, r"expected a threshold within 0\.\.1, got nan"),
         ({"subtract_threshold": 2.0}, r"expected a subtract threshold within 0\.\.1, got 2"),
         ({"soft": -1}, "a soft edge of 0 cells or more, got -1"),
-        ({"mask": torch.zeros(1, 4, 4)}, "a mask that covers something, got an empty one"),
-        ({"mask": torch.zeros(0, 4, 4)}, "a mask that covers something, got an empty one"),
-        ({"mask": torch.tensor([[[0.5, math.nan]]])}, "a mask of numbers from 0 to 1, got one with NaN"),
-        ({"mask": torch.tensor([[[0.5, math.inf]]])}, "a mask of numbers from 0 to 1, got one with NaN"),
+        ({"mask": torch.zeros(1, 4, 4)}, "a mask that covers something, got an empty mask"),
+        ({"mask": torch.zeros(0, 4, 4)}, "a mask that covers something, got an empty mask"),
+        ({"mask": torch.tensor([[[0.5, math.nan]]])}, "a mask with values from 0 to 1, got one with NaN"),
+        ({"mask": torch.tensor([[[0.5, math.inf]]])}, "a mask with values from 0 to 1, got one with NaN"),
         ({"mask": torch.tensor([[[0.5, 255.0]]])}, r"got one from 0\.5 to 255"),
         ({"mask": torch.tensor([[[-1.0, 0.5]]])}, r"got one from -1 to 0\.5"),
     ],

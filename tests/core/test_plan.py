@@ -203,7 +203,7 @@ def test_prompts_of_another_pair_are_refused() -> None:
 def test_the_same_text_from_another_tokenizer_is_refused_and_said() -> None:
     source, (first, second) = PROMPTS.source, PROMPTS.edits
     other = build_prompt(first.text, [Piece("", "special"), *[Piece("x")] * 3, *[Piece("", "special")] * 73])
-    with pytest.raises(P2PError, match="got the same text in another encoding"):
+    with pytest.raises(P2PError, match="got the same text with another encoding"):
         require_same(PROMPTS, PromptSet(source, (other, second)))
 
 

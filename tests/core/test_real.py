@@ -202,7 +202,7 @@ def test_another_source_prompt_is_refused():
 
 def test_a_second_picture_is_refused():
     pair, real = prompts("a cat", "a dog"), RealImage(trajectory())
-    with pytest.raises(P2PError, match="one real picture as the source, got a second one"):
+    with pytest.raises(P2PError, match="one real image as the source"):
         plan_of(pair, real, real)
 
 

@@ -71,7 +71,7 @@ def test_a_part_in_which_no_step_fell_says_so() -> None:
 
 
 def test_one_mean_over_all_steps_has_no_view_over_steps() -> None:
-    with pytest.raises(P2PError, match="Set the step groups of Attention Store to 2 or more"):
+    with pytest.raises(P2PError, match="Record the sampling in 2 parts or more"):
         word_sheet(stored(PAIR, {LARGE: counted(1, 2, 4)}, (2, 3)), "steps")
 
 

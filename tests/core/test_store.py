@@ -124,7 +124,7 @@ def test_a_clip_of_one_frame_is_recognised() -> None:
 def test_the_latent_of_another_sampling_is_refused() -> None:
     store = filled(run(latent(1)), run(latent(2)))
     with pytest.raises(
-        P2PError, match="of the last 2 runs that filled the store, got that of another"
+        P2PError, match="of the last 2 runs that filled the store, got the latent of another"
     ) as error:
         store.read(latent(3))
     assert error.value.topic == "other run"

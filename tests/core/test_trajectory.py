@@ -26,7 +26,7 @@ def test_a_sampling_may_start_at_any_step():
 
 @pytest.mark.parametrize("sigmas", [[10.0, 5.0, 0.0], [9.0, 7.5, 5.0, 2.5, 0.0], [20.0, 10, 7.5, 5, 2.5, 0]])
 def test_other_sigmas_are_refused_with_what_to_set(sigmas: list[float]):
-    with pytest.raises(P2PError, match=r"trajectory, 4 steps.*Set steps, scheduler and denoise"):
+    with pytest.raises(P2PError, match=r"trajectory, 4 steps.*Use the sigmas of the inversion"):
         trajectory(4).start(torch.tensor(sigmas))
 
 
@@ -111,7 +111,7 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
     (tmp_path / "b").mkdir()
     for name in ("none", "b"):
-        with pytest.raises(P2PError, match="cannot be read"):
+        with pytest.raises(P2PError, match="unreadable file"):
             load(tmp_path / name)
 
 

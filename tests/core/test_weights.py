@@ -66,7 +66,7 @@ def test_what_is_no_weight_is_shown_with_the_fix(entry: str) -> None:
     with pytest.raises(P2PError, match="a word, a colon and a number") as error:
         parse_weights(f"cat: 2, {entry}\n")
     assert error.value.got == repr(entry)
-    assert error.value.hint.startswith("Write 1 for no change, 0 to take the word out")
+    assert error.value.hint.startswith("1 = unchanged")
 
 
 @pytest.mark.parametrize("text", ["", " \n", ",;", "---", "\n---\n---\n"])

@@ -101,7 +101,7 @@ def test_a_given_path_that_is_no_comfy_is_an_error(home: Path, pack: Path, name:
         find_comfy({"HOME": str(home), name: str(wrong)}, pack)
     assert name in caught.value.expected
     assert str(wrong) in caught.value.got
-    assert ("no folder" in caught.value.got) is not exists
+    assert ("not a folder" in caught.value.got) is not exists
 
 
 @pytest.mark.parametrize("venv", ["venv/bin/python", ".venv/bin/python", "venv/Scripts/python.exe"])

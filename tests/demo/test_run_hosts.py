@@ -38,7 +38,7 @@ def test_the_last_line_names_every_host() -> None:
 
 def test_the_last_line_says_how_to_give_a_comfy() -> None:
     line = run_hosts.closing_line([Outcome("stand-in")])
-    assert "stand-in alone" in line and "COMFYUI_PATH=/path/to/ComfyUI" in line
+    assert "stand-in only" in line and "COMFYUI_PATH=/path/to/ComfyUI" in line
 
 
 def test_the_last_line_says_what_failed_and_what_was_left_out() -> None:

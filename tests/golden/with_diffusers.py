@@ -102,10 +102,10 @@ def _reweight(given: Inputs) -> Reweight:
 
 def _blend(given: Inputs) -> Blend:
     source, edit, subtract = (entries(given[f"{name}_words"]) for name in ("source", "edit", "subtract"))
-    limits, form = (given["threshold"], given["subtract_threshold"]), (given["pooling"], given["soft_edge"])
-    rule = MaskRule(*limits, *form, mask_mode=given["mask_mode"])
+    names = ("threshold", "subtract_threshold", "mask_mode")
+    options = {"pool": given["pooling"], "soft": given["soft_edge"], **{name: given[name] for name in names}}
     layers = None if given["layers"] == "auto" else LayerFilter(given["layers"])
-    return Blend(source, edit, subtract, MapStore(), rule, given["start"], layers)
+    return Blend(source, edit, subtract, MapStore(), MaskRule(**options), given["start"], layers)
 
 
 def _record(given: Inputs) -> Record:

@@ -43,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(without)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_on_the_stand_in() -> Iterator[None]:
+    """Its models are so small that more threads wait for each other most of the time."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads if COMFYUI else 1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def pack() -> ModuleType:
     """The pack as ComfyUI imports it: by path, under a name that is not on the path."""

@@ -1,7 +1,9 @@
-"""Attention Store: means of the attention on words, whatever the run; the picture stays as it is."""
+"""Attention Store: means of the attention on words, for any run; the image is unchanged."""
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -116,7 +118,7 @@ def test_a_short_prompt_beside_a_long_one_has_the_maps_that_it_has_alone(graph: 
 
 def test_all_words_of_both_prompts_are_kept_by_default(graph: Graph):
     _, store = stored(graph, SOURCE, "a red house and a blue star", **ONE)
-    names = ["a", "red", "circle", "and", "a[2]", "blue", "star", "on", "grass", "house"]
+    names = ["a[1]", "red", "circle", "and", "a[2]", "blue", "star", "on", "grass", "house"]
     assert [channel.name for channel in store.read().channels] == names
 
 
@@ -216,7 +218,7 @@ def test_a_prompt_alone_is_drawn_as_without_the_store(graph: Graph, host: Host):
     latent = host.empty_latent(64, 64, batch=2)
     rows, store = stored(graph, edit="", latent=latent)
     assert torch.equal(rows, graph.plain(SOURCE, rows=1, latent=latent))
-    assert store.read(rows).samples == 2 and maps_of(store).shape[1] == 2
+    assert store.read(rows).rows.samples == 2 and maps_of(store).shape[1] == 2
 
 
 # The store
@@ -283,11 +285,11 @@ def test_a_run_that_ends_early_leaves_the_store_unfilled(
     rows, before = graph.sample(model, positive), state(model)
     assert store.read(rows)
     ends.append(True)
+    kept = store.read(rows)
     with pytest.raises(exception):
         graph.sample(model, positive)
     assert state(model) == before
-    with pytest.raises(error, match="never filled"):
-        store.read()
+    assert store.read() is store.read(rows) is kept
     ends.clear()
     assert torch.equal(graph.sample(model, positive), rows) and store.read(rows)
 
@@ -322,6 +324,23 @@ def test_attention_maps_over_the_picture(graph: Graph, host: Host):
     _, _, none = host.run(graph.node["P2PAttentionMaps"], **at, threshold=1.0)
     assert differ(low, clear)
     assert set(wide.unique().tolist()) <= {0.0, 1.0} and wide.sum() > narrow.sum() > none.sum() == 0
+
+
+def test_too_many_overlays_stop_only_the_nodes_that_use_them(
+    graph: Graph, host: Host, pack: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    colours = importlib.import_module(f"{pack.__name__}.p2p_core.pictures.colours")
+    monkeypatch.setattr(colours, "MOST_PIXELS", 1024**2)
+    rows, store = stored(graph, store={"words": "star, circle, house"})
+    at = {"store": store, "latent": {"samples": rows}, "images": torch.rand(2, 512, 512, 3)}
+    sheet, blocked, mask = host.run(graph.node["P2PAttentionMaps"], **at)
+    assert sheet.ndim == 4 and isinstance(blocked, ExecutionBlocker) and mask.shape == (2, 512, 512)
+    assert blocked.message.startswith("Attention Maps: expected at most 1 megapixels in total (0.0 GB), ")
+    assert "got 6 pictures of 512 × 512 (0.0 GB). Name fewer words, or connect smaller" in blocked.message
+    _, two, _ = host.run(graph.node["P2PAttentionMaps"], **at, words="star")
+    assert two.shape == (2, 512, 512, 3)
 
 
 def test_components_of_self_attention_are_drawn(graph: Graph, host: Host):

@@ -1,4 +1,4 @@
-"""What cannot be used is refused by a P2PError that names node, value and mend; the MODEL is as it was."""
+"""Invalid input raises a P2PError that names the node, the value and the fix; the MODEL is unmodified."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_conditionings_that_cannot_be_paired(graph: Graph, host: Host, refused: 
 def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused: Refused):
     _, paired = graph.pair()
     refused(
-        "Pair Conditioning", "one that is a pair already", MEND, pairing, graph, host.encode(SOURCE), paired
+        "Pair Conditioning", "one that is already paired", MEND, pairing, graph, host.encode(SOURCE), paired
     )
 
 
@@ -177,7 +177,7 @@ def test_a_window_that_is_reversed_or_no_part_of_the_sampling(
 
 @pytest.mark.parametrize("weights", ["star: lots", "star", "star: nan", "star: inf", ": 2", "star: 1: 2x"])
 def test_weights_that_are_no_numbers(graph: Graph, refused: Refused, weights: str):
-    mend = "Write 1 for no change, 0 to take the word out, more to strengthen it, less than 0 to oppose it."
+    mend = "1 = unchanged, 0 to take the word out, more to strengthen it, less than 0 to oppose it."
     refused("Reweight", repr(weights), mend, put, graph, "Reweight", weights=f"house: 2, {weights}")
 
 

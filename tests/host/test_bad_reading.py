@@ -1,4 +1,4 @@
-"""What stores, samplings and finished pairs refuse: by a P2PError that names node, value and mend."""
+"""Stores, samplings and finished pairs: misuse raises a P2PError that names node, value and fix."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def test_a_window_of_a_store_that_is_none(graph: Graph, refused: Refused):
 
 
 def test_self_attention_of_a_resolution_that_the_model_lacks(graph: Graph, refused: Refused):
-    _, positive = graph.pair()
-    model, _ = put(graph, "Attention Store", self_attention="1/8")
-    refused("Prompt-to-Prompt", "1/8", "Choose one of 1/", sampling, graph, model, positive)
+    refused("Attention Store", "1/8", "Choose one of 1/", put, graph, "Attention Store", self_attention="1/8")
 
 
 @pytest.mark.parametrize("title", ["Attention Store", "Local Blend"])
@@ -97,7 +95,7 @@ def test_maps_of_a_store_without_any(graph: Graph, refused: Refused):
 
 def test_words_that_are_not_in_the_store(graph: Graph, refused: Refused):
     store, rows = stored(graph, words="star, red house")
-    for word, got in (("grass", "'grass'"), ("lion", "'lion', which no prompt has"), ("house", "'house'")):
+    for word, got in (("grass", "'grass'"), ("lion", "'lion', which is in no prompt"), ("house", "'house'")):
         mend = "Recorded are: star, red house."
         refused("Attention Maps", got, mend, read, graph, "Attention Maps", store, rows, words=word)
 
@@ -193,7 +191,7 @@ def test_a_conditioning_of_other_tokens(graph: Graph, host: Host, refused: Refus
     paired = pairing(graph, *cut)
     negative = [[host.encode("")[0][0][:, :50], {}]]
     mend = "Write all text into the prompts of Prompt Pair"
-    refused("Prompt-to-Prompt", "one of 50", mend, sampling, graph, model, paired, negative=negative)
+    refused("Prompt-to-Prompt", "one with 50", mend, sampling, graph, model, paired, negative=negative)
 
 
 # Split Pair
@@ -208,7 +206,8 @@ def test_nothing_to_split(graph: Graph, host: Host, refused: Refused):
 @pytest.mark.parametrize("rows", [1, 3])
 def test_a_batch_that_does_not_divide(graph: Graph, host: Host, refused: Refused, rows: int):
     prompts, _ = graph.pair()
-    node, mend = graph.node["P2PSplitPair"], "Connect what the sampler with the paired CONDITIONING made."
+    node = graph.node["P2PSplitPair"]
+    mend = "Connect the result of the sampler that has the paired CONDITIONING."
     images, latent = torch.zeros(rows, 8, 8, 3), {"samples": torch.zeros(rows, 3, 8, 8)}
     refused("Split Pair", f"{rows} rows", mend, host.run, node, prompts=prompts, images=images)
     refused("Split Pair", f"{rows} rows", mend, host.run, node, prompts=prompts, latent=latent)

@@ -1,4 +1,4 @@
-"""The pack in ComfyUI's own front end, in a real browser, with each way to draw nodes.
+"""The pack in ComfyUI's own front end, in a real browser, with each node renderer.
 
 tests/web/visit.mjs opens and uses it, once for the session; here is judged what it saw. Its screenshots are
 in tests/web/out.
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "tests" / "web"
 SCRIPT = WEB / "visit.mjs"
-FOLDER = ROOT / "examples_workflows"
+FOLDER = ROOT / "example_workflows"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
 READ = {name: json.loads((FOLDER / f"{name}.json").read_text("utf-8")) for name in NAMES}
 TWINS = {name: json.loads((FOLDER / "api" / f"{name}.json").read_text("utf-8")) for name in NAMES}
@@ -198,24 +198,24 @@ def test_before_a_run_a_panel_says_what_to_do(views: dict[str, Any]) -> None:
 def test_pointing_at_a_word_shows_its_map_and_sliders_choose_steps_and_layers(seen: dict[str, Any]) -> None:
     maps = seen["maps"]
     (first, one), (hovered, two), (last, three) = maps["first"], maps["hovered"], maps["last"]
-    assert first == "Where “circle” looks: source, all steps, chosen layers"
-    assert hovered == "Where “star” looks: source, all steps, chosen layers"
-    assert last == f"Where “grass” looks: source, part 2 of 2, {maps['layers']}"
+    assert first == "Where “circle” attends: source, all steps, chosen layers"
+    assert hovered == "Where “star” attends: source, all steps, chosen layers"
+    assert last == f"Where “grass” attends: source, part 2 of 2, {maps['layers']}"
     assert len({one, two, three}) == 3, "the pictures differ"
 
 
 def test_a_mask_is_shown_and_another_threshold_without_a_run(seen: dict[str, Any]) -> None:
     first, higher = (re.match(r"(\d+) %", seen["masks"][key]) for key in ("first", "higher"))
     assert first and higher and int(higher[1]) < int(first[1])
-    assert seen["masks"]["first"].endswith("the threshold of the run, 0.30")
-    assert seen["masks"]["higher"].endswith("at 0.60; the run had 0.30")
+    assert seen["masks"]["first"].endswith("with the threshold of the run, 0.30")
+    assert seen["masks"]["higher"].endswith("with threshold 0.60 (the run used 0.30)")
     assert seen["masks"]["threshold"] == 0.6
 
 
 def test_source_and_edit_are_divided_by_keyboard_and_by_pointer(seen: dict[str, Any]) -> None:
     compare = seen["compare"]
     assert (compare["keyed"], compare["dragged"]) == ("52", "25")
-    assert re.match(r"PSNR over the picture \d+\.\d dB\s+outside the mask \d+\.\d dB", compare["told"])
+    assert re.match(r"PSNR over the image \d+\.\d dB\s+outside the mask \d+\.\d dB", compare["told"])
 
 
 def test_after_a_reload_of_the_page_the_panels_still_show_the_last_run(views: dict[str, Any]) -> None:
@@ -223,7 +223,7 @@ def test_after_a_reload_of_the_page_the_panels_still_show_the_last_run(views: di
     panels = list(views.values())[-1]["reloaded"]
     assert panels["What the edit does"].startswith("swap: circle → house")
     assert "house" in panels["The prompts, word by word"]
-    assert "of the picture may change" in panels["Where the edit could change the picture"]
+    assert "of the image may change" in panels["Where the edit could change the image"]
 
 
 def test_several_edits_stand_on_tabs(seen: dict[str, Any]) -> None:
@@ -270,7 +270,7 @@ def test_markup_in_a_prompt_is_text(seen: dict[str, Any]) -> None:
 
 def test_a_workflow_of_another_version_opens_with_a_message(seen: dict[str, Any]) -> None:
     assert "another version of Prompt-to-Prompt" in seen["older"]
-    assert "P2P Blend Mask no longer has shape" in seen["older"] and "now has images too" in seen["older"]
+    assert "P2P Blend Mask no longer has shape" in seen["older"] and "now also has images" in seen["older"]
 
 
 @pytest.mark.parametrize("palette", ["dark", "light"])

@@ -1,4 +1,4 @@
-"""Conditionings as the host's other nodes make them: areas, masks, ranges of time, several entries."""
+"""Conditionings from the host's other nodes: areas, masks, timestep ranges, several entries."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def plain(graph: Graph, text: str, change: Any, **options: Any) -> torch.Tensor:
 
 def stock(name: str, *args: Any) -> Any:
     """What a stock node does to a CONDITIONING."""
-    import nodes
 
     def change(conditioning: Any) -> Any:
+        import nodes  # of ComfyUI: on the stand-in only the pack's own has this name
+
         node = getattr(nodes, name)()
         return getattr(node, node.FUNCTION)(conditioning, *args)[0]
 
@@ -76,7 +77,7 @@ def test_maps_of_an_area_are_refused(graph: Graph, error: type[Exception], name:
     prompts, positive = graph.pair()
     words = {"source_words": "circle"} if name == "LocalBlend" else {}
     model, _ = graph.on(name, prompts, **words)
-    with pytest.raises(error, match=r"over the whole picture, 4 × 4 in .*, got 2 × 4\. Take out .*areas"):
+    with pytest.raises(error, match=r"over the whole image, 4 × 4 in .*, got 2 × 4\. Remove .*areas"):
         graph.sample(model, CHANGES["area"](positive))
 
 

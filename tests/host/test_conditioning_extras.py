@@ -125,7 +125,7 @@ def test_one_control_net_over_both_prompts_is_paired(node: dict[str, Any]):
 def test_two_control_nets_side_by_side_are_not_paired(node: dict[str, Any], error: type[Exception]):
     graph, net = of("SD1.5", node), control_net()
     sides = [stock("ControlNetApply", graph.host.encode(t), net, pictures(1), 1.0)[0] for t in (SOURCE, EDIT)]
-    with pytest.raises(error, match=r"the same 'control' .*\(a ControlNet, an area\) goes after the pairing"):
+    with pytest.raises(error, match=r"the same 'control' .*\(a ControlNet, an area\) after the pairing"):
         graph.host.run(node["P2PPairConditioning"], source=sides[0], edit=sides[1])
 
 

@@ -1,4 +1,4 @@
-"""CONDITIONINGs of several parts: averages, other texts, pictures to paint in, regions."""
+"""CONDITIONINGs of several parts: averages, other texts, inpainting images, regions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_text_that_is_not_in_the_prompt_is_refused(node: dict[str, Any], error: 
     sides = [stock("ConditioningConcat", graph.host.encode(text), style)[0] for text in (SOURCE, EDIT)]
     (paired,) = graph.host.run(node["P2PPairConditioning"], source=sides[0], edit=sides[1])
     prompts, _ = graph.pair()
-    with pytest.raises(error, match=r"as its prompts have, got one of 154\. .*Concat"):
+    with pytest.raises(error, match=r"tokens of its prompts, got one with 154\. .*Concat"):
         graph.sample(graph.swapped(prompts), paired)
 
 
@@ -175,5 +175,5 @@ def test_regions_with_two_edits_are_refused(node: dict[str, Any], error: type[Ex
     ):
         graph.sample(graph.swapped(prompts), paired)
     _, other = graph.pair(BACKGROUND, TREE)
-    with pytest.raises(error, match=r"a CONDITIONING of the prompts of the MODEL, .*\. Connect"):
+    with pytest.raises(error, match=r"a CONDITIONING with the MODEL's prompts, .*\. Connect"):
         graph.sample(graph.swapped(prompts), combined(in_area(positive, 0), in_area(other, 32)))

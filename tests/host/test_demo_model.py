@@ -1,4 +1,4 @@
-"""The demo model in ComfyUI itself: the stock nodes take it for any other checkpoint."""
+"""The demo model in ComfyUI itself: the stock nodes accept it as any other checkpoint."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_named(
         ({"autoencoder.std": None}, "missing: autoencoder.std"),
         (
             {"unet.conv_in.bias": torch.zeros(49)},
-            r"another shape: unet.conv_in.bias \[49\] instead of \[48\]",
+            r"wrong shape: unet.conv_in.bias \[49\] instead of \[48\]",
         ),
         ({"unet.more": torch.zeros(1)}, "unknown: unet.more"),
         (
@@ -383,5 +383,5 @@ def test_the_node_names_itself_in_errors(
     node = importlib.import_module(f"{pack.__name__}.nodes.demo.demo_model").P2PDemoModel
     load = demo.load
     monkeypatch.setattr(demo, "load", lambda: load(tmp_path / "p2p_demo.safetensors"))
-    with pytest.raises(error, match=r"^Demo Model: .*p2p_demo\.safetensors, got no such file"):
+    with pytest.raises(error, match=r"^Demo Model: .*p2p_demo\.safetensors, got a missing file"):
         node.execute()

@@ -59,16 +59,16 @@ def shown(graph: Graph, name: str, source: str, edit: str, model: Any = None, **
 def test_prompt_edit_says_what_it_will_do(graph: Graph, source: str, edit: str, told: str):
     result = shown(graph, "PromptEdit", source, edit)
     assert result.args[1] == told
-    assert result.ui["p2p_summary"] == [told]
+    assert result.ui["p2p.summary"] == [told]
 
 
 def test_word_swap_and_refine_say_it_on_the_node(graph: Graph):
     pair = "a cat on grass", "a fluffy dog on grass at night"
     swap = shown(graph, "WordSwap", *pair)
-    assert swap.ui == {"p2p_summary": ["swap: cat → fluffy dog, grass → grass at night · kept: 2 words"]}
+    assert swap.ui == {"p2p.summary": ["swap: cat → fluffy dog, grass → grass at night · kept: 2 words"]}
     refine = shown(graph, "Refine", *pair)
     told = ["added: fluffy dog, at night · removed: cat · kept: 3 words"]
-    assert refine.ui == {"p2p_summary": told}
+    assert refine.ui == {"p2p.summary": told}
     assert len(swap.args) == len(refine.args) == 1
 
 
@@ -76,7 +76,7 @@ def test_reweight_says_the_weights(graph: Graph):
     model = shown(graph, "PromptEdit", "a cat", "a dog").args[0]
     weighted = shown(graph, "Reweight", "a cat", "a dog", model, weights="dog: 2.5, a: -1")
     told = "swap: cat → dog · kept: 1 word · weights: dog × 2.5, a × -1"
-    assert weighted.ui == {"p2p_summary": [told]}
+    assert weighted.ui == {"p2p.summary": [told]}
 
 
 # The source

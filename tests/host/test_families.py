@@ -1,4 +1,4 @@
-"""The transformer blocks of real U-Nets, built without weights: how many, and how small they are."""
+"""The transformer blocks of real U-Nets, built without weights: how many, and how small."""
 
 from __future__ import annotations
 

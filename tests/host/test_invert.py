@@ -1,4 +1,4 @@
-"""Invert and Null Text: what the host has part in, and what is refused."""
+"""Invert and Null Text: what involves the host, and what is rejected."""
 
 from __future__ import annotations
 
@@ -152,8 +152,8 @@ def test_the_search_can_be_interrupted(gallery: Gallery, stop: Any):
         ({"steps": 0}, "at least one step"),
         ({"denoise": 0.0}, "at least one step"),
         ({"cfg": 4.0}, "a negative CONDITIONING"),
-        ({"sigmas": torch.tensor([0.0, 1.0])}, "sigmas that fall to 0"),
-        ({"sigmas": torch.tensor([5.0, 1.0])}, "sigmas that fall to 0"),
+        ({"sigmas": torch.tensor([0.0, 1.0])}, "sigmas that descend to 0"),
+        ({"sigmas": torch.tensor([5.0, 1.0])}, "sigmas that descend to 0"),
         ({"sigmas": torch.tensor([])}, "at least one step"),
     ],
 )
@@ -167,12 +167,12 @@ def test_settings_that_cannot_be_are_refused(
 def test_pictures_that_are_no_numbers_are_refused(gallery: Gallery, error: Any):
     picture = gallery.picture().clone()
     picture[0, 0, 0, 0] = float("nan")
-    with pytest.raises(error, match="Invert: expected a latent of numbers, got NaN"):
+    with pytest.raises(error, match="Invert: expected a latent with finite values, got NaN"):
         gallery.inverted(picture)
 
 
 def test_a_latent_of_another_vae_is_refused(gallery: Gallery, error: Any):
-    with pytest.raises(error, match="a latent of 3 channels, got 16"):
+    with pytest.raises(error, match="a latent with 3 channels, got 16"):
         gallery.inverted(torch.ones(1, 16, 8, 8))
 
 

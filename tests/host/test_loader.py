@@ -1,4 +1,4 @@
-"""The pack as ComfyUI loads it: by path, from a folder whose name is no module name, never on sys.path."""
+"""The pack as ComfyUI loads it: by path, from a folder that is no valid module name, never on sys.path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Local Blend: where its mask is 0 the edit's latent is the source's to the last bit."""
+"""Local Blend: where its mask is 0, the edit's latent equals the source's to the last bit."""
 
 from __future__ import annotations
 

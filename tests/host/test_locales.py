@@ -1,4 +1,4 @@
-"""What the front end shows of the nodes in each language: English is the schemas' own, word for word.
+"""What the front end shows of the nodes in each language; English is copied from the schemas.
 
 With P2P_WRITE_LOCALES=1 in the environment the English file is written anew. The other languages are written
 by hand; what they lack is shown in English.

@@ -1,4 +1,4 @@
-"""Beside what people already have on their MODEL: each works, or is refused with a word on what to do."""
+"""Other packs and patches on the same MODEL: each works or raises an error with advice."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_hypertile_is_refused_in_the_self_attention_window_alone(graph: Graph, h
 
     apply = core("nodes_hypertile", "HyperTile", tile_size=128, swap_size=1, max_depth=2, scale_depth=False)
     options = {"latent": host.empty_latent(512, 512), "steps": 1}
-    refused(graph, error, apply, r"2 rows .* a batch of .*HyperTile", **options)
+    refused(graph, error, apply, r"2 × 1 × \d, got \d+ rows\..*HyperTile", **options)
     prompts, positive = graph.pair()
     cross = graph.swapped(prompts, apply(host.model()), **{**CLOSED, "cross_end": 1.0})
     source, edit = graph.sample(cross, positive, **options)
@@ -171,7 +171,7 @@ def test_hypertile_is_refused_in_the_self_attention_window_alone(graph: Graph, h
 def test_frames_of_a_video_are_refused(graph: Graph, host: Host, error: Any, apply: str):
     import neighbours
 
-    words = "frames of AnimateDiff" if apply == "motion" else "a batch of 2.*context windows"
+    words = "frames of AnimateDiff" if apply == "motion" else "got 2 rows.*context windows"
     latent = host.empty_latent(64, 64, batch=2)
     refused(graph, error, getattr(neighbours, apply), words, windows=OPEN, latent=latent)
 
@@ -195,7 +195,7 @@ def test_context_windows_are_refused(graph: Graph, host: Host, error: Any, dim: 
         graph,
         error,
         apply,
-        "expected whole pictures, got context windows",
+        "expected whole images, got context windows",
         latent=host.empty_latent(64, 64, 2),
     )
 
@@ -207,9 +207,7 @@ def test_tome_is_refused_in_the_self_attention_window_alone(graph: Graph, host: 
     apply = core("nodes_tomesd", "TomePatchModel", ratio=0.3)
     model = fine_unet(context=host.encode(SOURCE)[0][0].shape[-1])
     prompts, positive = graph.pair()
-    with pytest.raises(
-        error, match=r"expected an image token for each of 8 × 8 places .*, got 45 tokens.*ToMe"
-    ):
+    with pytest.raises(error, match=r"expected 8 × 8 image tokens .*, got 45 tokens.*ToMe"):
         graph.sample(apply(graph.swapped(prompts, model, **OPEN)), positive)
     cross = {**CLOSED, "cross_end": 1.0}
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""A paired sampling holds what plain ones would: the same source, and without control the same edit."""
+"""A paired sampling matches plain ones: the same source and, without control, the same edit."""
 
 from __future__ import annotations
 

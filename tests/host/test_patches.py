@@ -1,4 +1,4 @@
-"""Prompt-to-Prompt beside the patches of other packs, and beside itself."""
+"""Prompt-to-Prompt together with patches of other packs, and with itself."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_node_that_cuts_the_picture_is_refused(graph: Graph, host: Host, error
     model.set_model_attn1_output_patch(lambda n, extra_options: n.unflatten(0, (-1, 2)).flatten(1, 2))
     graph.plain(SOURCE, model=model)
     prompts, positive = graph.pair()
-    with pytest.raises(error, match=r"Prompt-to-Prompt: expected 2 rows .* got a batch of 8.*HyperTile"):
+    with pytest.raises(error, match=r"Prompt-to-Prompt: expected a batch of .*, got 8 rows.*HyperTile"):
         graph.sample(graph.swapped(prompts, model, **OPEN), positive)
 
 

@@ -1,4 +1,4 @@
-"""PIE-Bench's data layout in miniature, drawn here, through the command that runs the real one."""
+"""PIE-Bench's data layout in miniature, generated here, through the command that runs the real one."""
 
 from __future__ import annotations
 

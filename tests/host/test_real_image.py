@@ -1,4 +1,4 @@
-"""Real pictures: the source comes out as it went in, and edits start from its noise."""
+"""Real images: the source comes out as it went in, and edits start from its noise."""
 
 from __future__ import annotations
 

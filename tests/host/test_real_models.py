@@ -1,4 +1,4 @@
-"""Real pictures with other kinds of MODEL and of sampling."""
+"""Real images with other kinds of MODEL and sampling."""
 
 from __future__ import annotations
 

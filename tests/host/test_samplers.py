@@ -1,11 +1,13 @@
-"""Samplers that draw noise: the rows of a sample get the same, and the source gets that of a plain run."""
+"""Samplers that draw noise: the rows of a sample get equal noise, and the source gets that of a plain run."""
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import logging
 import os
 import re
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -148,6 +150,26 @@ def sample_with_a_little_noise(
     return x
 
 
+@pytest.mark.parametrize("kind", ["cuda", "mps", "xpu"])
+def test_draws_on_any_device_are_seen(pack: ModuleType, monkeypatch: pytest.MonkeyPatch, kind: str):
+    """On a machine without the device: a module in its place has the generator."""
+    generator, device = torch.Generator().manual_seed(1), torch.device(kind, 0)
+
+    def get_rng_state(*devices: torch.device) -> torch.Tensor:
+        assert list(devices) == ([] if kind == "mps" else [device])
+        return generator.get_state()
+
+    monkeypatch.setattr(torch, kind, SimpleNamespace(get_rng_state=get_rng_state))
+    draws = importlib.import_module(f"{pack.__name__}.nodes.comfyui.noise").OwnDraws()
+    draws.sampler_runs(device)
+    draws.around_model(lambda x: torch.randn(1, generator=generator), SimpleNamespace(device=device))
+    draws.sampler_pauses(device)
+    assert not draws.seen, "the model drew"
+    torch.randn(1, generator=generator)
+    draws.sampler_pauses(device)
+    assert draws.seen
+
+
 @pytest.mark.real_host
 def test_what_draws_within_the_model_is_not_laid_to_the_sampler(graph: Graph, host: Host, caplog: Any):
     """HyperTile and ToMe draw a place for their tiles and tokens."""
@@ -159,7 +181,5 @@ def test_what_draws_within_the_model_is_not_laid_to_the_sampler(graph: Graph, ho
 
 def _told_of_noise(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The samplers of which a warning says that they drew noise."""
-    found = (
-        re.search(r"the sampler (\S+) drew noise of its own", record.message) for record in caplog.records
-    )
+    found = (re.search(r"the sampler (\S+) drew its own noise", record.message) for record in caplog.records)
     return [match[1] for match in found if match]

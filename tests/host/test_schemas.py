@@ -1,4 +1,4 @@
-"""The nodes' inputs and outputs are what saved workflows rely on: a change shows in schemas.json.
+"""Saved workflows rely on the nodes' inputs and outputs: any change shows in schemas.json.
 
 With P2P_WRITE_SCHEMAS=1 in the environment the file is written anew.
 """

@@ -1,4 +1,4 @@
-"""The pack in a real ComfyUI server: what it lists, what comes back for a workflow, what for bad input."""
+"""The pack in a real ComfyUI server: its nodes, the results of a workflow, the response to bad input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = set(json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8")))
-WORKFLOW = json.loads((ROOT / "examples_workflows" / "api" / "p2p_word_swap.json").read_text("utf-8"))
+WORKFLOW = json.loads((ROOT / "example_workflows" / "api" / "p2p_word_swap.json").read_text("utf-8"))
 PAIR, SWAP, SAMPLER = "2", "3", "6"
 SOURCE, EDIT = "9", "10"
 AROUND = 24  # pixels around the swapped object that its new shape may need

@@ -14,7 +14,7 @@ from tools.comfyui.server import PACK, Server, trouble_of
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
-REFERENCES = PACK / "examples_workflows" / "api"
+REFERENCES = PACK / "example_workflows" / "api"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Pictures of any shape, second passes at another size, tiles, masks and batch numbers of a latent."""
+"""Images of any shape, second passes at another size, tiles, masks and batch indices of a latent."""
 
 from __future__ import annotations
 
@@ -164,14 +164,14 @@ def test_tiles_one_after_the_other_are_edited(tiny: Graph):
 
 def test_tiles_in_one_batch_are_refused(tiny: Graph, error: type[Exception]):
     model = tiled(tiny.host.model(), at_once=True)
-    with pytest.raises(error, match=r"2 rows for each of 1 samples in 2 parts.*got a batch of 8\. Take out"):
+    with pytest.raises(error, match=r"prompts × samples × parts, 2 × 1 × 2, got 8 rows\. Remove"):
         tiny.edited(model=model, latent=cells(8, 12))
 
 
 def test_maps_of_tiles_are_refused(tiny: Graph, error: type[Exception]):
     prompts, positive = tiny.pair()
     model, _ = tiny.on("AttentionStore", prompts, tiled(tiny.host.model(), at_once=False))
-    with pytest.raises(error, match=r"attention over the whole picture, .*\. Take out .*tiles"):
+    with pytest.raises(error, match=r"attention over the whole image, .*\. Remove .*tiles"):
         tiny.sample(tiny.swapped(prompts, model), positive, latent=cells(8, 12))
 
 

@@ -1,4 +1,4 @@
-"""A paired latent in a second sampler: a schedule split in two, and a pass with noise at a larger size."""
+"""A paired latent in a second sampler: a split schedule, and a pass with noise at a larger size."""
 
 from __future__ import annotations
 
@@ -114,6 +114,37 @@ def test_latents_with_noise_of_their_own_are_samples(graph: Graph, caplog: pytes
     rows = graph.sample(model, positive, latent=latent, denoise=0.5)
     assert rows.shape[0] == 4
     assert any("Latent Batch Seed Behavior (fixed)" in record.message for record in caplog.records)
+
+
+def test_what_a_paired_sampling_returned_is_known_whatever_its_noise(
+    graph: Graph, host: Host, caplog: pytest.LogCaptureFixture
+):
+    """Without Latent Batch Seed Behavior; the source is drawn as from the source's latent alone."""
+    model, positive, _ = made(graph)
+    rows = graph.sample(model, positive)
+    again = graph.sample(model, positive, latent={"samples": rows.half().float()}, denoise=0.5)
+    assert again.shape[0] == 2 and differ(*again) and not caplog.records
+    alone = graph.sample(model, positive, latent={"samples": rows[:1].half().float()}, denoise=0.5)
+    assert torch.equal(again[0], alone[0])
+
+
+def test_pairs_of_other_prompts_are_not_these(graph: Graph, caplog: pytest.LogCaptureFixture):
+    """Six rows of three prompts are no three pairs."""
+    prompts, positive = graph.pair(edit="a red house on grass\n---\na red star on grass")
+    latent = graph.host.empty_latent(64, 64, batch=2)
+    rows = graph.sample(graph.swapped(prompts, **OPEN), positive, latent=latent)
+    model, positive, _ = made(graph)
+    assert len(rows) == 6
+    assert len(graph.sample(model, positive, latent={"samples": rows}, denoise=0.5)) == 12
+
+
+def test_a_guess_by_equal_noise_is_reported(graph: Graph, caplog: pytest.LogCaptureFixture):
+    """Two different images, encoded, with a fixed seed: nothing tells them from a pair."""
+    model, positive, _ = made(graph)
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    latent = {"samples": images, "batch_index": [0, 0]}
+    assert len(graph.sample(model, positive, latent=latent, denoise=0.5)) == 2
+    assert any("are different images, remove" in record.message for record in caplog.records)
 
 
 def test_an_empty_latent_holds_no_pairs(graph: Graph, host: Host, caplog: pytest.LogCaptureFixture):

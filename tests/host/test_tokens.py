@@ -1,4 +1,4 @@
-"""Prompts as the host's CLIP sees them: which word stands in which columns."""
+"""Prompts as the host's CLIP sees them: which word occupies which columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trajectories as files: what comes back, and what is neither written nor read."""
+"""Trajectory files: what survives a round trip, and what is neither written nor read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A MODEL that went into a node is as it was, whatever becomes of what came out."""
+"""A MODEL that went into a node is unmodified, whatever happens to the node's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every example workflow on a real ComfyUI server: it runs as it is saved, and shows what it is about."""
+"""Every example workflow on a real ComfyUI server: it runs as saved and shows its subject."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.comfyui.server import Server
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
-API = Path(__file__).resolve().parents[2] / "examples_workflows" / "api"
+API = Path(__file__).resolve().parents[2] / "example_workflows" / "api"
 PAIRS = ("p2p_start_here", "p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2p_local_blend")
 REAL = ("p2p_real_image", "p2p_real_image_blend", "p2p_edit_friendly", "p2p_null_text")
 SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}
@@ -109,6 +109,6 @@ def grown(cells: np.ndarray) -> np.ndarray:
 
 def test_attention_maps_are_drawn(server: Server) -> None:
     pictures = shown(server, "p2p_attention_maps")
-    assert len(pictures["Over the picture"]) == 3 and len(pictures["Maps"]) == 1
-    assert all(picture.shape == (256, 256, 3) for picture in pictures["Over the picture"])
+    assert len(pictures["Over the image"]) == 3 and len(pictures["Maps"]) == 1
+    assert all(picture.shape == (256, 256, 3) for picture in pictures["Over the image"])
     assert all(picture.std() > 5 for each in pictures.values() for picture in each)

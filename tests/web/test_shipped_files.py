@@ -19,7 +19,7 @@ from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.words.weights import parse_weights
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = ROOT / "examples_workflows"
+WORKFLOWS = ROOT / "example_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
 SCHEMAS = json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8"))
 IDS = sorted(SCHEMAS)
@@ -108,10 +108,25 @@ def test_a_workflow_has_a_small_thumbnail(name: str) -> None:
         assert picture.format == "JPEG" and picture.width / picture.height == pytest.approx(16 / 9, rel=0.02)
 
 
-def test_the_folder_has_the_name_that_comfyui_scans() -> None:
-    link = ROOT / "example_workflows"
-    assert link.is_symlink() and str(link.readlink()) == "examples_workflows"
+def test_every_workflow_has_an_api_twin() -> None:
     assert NAMES and sorted(file.stem for file in WORKFLOWS.glob("api/*.json")) == NAMES
+
+
+# Folders of a custom node in which ComfyUI looks for templates (app/custom_node_manager.py)
+SCANNED = ("example_workflows", "example", "examples", "workflow", "workflows")
+
+
+@pytest.mark.parametrize("links", ["true", "false"])
+def test_comfyui_finds_the_workflows_in_a_checkout(tmp_path: Path, links: str) -> None:
+    """Also where git writes a link as a text file with its target, as on Windows by default."""
+    git, names = ["git", "-c", f"core.symlinks={links}"], ["example_workflows", "examples_workflows"]
+    tracked = subprocess.run([*git, "ls-files", "-z", *names], cwd=ROOT, check=True, capture_output=True)
+    write = [*git, "checkout-index", "-z", "--stdin", f"--prefix={tmp_path}/"]
+    subprocess.run(write, cwd=ROOT, check=True, input=tracked.stdout)
+    found = [file.stem for name in SCANNED for file in tmp_path.glob(f"{name}/*.json")]
+    assert sorted(found) == NAMES
+    assert (tmp_path / "examples_workflows").is_symlink() == (links == "true")
+    assert {file.stem for file in (ROOT / "examples_workflows").glob("*.jpg")} == set(NAMES)
 
 
 def test_every_node_has_a_help_page_and_every_help_page_a_node() -> None:

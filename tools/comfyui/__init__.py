@@ -1,1 +1,1 @@
-"""Where ComfyUI is, and how to run a server or the host suite on it."""
+"""Finds ComfyUI, and runs a server or the host suite on it."""

@@ -1,4 +1,4 @@
-"""Where ComfyUI is on this machine and which interpreter runs it. Looks at folders and text, runs nothing."""
+"""Finds ComfyUI on this machine and the interpreter that runs it. Reads folders and text, runs nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from p2p_core.errors import P2PError
 
 @dataclass(frozen=True)
 class ComfyInstall:
-    """One ComfyUI: its folder, the interpreter it runs under, its version ("unknown" where it names none)."""
+    """One ComfyUI: its folder, its interpreter, its version ("unknown" if it does not name one)."""
 
     path: Path
     python: Path
@@ -25,7 +25,7 @@ class ComfyInstall:
 
 
 def find_comfy(environ: Mapping[str, str], pack_root: Path) -> tuple[ComfyInstall, ...]:
-    """At most two installs: the user's, and a second version beside it.
+    """At most two installs: the user's, and a second version.
 
     The first is $COMFYUI_PATH, else the ComfyUI whose custom_nodes holds the pack, ~/comfy/ComfyUI or
     ~/ComfyUI; the second is $COMFYUI_PATH_NEW, else ~/comfy/ComfyUI-new.
@@ -45,23 +45,23 @@ def is_comfy(path: Path) -> bool:
 
 
 def _given(environ: Mapping[str, str], name: str) -> Path | None:
-    """The folder a variable names; an empty variable counts as unset, a wrong one is the user's to mend."""
+    """The folder that a variable names. An empty variable counts as unset. P2PError for a wrong folder."""
     if not environ.get(name):
         return None
     path = Path(environ[name]).expanduser().absolute()
     if not is_comfy(path):
         raise P2PError(
             f"${name} to be ComfyUI's folder, the one with main.py, nodes.py and comfy/",
-            f"{path}" + ("" if path.is_dir() else ", which is no folder"),
-            f"Correct {name}, or unset it to have the usual places searched.",
+            f"{path}" + ("" if path.is_dir() else ", which is not a folder"),
+            f"Correct {name}, or unset it to search the usual places.",
         )
     return path
 
 
 def _around(environ: Mapping[str, str], pack_root: Path) -> list[Path]:
-    """The folder two above the pack where the pack stands in a custom_nodes, by link or in the flesh."""
+    """The folder two above the pack if the pack is in a custom_nodes folder, directly or through a link."""
     seen_as = [pack_root.absolute(), pack_root.resolve()]
-    shell = Path(environ.get("PWD", "/"))  # keeps the name of a link that was walked through
+    shell = Path(environ.get("PWD", "/"))  # keeps the names of links in the path
     if shell.resolve() == pack_root.resolve():
         seen_as.insert(0, shell)
     return [place.parent.parent for place in seen_as if place.parent.name == "custom_nodes"]
@@ -72,7 +72,7 @@ def _first(places: Iterable[Path]) -> Path | None:
 
 
 def _python(environ: Mapping[str, str], comfy: Path) -> Path:
-    """$COMFYUI_PYTHON, else the environment inside the folder, else the python of the user's shell."""
+    """$COMFYUI_PYTHON, else the environment inside the folder, else the Python of the user's shell."""
     if named := environ.get("COMFYUI_PYTHON"):
         program = shutil.which(named, path=environ.get("PATH"))
         if program is None:

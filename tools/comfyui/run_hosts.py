@@ -1,10 +1,10 @@
-"""Runs the host suite on the stand-in and on every ComfyUI that is found, each under its own interpreter.
+"""Runs the host suite on the stand-in and on every ComfyUI it finds, each under its own interpreter.
 
     python -m tools.comfyui.run_hosts [pytest options]              the suite
     python -m tools.comfyui.run_hosts --module NAME [arguments]     a module under the first ComfyUI
 
 The tests read P2P_HOST: the folder of the ComfyUI to run on, unset for the stand-in. Nothing is installed
-into ComfyUI's environment; what the suite needs beside it lies in .venv/host-tools.
+into ComfyUI's environment; other packages that the suite needs are in .venv/host-tools.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "tests" / "host"
 TOOLS = ROOT / ".venv" / "host-tools"
 OLDEST = (0, 3, 64)
-PREPARING = Lock()  # hosts of one interpreter share their tools
+PREPARING = Lock()  # hosts with the same interpreter share their tools
 
 PROBE = """
 import importlib.util, sys
 missing = [name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]
 print(*sys.version_info[:2], *missing)
 """
-NEEDED = ("torch", "torchsde", "einops", "transformers", "aiohttp")  # the host's own; a sample is enough
+NEEDED = ("torch", "torchsde", "einops", "transformers", "aiohttp")  # a sample of the host's
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one host: no trouble, or what it was. ran is False where the suite could not start."""
+    """The result of one host. trouble: empty if it passed. ran: False if the suite could not start."""
 
     host: str
     trouble: str = ""
@@ -67,9 +67,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def on_every_comfy(
     installs: Sequence[ComfyInstall], arguments: Sequence[str], environ: Mapping[str, str]
 ) -> list[Outcome]:
-    """All at the same time: the first is seen as it runs, what the others say when they are done.
+    """All at the same time: the output of the first one live, that of the others when they are done.
 
-    They share the processor's cores: with more threads than cores, each waits for the other's.
+    They share the CPU cores: with more threads than cores, they would wait for each other.
     """
     threads = max(1, (os.cpu_count() or 1) // max(1, len(installs)))
     environ = {"OMP_NUM_THREADS": str(threads), **environ}
@@ -104,7 +104,7 @@ def suite(
     environ: Mapping[str, str],
     out: IO[str] | None = None,
 ) -> Outcome:
-    """The folder it runs in becomes the first on the path, so it must not be the pack's root (nodes/)."""
+    """Runs in the suite's folder: the working directory comes first on the path, and the root has nodes/."""
     print(f"\n=== host suite on {name}", file=out, flush=True)
     command = [python, "-m", "pytest", *arguments]
     run = subprocess.run(command, cwd=SUITE, env=dict(environ), check=False, stdout=out, stderr=out)
@@ -113,7 +113,7 @@ def suite(
 
 def run_module(installs: Sequence[ComfyInstall], command: Sequence[str], environ: Mapping[str, str]) -> int:
     if not installs:
-        print("No ComfyUI was found; give COMFYUI_PATH=/path/to/ComfyUI.", file=sys.stderr)
+        print("No ComfyUI found. Set COMFYUI_PATH=/path/to/ComfyUI.", file=sys.stderr)
         return 2
     install = installs[0]
     print(f"=== {command[0]} on {install}", flush=True)
@@ -127,7 +127,7 @@ def without_host(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_host(environ: Mapping[str, str], install: ComfyInstall, tools: Path | None = None) -> dict[str, str]:
-    """The environment of a process in ComfyUI's interpreter, without what belongs to another interpreter."""
+    """The environment for ComfyUI's interpreter, without variables that belong to another interpreter."""
     other = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")
     theirs = {name: value for name, value in environ.items() if name not in other}
     theirs["P2P_HOST"] = str(install.path)
@@ -137,25 +137,25 @@ def with_host(environ: Mapping[str, str], install: ComfyInstall, tools: Path | N
 
 
 def usable(install: ComfyInstall) -> str:
-    """The tag of the interpreter, "3.11"; P2PError where ComfyUI cannot run the suite."""
+    """The version of the interpreter, such as "3.11". P2PError if ComfyUI cannot run the suite."""
     number = tuple(int(part) for part in install.version.split(".") if part.isdigit())
     if number and number < OLDEST:
         raise P2PError("ComfyUI 0.3.64 or newer", install.version, "Update it.")
-    mend = "Give the interpreter ComfyUI runs under as COMFYUI_PYTHON=/path/to/python."
+    hint = "Set COMFYUI_PYTHON=/path/to/python to the interpreter that ComfyUI runs under."
     command = [install.python, "-c", PROBE, *NEEDED]
     probe = subprocess.run(command, capture_output=True, text=True, check=False)
     if probe.returncode:
-        raise P2PError("an interpreter that starts", f"{install.python}: {probe.stderr.strip()}", mend)
+        raise P2PError("an interpreter that starts", f"{install.python}: {probe.stderr.strip()}", hint)
     major, minor, *missing = probe.stdout.split()
     if missing:
-        raise P2PError("ComfyUI's packages", f"{install.python} without {', '.join(missing)}", mend)
+        raise P2PError("ComfyUI's packages", f"{install.python} without {', '.join(missing)}", hint)
     return f"{major}.{minor}"
 
 
 def host_tools(python: Path, tag: str) -> Path:
-    """A folder with pytest and hypothesis for that interpreter; made on first use, by this environment's pip.
+    """A folder with pytest and hypothesis for that interpreter, created on first use by our pip.
 
-    The versions of requirements-dev.txt, or the newest below them that an older interpreter can have.
+    The versions of requirements-dev.txt, or the newest older ones that the interpreter supports.
     """
     lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").split()
     pins = [line for line in lines if line.startswith(("pytest==", "hypothesis=="))]
@@ -169,15 +169,17 @@ def host_tools(python: Path, tag: str) -> Path:
     made = subprocess.run([*pip, "install", "--quiet", "--target", str(part), *wanted], check=False)
     if made.returncode:
         raise P2PError(
-            "pytest and hypothesis", "a failed installation (above)", "Mend what pip names and run again."
+            "pytest and hypothesis",
+            "a failed installation (above)",
+            "Fix the problem that pip reports and run again.",
         )
     return part.rename(folder)
 
 
 def closing_line(outcomes: Sequence[Outcome]) -> str:
     if len(outcomes) == 1 and not outcomes[0].trouble:
-        mend = "give COMFYUI_PATH=/path/to/ComfyUI to run it on the real thing"
-        return f"host suite ran on the stand-in alone; {mend}"
+        hint = "set COMFYUI_PATH=/path/to/ComfyUI to run it on the real one"
+        return f"host suite ran on the stand-in only; {hint}"
     ran = [f"{outcome.host} {outcome.trouble.upper()}".rstrip() for outcome in outcomes if outcome.ran]
     left_out = [f"not run on {o.host}: {o.trouble.rstrip('.')}" for o in outcomes if not o.ran]
     return "; ".join(["host suite: " + ", ".join(ran), *left_out])

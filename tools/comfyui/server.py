@@ -1,4 +1,4 @@
-"""A ComfyUI server of one's own: started in a throw-away folder, driven over HTTP, always stopped."""
+"""A private ComfyUI server: started in a temporary folder, driven over HTTP, always stopped."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from typing import Any
 from .find import ComfyInstall
 
 PACK = Path(__file__).resolve().parents[2]
-LINK = "prompt-to-prompt"  # the pack's folder in custom_nodes; part of the addresses of its files
+LINK = "prompt-to-prompt"  # the pack's folder in custom_nodes; part of the URLs of its files
 FOLDERS = ("custom_nodes", "input", "models", "output", "temp", "user")
 START_TIMEOUT = 240.0
 RUN_TIMEOUT = 300.0
-FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "P2P_HOST")  # belong to the interpreter that starts it
+FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "P2P_HOST")  # of the starting interpreter
 
 Workflow = Mapping[str, Any]  # in the API format: {node id: {"class_type": ..., "inputs": {...}}}
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ServerError(RuntimeError):
-    """The server did not start, refused a workflow, failed while it ran one, or did not answer in time."""
+    """The server did not start, rejected a workflow, failed while running one, or timed out."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. `folder` holds its input, output, user and custom_nodes."""
+    """A running server. folder: contains its input, output, user and custom_nodes."""
 
     url: str
     folder: Path
@@ -54,7 +54,7 @@ class Server:
         return json.loads(self.get(path, **query))
 
     def draw(self, workflow: Workflow, timeout: float = RUN_TIMEOUT) -> dict[str, list[bytes]]:
-        """Run a workflow; the files of its pictures by the id of the node that shows or saves them."""
+        """Run a workflow and return its image files by the id of the node that shows or saves them."""
         entry = self.run(workflow, timeout)
         if trouble := trouble_of(entry):
             raise ServerError(f"The workflow failed: {trouble}")
@@ -62,21 +62,21 @@ class Server:
         return {name: [self.get("/view", **place) for place in places] for name, places in shown.items()}
 
     def run(self, workflow: Workflow, timeout: float = RUN_TIMEOUT) -> dict[str, Any]:
-        """Queue a workflow and wait for its entry in the history, whether it went well or not."""
+        """Queue a workflow and wait for its entry in the history, whether it succeeded or not."""
         return self.finished(self.queue(workflow), timeout)
 
     def queue(self, workflow: Workflow) -> str:
-        """The name under which the server will run a workflow. ServerError where it is refused."""
+        """Queue a workflow and return its prompt id. ServerError if it is rejected."""
         reply = self._post("/prompt", {"prompt": workflow, "client_id": uuid.uuid4().hex})
         return str(json.loads(reply)["prompt_id"])
 
     def finished(self, name: str, timeout: float = RUN_TIMEOUT) -> dict[str, Any]:
-        """The entry of a queued workflow in the history, once it is there."""
+        """Wait for the entry of a queued workflow in the history."""
         entry = self._until(lambda: self.get_json(f"/history/{name}").get(name), "finish", timeout)
         return dict(entry)
 
     def interrupt(self) -> None:
-        """Stop what runs now."""
+        """Stop the current run."""
         self._post("/interrupt", {})
 
     def wait_until_up(self, timeout: float = START_TIMEOUT) -> None:
@@ -86,15 +86,15 @@ class Server:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise ServerError(f"ComfyUI ended with code {self.process.returncode}.{self._tail()}")
-            with suppress(OSError):  # not up yet, or too busy to answer
+                raise ServerError(f"ComfyUI exited with code {self.process.returncode}.{self._tail()}")
+            with suppress(OSError):  # not started yet, or too busy to answer
                 if result := answer():
                     return result
             time.sleep(0.2)
         raise ServerError(f"ComfyUI did not {what} within {timeout:.0f} s.{self._tail()}")
 
     def _tail(self, lines: int = 40) -> str:
-        return "\nIts log ends:\n" + "\n".join(self.log.splitlines()[-lines:])
+        return "\nEnd of its log:\n" + "\n".join(self.log.splitlines()[-lines:])
 
     def _post(self, path: str, body: Mapping[str, Any]) -> bytes:
         headers = {"Content-Type": "application/json"}
@@ -116,10 +116,10 @@ class Server:
 def comfy_server(
     install: ComfyInstall, pack: Path | None = PACK, timeout: float = START_TIMEOUT
 ) -> Iterator[Server]:
-    """A server of that ComfyUI with the pack linked into its custom_nodes, and no other pack.
+    """A server of this ComfyUI with the pack linked into its custom_nodes, and no other pack.
 
-    Its models, input, output, user data and database are in a folder of its own: nothing of the user's is
-    written. None for `pack` starts it bare.
+    Its models, input, output, user data and database are in its own folder: no file of the user is written.
+    With `pack` None, it starts without the pack.
     """
     with tempfile.TemporaryDirectory(prefix="p2p-comfyui-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -147,7 +147,7 @@ def comfy_server(
 
 
 def trouble_of(entry: Mapping[str, Any]) -> str:
-    """What stopped a run, in the words of its error; empty for one that went well."""
+    """The error message of a failed run; empty for a successful one."""
     status: Mapping[str, Any] = entry.get("status") or {}
     if status.get("status_str") != "error":
         return ""

@@ -1,4 +1,4 @@
-"""Cards of workflows for real checkpoints, which are not run here: the graph, and the files it needs."""
+"""Cards for workflows with real checkpoints, which are not run here: the graph and the files it needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLOURS = {
     "IMAGE": (110, 180, 240),
     "P2P_PROMPTS": (120, 200, 130),
 }
-TITLES = {  # as the front end has them, or shorter
+TITLES = {  # the front end's titles, or shorter ones
     "CheckpointLoaderSimple": "Load Checkpoint",
     "ControlNetApplyAdvanced": "Apply ControlNet",
     "ControlNetLoader": "Load ControlNet",
@@ -34,7 +34,7 @@ TITLES = {  # as the front end has them, or shorter
 
 
 def card(graph: Mapping[str, Any], api: Mapping[str, Any]) -> Image.Image:
-    """A 16:9 picture of a workflow in the UI format; `api`: its twin."""
+    """A 16:9 image of a workflow in the UI format. api: the same workflow in the API format."""
     canvas = Image.new("RGB", SIZE, PAPER)
     pen = ImageDraw.Draw(canvas)
     note = next(node["widgets_values"][0] for node in graph["nodes"] if node["type"] == NOTE)
@@ -43,7 +43,7 @@ def card(graph: Mapping[str, Any], api: Mapping[str, Any]) -> Image.Image:
     pen.text((MARGIN, 8), note.splitlines()[0].removeprefix("### "), INK, ImageFont.load_default(26))
     small = ImageFont.load_default(14)
     pen.text((MARGIN, 42), f"needs {' and '.join(files)}", FAINT, small)
-    pen.text((MARGIN, 60), "the graph; no pictures, because they depend on your checkpoint", FAINT, small)
+    pen.text((MARGIN, 60), "only the graph, because the images depend on your checkpoint", FAINT, small)
     pair = next(values for values in inputs if "edit" in values)
     prompts = f"source: {pair['source']}\nedit: {pair['edit']}"
     pen.multiline_text((MARGIN, SIZE[1] - FOOT + 4), prompts, INK, small, spacing=3)
@@ -65,7 +65,7 @@ Box = tuple[float, float, float, float]
 
 
 def _boxes(nodes: list[dict[str, Any]]) -> dict[int, tuple[dict[str, Any], Box]]:
-    """Each node's left, top, right and bottom on the card; columns as they are, nodes of one height."""
+    """Each node's left, top, right and bottom on the card, in the graph's columns, with equal heights."""
     lefts = sorted({node["pos"][0] for node in nodes})
     width = (SIZE[0] - 2 * MARGIN) / len(lefts)
     places: dict[int, tuple[dict[str, Any], Box]] = {}
@@ -79,5 +79,5 @@ def _boxes(nodes: list[dict[str, Any]]) -> dict[int, tuple[dict[str, Any], Box]]
 
 
 def _along(box: Box, slot: int) -> float:
-    """Where on the side of a box its socket is."""
+    """The y position of a socket on the side of a box."""
     return min(box[1] + 8 + 6 * slot, box[3] - 4)

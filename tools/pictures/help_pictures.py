@@ -1,4 +1,4 @@
-"""Pictures of the help pages: nodes in ComfyUI's front end, after a run.
+"""Screenshots for the help pages: nodes in ComfyUI's front end, after a run.
 
 `python -m tools.pictures.help_pictures` takes them.
 
@@ -32,12 +32,12 @@ def _set(node: str, name: str, value: Any) -> dict[str, Any]:
 
 
 def _new(type_: str, title: str, size: tuple[int, int], **inputs: tuple[str, int]) -> dict[str, Any]:
-    """A node more; its inputs are the outputs of others, by title or type and number."""
+    """An additional node; its inputs are outputs of other nodes, by title or type and number."""
     return {"type": type_, "title": title, "size": size, "from": inputs}
 
 
 def plan() -> Plan:
-    """Of each run the nodes to shoot, by title or type; NODE-1, NODE-2 stand at the right of NODE."""
+    """The nodes to capture in each run, by title or type. NODE-1, NODE-2 go to the right of NODE."""
     return [
         *(
             _pair(workflow, node)
@@ -65,7 +65,7 @@ def _beside(node: str, *others: str) -> dict[str, str]:
 
 
 def _pair(workflow: str, node: str) -> dict[str, Any]:
-    """The node, and source and edit beside it."""
+    """The node with source and edit next to it."""
     return {"workflow": f"p2p_{workflow}", "shots": _beside(node, "Source", "Edit")}
 
 
@@ -98,7 +98,7 @@ def attention() -> dict[str, Any]:
 
 
 def real_image() -> dict[str, Any]:
-    """The source of a pair as a real picture: inverted, and edited once more."""
+    """The source of a pair as a real picture: inverted, then edited again."""
     model, vae, pair = ("P2PDemoModel", 0), ("P2PDemoModel", 2), ("P2PPromptPair", 1)
     prompts, negative, found = ("P2PPromptPair", 0), ("Negative prompt", 0), ("P2PInvert", 0)
     real, edited = "P2PRealImage", ("P2PPromptEdit", 0)
@@ -132,7 +132,7 @@ def main() -> None:
     installs, browser, node = find_comfy(os.environ, PACK), shutil.which("chromium"), shutil.which("node")
     if not (installs and browser and node):
         sys.exit("needs ComfyUI, Chromium and Node.js")
-    runs = [{**run, "workflow": f"{PACK}/examples_workflows/{run['workflow']}.json"} for run in plan()]
+    runs = [{**run, "workflow": f"{PACK}/example_workflows/{run['workflow']}.json"} for run in plan()]
     with tempfile.TemporaryDirectory() as name, comfy_server(installs[-1]) as server:
         folder = Path(name)
         (folder / "plan.json").write_text(json.dumps(runs), "utf-8")
@@ -147,7 +147,7 @@ def main() -> None:
 
 
 def beside(files: list[Path]) -> Image.Image:
-    """The first picture, and the others below each other at its right; in few colours, as they are drawn."""
+    """The first picture with the others stacked to its right, reduced to few colours."""
     first, *others = [Image.open(file).convert("RGB") for file in files]
     wide = max((picture.width for picture in others), default=-GAP)
     down = sum(picture.height + GAP for picture in others) - GAP

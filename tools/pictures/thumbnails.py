@@ -1,7 +1,7 @@
-"""Thumbnails of the example workflows: `python -m tools.pictures.thumbnails [name ...]` runs them.
+"""Runs the example workflows for their thumbnails: `python -m tools.pictures.thumbnails [name ...]`.
 
-ComfyUI's template browser shows a workflow with the .jpg of the same name beside it. Run this again when a
-workflow or the demo model has changed. Those for real checkpoints get a card with their graph.
+ComfyUI's template browser shows each workflow with the .jpg of the same name. Run this again after a change
+to a workflow or the demo model. Workflows for real checkpoints get a card with their graph.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..comfyui.server import PACK, Server, ServerError, comfy_server
 from ..workflows.parts import WEIGHED
 from .cards import card
 
-WORKFLOWS = PACK / "examples_workflows"
+WORKFLOWS = PACK / "example_workflows"
 SIZE = (640, 360)
 MARGIN, TEXT, BADGE = 12, 34, 18
 PAPER, INK = (24, 24, 27), (240, 240, 240)
@@ -45,13 +45,13 @@ def main(names: Sequence[str]) -> int:
     files = [WORKFLOWS / "api" / f"{name}.json" for name in names] or sorted(WORKFLOWS.glob("api/*.json"))
     drawn = [file for file in files if runs_here(read(file))]
     for file in set(files) - set(drawn):
-        save(file, card(read(WORKFLOWS / file.name), read(file)), "a card of its graph")
+        save(file, card(read(WORKFLOWS / file.name), read(file)), "card with its graph")
     if not drawn:
         return 0
     try:
         installs = find_comfy(os.environ, PACK)
         if not installs:
-            raise P2PError("a ComfyUI to run the workflows", "none", "Give COMFYUI_PATH=/path/to/ComfyUI.")
+            raise P2PError("a ComfyUI to run the workflows", "none", "Set COMFYUI_PATH=/path/to/ComfyUI.")
         with comfy_server(installs[0]) as server:
             for file in drawn:
                 save(file, thumbnail(shown_by(server, read(file))), f"drawn by {installs[0]}")
@@ -66,7 +66,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def runs_here(workflow: Mapping[str, Any]) -> bool:
-    """Whether it has the bundled model, and no checkpoint that would have to be downloaded."""
+    """Whether it uses the bundled model and no checkpoint that needs a download."""
     return any(node["class_type"] == "P2PDemoModel" for node in workflow.values())
 
 
@@ -77,7 +77,7 @@ def save(file: Path, picture: Image.Image, made: str) -> None:
 
 
 def shown_by(server: Server, workflow: Mapping[str, Any]) -> list[Shown]:
-    """The pictures of the nodes that show some, in the order of the nodes, and what was asked for each."""
+    """The pictures that the nodes show, in the order of the nodes, with their prompts or weights."""
     texts = asked(workflow)
     drawn = server.draw(workflow)
     titles = {name: str(node["_meta"]["title"]) for name, node in workflow.items() if drawn.get(name)}
@@ -91,17 +91,17 @@ def shown_by(server: Server, workflow: Mapping[str, Any]) -> list[Shown]:
 
 
 def asked(workflow: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The texts below the pictures by the title of the node that shows them: prompts, or weights."""
+    """The text below each picture, prompt or weights, by the title of the node that shows it."""
     inputs = {node["class_type"]: node["inputs"] for node in workflow.values()}
     pair = inputs.get("P2PPromptPair", {"source": "", "edit": ""})
     weights = inputs.get("P2PReweight", {"weights": ""})["weights"]
     plain = [pair["source"], *blocks(weights)] if weights else [pair["source"]]
     edits = list(blocks(pair["edit"]))
-    return {"Source": [pair["source"]], "Edit": edits, "Edits": edits, "Picture": plain, WEIGHED: plain}
+    return {"Source": [pair["source"]], "Edit": edits, "Edits": edits, "Image": plain, WEIGHED: plain}
 
 
 def thumbnail(shown: Sequence[Shown]) -> Image.Image:
-    """Up to four pictures, 16:9: two beside each other large, more of them in a grid or a row that fits."""
+    """Up to four pictures, 16:9: two large ones side by side, or more in a grid or a row that fits."""
     shown = [each for each in shown if each.picture.width < 2 * each.picture.height][:4]  # no sheets
     canvas = Image.new("RGB", SIZE, PAPER)
     across = len(shown) if len(shown) < 3 else 4 if len(shown) == 4 else 3

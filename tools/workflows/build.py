@@ -1,8 +1,8 @@
-"""The example workflows: `python -m tools.workflows.build` writes them, and their API twins.
+"""Writes the example workflows and their API versions: `python -m tools.workflows.build`.
 
-A workflow is a list of nodes with their inputs, each a value or the output of another node; where they
-stand follows from their column. What a node's sockets are comes from schemas.json and, for
-ComfyUI's own, from STOCK.
+A workflow is a list of nodes with their inputs, each a value or the output of another node. The layout
+follows from their columns. The sockets of a node come from schemas.json and, for ComfyUI's own nodes,
+from STOCK.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .demo_list import WORKFLOWS
 from .parts import From, Node, Workflow
 from .real_list import REAL_WORKFLOWS
 
-FOLDER = PACK / "examples_workflows"
+FOLDER = PACK / "example_workflows"
 SCHEMAS = Path(__file__).with_name("schemas.json")
 TOP, LEFT, GAP, TITLE = 90, 40, 60, 40
 COLORS = {"color": "#432", "bgcolor": "#653"}
@@ -39,7 +39,7 @@ class Sockets:
 
 
 def _stock(widgets: str = "", sockets: str = "", outputs: str = "") -> Sockets:
-    """Each a list such as `seed:INT cfg:FLOAT`; the front end puts sockets first."""
+    """Each argument is a list such as `seed:INT cfg:FLOAT`; the front end puts sockets first."""
     pairs = [[tuple(item.split(":")) for item in text.split()] for text in (sockets, widgets, outputs)]
     inputs = [(name, kind, False, False) for name, kind in pairs[0]]
     inputs += [(name, kind, False, True) for name, kind in pairs[1]]
@@ -96,7 +96,7 @@ def sockets_of(node: str) -> Sockets:
 
 
 def defaults(kind: str) -> dict[str, Any]:
-    """The widgets of a node as they are when it is new."""
+    """The widget values of a new node."""
     return dict(sockets_of(kind).defaults)
 
 
@@ -104,7 +104,7 @@ def defaults(kind: str) -> dict[str, Any]:
 
 
 def api(workflow: Workflow) -> dict[str, Any]:
-    """What the front end sends to the server."""
+    """The workflow as the front end sends it to the server."""
     return {
         str(node.id): {
             "inputs": _inputs(node),
@@ -126,7 +126,7 @@ def _inputs(node: Node) -> dict[str, Any]:
 
 
 def title_of(kind: str) -> str:
-    """How the front end titles a node: P2PPromptPair → P2P Prompt Pair, VAEDecode → VAE Decode."""
+    """The front end's title of a node: P2PPromptPair → P2P Prompt Pair, VAEDecode → VAE Decode."""
     name, prefix = kind.removeprefix("P2P"), "P2P " * kind.startswith("P2P")
     return prefix + re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=VAE|LIP)(?=[A-Z])", " ", name)
 
@@ -135,7 +135,7 @@ def title_of(kind: str) -> str:
 
 
 def ui(workflow: Workflow) -> dict[str, Any]:
-    """What the front end saves, with places, links and groups."""
+    """The workflow as the front end saves it, with positions, links and groups."""
     links = _links(workflow)
     places = _places(workflow)
     return {
@@ -210,12 +210,12 @@ def _widget_values(node: Node) -> list[Any]:
     for name, _, _, widget in sockets_of(node.kind).inputs:
         if widget:
             values.append(api_inputs[name])
-            values += ["fixed"] if name == "seed" else []  # what becomes of the seed after a run
+            values += ["fixed"] if name == "seed" else []  # the seed's "control after generate" widget
     return values
 
 
 def _places(workflow: Workflow) -> dict[int, list[int]]:
-    """Left, top, width and height of each node: columns from left to right, nodes below each other."""
+    """Left, top, width and height of each node: columns from left to right, nodes from top to bottom."""
     places: dict[int, list[int]] = {}
     left = LEFT
     for column in workflow.columns:
@@ -239,7 +239,7 @@ def _group(column: int, workflow: Workflow, places: Mapping[int, list[int]]) -> 
 
 
 def _flat_lists(text: str) -> str:
-    """Lists of numbers and words, and objects of one or two, on one line: as a person would write them."""
+    """Lists of numbers and words, and flat objects, on one line: as a person would write them."""
     text = re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda m: "[" + re.sub(r"\s*\n\s*", " ", m[1]) + "]", text)
     return re.sub(r"\{\s+([^\[\]{}]+?)\s+\}", lambda m: "{" + re.sub(r"\s*\n\s*", " ", m[1]) + "}", text)
 

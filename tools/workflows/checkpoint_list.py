@@ -1,4 +1,4 @@
-"""Example workflows for real checkpoints, by the names that people have them under."""
+"""Example workflows for real checkpoints, under their usual file names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .parts import From, Node, Workflow
 SDXL, SD15 = "sd_xl_base_1.0.safetensors", "v1-5-pruned-emaonly-fp16.safetensors"
 INPAINTING = "512-inpainting-ema.safetensors"
 CANNY = "control_v11p_sd15_canny_fp16.safetensors"
-PICTURE = "example.png"  # lies in the input folder of a new ComfyUI
+PICTURE = "example.png"  # in the input folder of a new ComfyUI
 
 CHECKPOINT, PAIR, NEGATIVE, LATENT, EDITOR, SAMPLER, DECODE, SPLIT, SOURCE, EDIT, NOTE = range(1, 12)
 IMAGE, MIDDLE, SECOND_NOTE, CONTROL, EDGES, UPSCALE, SEEDS, HIRES = range(12, 20)
@@ -72,7 +72,7 @@ def _needs(*files: tuple[str, str]) -> str:
 
 
 def _columns(third: str = "Edit") -> dict[int, str]:
-    return {0: "Model", 1: "Prompts and size", 2: third, 3: "Sample", 4: "Pictures"}
+    return {0: "Model", 1: "Prompts and size", 2: third, 3: "Sample", 4: "Images"}
 
 
 def _loaded(column: int, size: tuple[int, int] = (330, 330)) -> Node:
@@ -95,16 +95,16 @@ CHECKPOINT_WORKFLOWS = (
                 SDXL,
                 "photo of a fox sitting in a forest, autumn leaves, soft light",
                 "photo of a wolf sitting in a forest, autumn leaves, soft light",
-                "### Edit a prompt with SDXL\n\nTwo pictures come out of one run: the source and its edit, from the "
-                "same noise. Change words of the **edit** prompt.\n" + _needs(("checkpoints", SDXL)),
+                "### Edit a prompt with SDXL\n\nOne run gives two images from the same noise: the source and its edit. "
+                "Change words of the **edit** prompt.\n" + _needs(("checkpoints", SDXL)),
             ),
             _empty(1024, 1024),
             _edit({}),
             _note(
                 "Turbo and Lightning",
-                "### Few steps\n\nFor SDXL Turbo, Lightning or an LCM LoRA set **steps** to 4 to 8 and **cfg** to 1, "
-                "with the sampler that the model asks for. The windows of the edit count in parts of the way, so "
-                "they stay as they are.\n",
+                "### Few steps\n\nFor SDXL Turbo, Lightning or an LCM LoRA, set **steps** to 4 to 8 and **cfg** to 1, and "
+                "use the sampler that the model needs. The windows of the edit are fractions of the sampling, so they "
+                "stay the same.\n",
                 2,
                 (330, 200),
             ),
@@ -119,10 +119,9 @@ CHECKPOINT_WORKFLOWS = (
                 INPAINTING,
                 "a red sofa in a bright living room",
                 "a blue sofa in a bright living room",
-                "### Paint into a picture, in two ways\n\n1. Choose your picture in *Load Image* and paint the part to "
-                "draw anew: right click, **Open in Mask Editor**.\n2. **Run.** The source prompt and the edit prompt "
-                "are both painted into the mask, with the same layout.\n"
-                + _needs(("checkpoints", INPAINTING)),
+                "### Inpaint an image with two prompts\n\n1. Choose your image in *Load Image* and paint the part to "
+                "replace: right click, **Open in Mask Editor**.\n2. **Run.** The source prompt and the edit prompt are "
+                "both inpainted into the mask, with the same layout.\n" + _needs(("checkpoints", INPAINTING)),
             ),
             _loaded(0),
             _edit({}),
@@ -148,9 +147,9 @@ CHECKPOINT_WORKFLOWS = (
                 SD15,
                 "photo of a woman with red hair in a garden",
                 "photo of a woman with black hair in a garden",
-                "### ControlNet and an edit\n\nThe ControlNet holds source and edit to the lines of your picture, the "
-                "edit holds all else to the source.\n\nApply the ControlNet **after** *P2P Prompt Pair*. A batch of "
-                "pictures gives each sample its own.\n"
+                "### ControlNet and an edit\n\nThe ControlNet makes source and edit follow the lines of your image; "
+                "Prompt-to-Prompt keeps everything else like the source.\n\nApply the ControlNet **after** *P2P "
+                "Prompt Pair*. With a batch of images, each sample gets its own.\n"
                 + _needs(("checkpoints", SD15), ("controlnet", CANNY)),
             ),
             _empty(512, 512),
@@ -187,9 +186,9 @@ CHECKPOINT_WORKFLOWS = (
                 "a watercolor painting of a lighthouse on a cliff, stormy sea",
                 "a watercolor painting of a castle on a cliff, stormy sea",
                 "### A second pass at a larger size\n\nThe first sampler draws source and edit, *Upscale Latent By* "
-                "makes both larger, and the second sampler draws their details.\n\n*Latent Batch Seed Behavior* "
-                "(**fixed**) says that the latent is a pair already. Without it the second pass would draw an edit of "
-                "each.\n" + _needs(("checkpoints", SD15)),
+                "enlarges both, and the second sampler adds detail.\n\n*Latent Batch Seed Behavior* (**fixed**) tells "
+                "the second pass that the latent is a pair already. Without it, the second pass would make an edit of "
+                "each row.\n" + _needs(("checkpoints", SD15)),
             ),
             _empty(512, 512),
             _edit({}),
@@ -211,6 +210,6 @@ CHECKPOINT_WORKFLOWS = (
             _sampler(From(SEEDS), number=HIRES, title="Second pass", steps=20, denoise=0.5),
             *_end(HIRES),
         ),
-        "Edit, then enlarge",
+        "Edit, then upscale",
     ),
 )

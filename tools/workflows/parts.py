@@ -1,4 +1,4 @@
-"""What example workflows are made of: nodes, notes, and the frame that most of them share."""
+"""Building blocks of the example workflows: nodes, notes, and the frame that most of them share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class From:
 
 @dataclass(frozen=True)
 class Node:
-    """id, class, column from left to right, inputs by name; a note has a text instead."""
+    """A node: id, class, column from left to right, inputs by name. A note has a text instead."""
 
     id: int
     kind: str
@@ -32,7 +32,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Workflow:
-    """columns: their numbers, in order, and the titles of their groups."""
+    """columns: numbers in order, with the titles of their groups."""
 
     name: str
     columns: Mapping[int, str]
@@ -42,8 +42,8 @@ class Workflow:
 MODEL, PAIR, NEGATIVE, LATENT, SAMPLER, DECODE, SPLIT, SOURCE, EDIT = 1, 2, 4, 5, 6, 7, 8, 9, 10
 EDIT_NODE, SECOND_NODE = 3, 14
 WEIGHED = "Plain, then each weight"
-COLUMNS = {0: "Model", 1: "Prompts and size", 2: "Edit", 3: "Sample", 4: "Pictures"}
-MORE_COLUMNS = {**COLUMNS, 5: "What it looked at"}
+COLUMNS = {0: "Model", 1: "Prompts and size", 2: "Edit", 3: "Sample", 4: "Images"}
+MORE_COLUMNS = {**COLUMNS, 5: "Attention"}
 
 KNOWS = """### What the demo model can draw
 
@@ -55,9 +55,9 @@ in the sky, on grass, on sand, at night, on a brick wall, in water, on snow
 """
 CHECKPOINT = """### Your own checkpoint
 
-Put **Load Checkpoint** (SD 1.x, SD 2.x or SDXL) in the place of *P2P Demo Model*: MODEL to the first edit node, CLIP to *P2P Prompt Pair* and to the negative prompt, VAE to *VAE Decode*. Give *Empty Latent Image* the checkpoint's size, such as 512 × 512 or 1024 × 1024.
+Replace *P2P Demo Model* with **Load Checkpoint** (SD 1.x, SD 2.x or SDXL): MODEL to the first edit node, CLIP to *P2P Prompt Pair* and to the negative prompt, VAE to *VAE Decode*. Set *Empty Latent Image* to the checkpoint's size, such as 512 × 512 or 1024 × 1024.
 
-Sampler, scheduler, steps, cfg and size are free. A batch of 3 makes 3 pairs.
+Any sampler, scheduler, steps, cfg and size will do. A batch of 3 gives 3 pairs.
 """
 
 
@@ -66,7 +66,7 @@ def note(number: int, column: int, title: str, text: str, size: tuple[int, int])
 
 
 def frame(source: str, edit: str, seed: int, edits: Sequence[Node], start: str) -> tuple[Node, ...]:
-    """Model, prompts, sampler and decoder around the edit nodes, which follow each other on MODEL."""
+    """Model, prompts, sampler and decoder around the edit nodes, which are chained on MODEL."""
     chained: list[Node] = []
     model = From(MODEL)
     for node in edits:
@@ -105,4 +105,4 @@ def pair(column: int = 4) -> tuple[Node, ...]:
     )
 
 
-TALL, TALLER = (310, 440), (310, 540)  # an edit node with what it says of itself, and with chips
+TALL, TALLER = (310, 440), (310, 540)  # an edit node with its summary, and with its prompt chips too

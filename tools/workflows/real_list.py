@@ -1,4 +1,4 @@
-"""Example workflows that edit a picture: a drawn scene stands in for the user's own."""
+"""Example workflows that edit a real image; a rendered scene stands in for the user's own."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .parts import (
 )
 
 PICTURE, ENCODE, INVERT, REAL, NULL = 20, 21, 22, 23, 24
-COLUMNS = {0: "Model and picture", 1: "Prompts", 2: "Invert", 3: "Edit", 4: "Sample", 5: "Pictures"}
+COLUMNS = {0: "Model and image", 1: "Prompts", 2: "Invert", 3: "Edit", 4: "Sample", 5: "Images"}
 YOUR_PICTURE = (
-    "### Your own picture\n\nPut **Load Image** in the place of *P2P Demo Picture* and write what it shows "
-    "as the **source** prompt. *VAE Encode* crops its sides to multiples of 8 pixels; scale large "
-    "photographs down first.\n\n**Load Checkpoint** goes in the place of *P2P Demo Model*: MODEL to *P2P "
-    "Invert* and *P2P Real Image*, CLIP to the prompts, VAE to *VAE Encode* and *VAE Decode*.\n\n*KSampler* "
-    "needs the steps, the scheduler and the denoise of *P2P Invert*. Its seed has no effect.\n"
+    "### Your own image\n\nReplace *P2P Demo Picture* with **Load Image** and describe the image in the "
+    "**source** prompt. *VAE Encode* crops its sides to multiples of 8 pixels; scale large photographs "
+    "down first.\n\nReplace *P2P Demo Model* with **Load Checkpoint**: MODEL to *P2P Invert* and *P2P Real "
+    "Image*, CLIP to the prompts, VAE to *VAE Encode* and *VAE Decode*.\n\n*KSampler* needs the steps, the "
+    "scheduler and the denoise of *P2P Invert*. Its seed has no effect.\n"
 )
 Inputs = Mapping[str, Any]
 NONE: Inputs = {}
@@ -42,7 +42,7 @@ def _workflow(
     name: str, start: str, picture: int, source: str, edit: str, edits: Sequence[Node], *more: Node,
     invert: Inputs = NONE, null: Inputs | None = None, real: Inputs = NONE, sampler: Inputs = NONE,
 ) -> Workflow:  # fmt: skip
-    """Model, picture, prompts, inversion, edits, sampler, two pictures; inputs beside the usual ones."""
+    """Model, image, prompts, inversion, edits, sampler, two previews. Mappings override usual inputs."""
     clip, steps = From(MODEL, 1), {"steps": sampler.get("steps", STEPS), "scheduler": "simple"}
     inversion = {"model": From(MODEL), "source": From(PAIR, 1), "latent": From(ENCODE), **steps, **invert}
     nodes = [Node(INVERT, "P2PInvert", 2, (310, 360), inversion)]
@@ -69,7 +69,7 @@ def _workflow(
             Node(11, "MarkdownNote", 0, (300, 520), title="Start here", text=f"{start}\n{KNOWS}"),
             Node(PAIR, "P2PPromptPair", 1, (320, 380), texts),
             Node(NEGATIVE, "CLIPTextEncode", 1, (320, 110), {"clip": clip, "text": ""}, "Negative prompt"),
-            Node(12, "MarkdownNote", 1, (320, 420), title="Your own picture", text=YOUR_PICTURE),
+            Node(12, "MarkdownNote", 1, (320, 420), title="Your own image", text=YOUR_PICTURE),
             *nodes,
             Node(SAMPLER, "KSampler", 4, (290, 300), {"model": model, **ends, **settings}),
             Node(DECODE, "VAEDecode", 4, (290, 60), {"samples": From(SAMPLER), "vae": From(MODEL, 2)}),
@@ -87,9 +87,9 @@ FLOWER = "a small white moon and a large red flower on sand"
 REAL_WORKFLOWS = (
     _workflow(
         "p2p_real_image",
-        "### Edit a picture\n\n*P2P Invert* finds the noise that the picture comes from, *P2P Real Image* "
-        "makes the picture the source of the edit. The **source** comes out as it went in, whatever the "
-        "cfg; the **edit** starts from its noise.\n\nChange the **edit** prompt as you like and run again.\n",
+        "### Edit an image\n\n*P2P Invert* inverts the image to its starting noise, and *P2P Real Image* "
+        "makes it the source of the edit. The **source** comes out as it went in at any cfg; the **edit** "
+        "starts from its noise.\n\nChange the **edit** prompt as you like and run again.\n",
         53,
         FLOWER,
         FLOWER.replace("red", "purple"),
@@ -98,8 +98,8 @@ REAL_WORKFLOWS = (
     ),
     _workflow(
         "p2p_real_image_blend",
-        "### Change one place of a picture\n\nOutside the mask of *P2P Local Blend* the edit's latent is the "
-        "picture's, to the last bit. *P2P Blend Mask* shows the mask. A painted one may take its place.\n",
+        "### Change one region of an image\n\nOutside the mask of *P2P Local Blend*, the edit's latent "
+        "equals the image's to the last bit. *P2P Blend Mask* shows the mask. You can paint one instead.\n",
         30,
         "a yellow circle and a small blue house at night",
         "a yellow star and a small blue house at night",
@@ -125,9 +125,9 @@ REAL_WORKFLOWS = (
     ),
     _workflow(
         "p2p_edit_friendly",
-        "### Edit a picture, more freely\n\n*edit-friendly noise* in *P2P Invert* gives each step noise "
-        "that holds the picture, and the sampler **euler_ancestral** draws that noise. Edits are freer in "
-        "shape than along an inverted way.\n",
+        "### Edit an image more freely\n\n*edit-friendly noise* in *P2P Invert* computes noise for each step "
+        "that reproduces the image, and the **euler_ancestral** sampler uses that noise. Edits are freer in "
+        "shape than with the other methods.\n",
         48,
         "an orange house and a purple fish on grass",
         "an orange tree and a purple fish on grass",
@@ -137,10 +137,10 @@ REAL_WORKFLOWS = (
     ),
     _workflow(
         "p2p_null_text",
-        "### Keep a picture by guidance alone\n\n*P2P Null Text* searches for each step what the sampling "
-        "has to be guided away from to come back to the picture. With **pin** off the source is drawn that "
-        "way, nearly the picture. It takes up to fifteen times as long as a sampling: keep what it found "
-        "with *P2P Save Trajectory*.\n",
+        "### Preserve an image by guidance alone\n\n*P2P Null Text* optimises, for each step, what the "
+        "sampling has to be guided away from to reproduce the image. With **pin** off, the source is "
+        "sampled that way and comes close to the image. It takes up to fifteen times as long as a sampling: "
+        "keep the result with *P2P Save Trajectory*.\n",
         53,
         FLOWER,
         FLOWER.replace("red", "purple"),
