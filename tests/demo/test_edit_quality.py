@@ -34,7 +34,10 @@ from benchmarks.shared.plot import COLORS, ticks
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from demo.training.checker import Checker, Found, Verdict, to_tensor
 from demo.world.scenes import HIDDEN, Scene, Thing, recaption
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
+from p2p_core.maps.blending import Blend
+from p2p_core.plan import EditPlan
 
 THINGS = [name for name in TYPES if "background" not in name]
 PLACES = [name for name in TYPES if "background" in name]
@@ -314,9 +317,12 @@ def test_every_setting_of_a_curve_is_a_way_of_its_own(pipe: DemoPipeline, contes
         edit = drawn(type_name, 1)[0]
         ways = CONTESTS[contest].ways(edit, pipe, 5)
         plans = [way.run.plan for way in ways.values() if isinstance(way, Planned)]
-        assert len({(p.edits, *((b.threshold, b.start, b.pool) for b in p.blends)) for p in plans}) == len(
-            plans
-        )
+        assert len({settings_of(plan) for plan in plans}) == len(plans)
+
+
+def settings_of(plan: EditPlan) -> tuple[object, ...]:
+    blends = ((b.rule.threshold, b.rule.pool, b.start) for b in plan.of(Blend))
+    return (*plan.of(TokenEdit), *blends)
 
 
 # Running

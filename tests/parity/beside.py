@@ -9,14 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.reference.paper_controller import (
-    Controller,
-    sample_literal,
-)
+from benchmarks.reference.paper_controller import Controller, sample_literal
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
-from p2p_core import plan as ours
-from p2p_core.edits.steps import TokenEdit
+from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
 from p2p_core.maps.blending import Blend
+from p2p_core.maps.masks import MaskRule
 from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan
 from p2p_core.step import Step
@@ -84,7 +81,7 @@ class Case:
     calls: int = STEPS
 
 
-def as_published(method: ours.Method, **how: Any) -> TokenEdit:
+def as_published(method: EditMethod, **how: Any) -> TokenEdit:
     """The windows of the paper's code, where no others are given."""
     windows = {"cross": Window(0, 0.8), "self_attention": Window(0, 0.4)}
     return TokenEdit(method, **{**windows, **how})
@@ -98,13 +95,13 @@ def refine(**how: Any) -> TokenEdit:
     return as_published("refine", **how)
 
 
-def weigh(text: str, **how: Any) -> ours.Reweight:
-    return ours.Reweight(parse_weights(text), **how)
+def weigh(text: str, **how: Any) -> Reweight:
+    return Reweight(parse_weights(text), **how)
 
 
-def blend(source: str, edit: str, subtract: str = "", **how: Any) -> Blend:
+def blend(source: str, edit: str, subtract: str = "", start: float = LATER, **rule: Any) -> Blend:
     words = [tuple(text.split()) for text in (source, edit, subtract)]
-    return Blend(*words, store=MapStore(), **{"start": LATER, **how})
+    return Blend(*words, store=MapStore(), rule=MaskRule(**rule), start=start)
 
 
 def same_twice(text: str) -> tuple[str, str]:

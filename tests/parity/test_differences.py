@@ -35,8 +35,9 @@ from benchmarks.reference.paper_controller import (
     replacement_mapper,
     word_alphas,
 )
-from p2p_core import plan as ours
 from p2p_core.architecture.layers import Layer
+from p2p_core.edits.columns import mixing_of
+from p2p_core.edits.steps import EditMethod
 from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan
 from p2p_core.words.align import Alignment, align_edit, align_refine, align_swap
@@ -78,7 +79,7 @@ def matrix(alignment: Alignment) -> Tensor:
 
 
 def assert_only_the_alignment_differs(
-    texts: Sequence[str], method: ours.Method, align: Any, published: str
+    texts: Sequence[str], method: EditMethod, align: Any, published: str
 ) -> None:
     noise = noise_of()
     mine = ours_of(texts, (as_published(method),), noise)
@@ -202,9 +203,9 @@ def test_every_edit_has_its_own_columns_of_a_weighted_word() -> None:
     theirs = Controller(pipe().tokenizer, texts, STEPS, "replace", equalizer={"star": 3}).edit
     assert isinstance(theirs, Reweight)
     assert theirs.equalizer.ne(1).nonzero().tolist() == [[0, 3]]
-    plan = EditPlan(pipe().prompts(*texts), (swap(cross=Window(0, 0)),), (weigh("star: 3"),))
-    for row, column in ((1, 3), (2, 4)):
-        mixing = plan.mixing(row, Layer("input", 1), 0.0)
+    plan = EditPlan(pipe().prompts(*texts), (swap(cross=Window(0, 0)), weigh("star: 3")))
+    for key, column in zip(plan.mixing_keys(Layer("input", 1), 0.0), (3, 4), strict=True):
+        mixing = None if key is None else mixing_of(plan.prompts, key)
         assert mixing is not None
         assert mixing.own.ne(1).nonzero().tolist() == [[column]]
 
@@ -237,7 +238,7 @@ def test_progress_is_time_where_theirs_counts_calls() -> None:
     for _ in range(2 * 4):
         idle(controller)
     assert controller.alphas[controller.step].sum() == 0
-    assert plan.mixing(1, layer, progress_of(4, STEPS)) is not None
+    assert plan.mixing_keys(layer, progress_of(4, STEPS)) != (None,)
     for _ in range(3):
         idle(controller)
     with pytest.raises(IndexError):
@@ -249,7 +250,7 @@ def test_a_window_ends_at_its_time_where_theirs_rounds_down(calls: int, theirs: 
     """Self-attention until 0.4."""
     assert Controller(pipe().tokenizer, STAR, calls, "replace").self_calls == (0, theirs)
     plan = EditPlan(pipe().prompts(*STAR), (swap(),))
-    active = [plan.self_attention(Layer("input", 1), progress_of(i, calls)) for i in range(calls)]
+    active = [plan.injects(Layer("input", 1), progress_of(i, calls)) for i in range(calls)]
     assert active == [True] * mine + [False] * (calls - mine)
 
 
@@ -271,5 +272,5 @@ def test_self_attention_is_replaced_in_layers_of_any_size(side: int) -> None:
         controller = Controller(pipe().tokenizer, STAR, STEPS, "replace", self_cap=cap)
         replaced = torch.equal(*controller(maps, is_cross=False)[2:])
         capped, free = swap(self_tokens=cap), swap()
-        assert replaced == capped.uses_self_attention(Layer("input", 1), 0.0, side**2) == (side**2 <= cap)
-        assert free.uses_self_attention(Layer("input", 1), 0.0, side**2)
+        assert replaced == capped.injects(Layer("input", 1), 0.0, side**2) == (side**2 <= cap)
+        assert free.injects(Layer("input", 1), 0.0, side**2)
