@@ -26,7 +26,7 @@ TOP, BOTTOM = heat_colours(torch.tensor([1.0, 0.0]))
 def sheet_of(
     *maps: Tensor | None, latent: tuple[int, int] = (4, 4), samples: int = 1, **kwargs: str
 ) -> Sheet:
-    """A line of these maps in each sample."""
+    """A line with these maps in each sample."""
     label, heading = kwargs.get("label", "cat"), kwargs.get("heading", "source: a cat")
     tiles = tuple(Tile(label, m, "" if m is not None else "not in this prompt") for m in maps)
     lines = [Line(heading, sample, tiles) for sample in range(samples)]
@@ -34,7 +34,7 @@ def sheet_of(
 
 
 def spot(h: int, w: int, y: int, x: int, value: float = 1.0) -> Tensor:
-    """0 but for one cell."""
+    """0 except for one cell."""
     return value * torch.zeros(h, w).index_put((torch.tensor(y), torch.tensor(x)), torch.tensor(1.0))
 
 
@@ -46,7 +46,7 @@ def tile(picture: Tensor, style: Style, n: int = 0, size: tuple[int, int] | None
 
 
 def under(picture: Tensor, style: Style, n: int = 0, size: tuple[int, int] | None = None) -> Tensor:
-    """The label under it."""
+    """The label below it."""
     h, w = size or (style.tile, style.tile)
     top, left = style.gap + 2 * style.text + h, style.gap + n * (w + style.gap)
     return picture[top : top + 2 * style.text, left : left + w]
@@ -136,7 +136,7 @@ print((peak() - before) / drawn.nbytes)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its processes do not report the most memory they had")
 def test_overlays_need_little_more_memory_than_they_have(tmp_path: Path) -> None:
-    """The most memory of a process, in parts of the 16 overlays that it draws."""
+    """Peak memory of a process, relative to the 16 overlays that it draws."""
     command, root = [sys.executable, "-c", PEAK], Path(__file__).resolve().parents[2]
     environ = {**os.environ, "PYTHONPATH": str(root)}
     run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
@@ -276,7 +276,7 @@ def test_pictures_of_another_run_are_refused(pictures: Tensor, got: str) -> None
 
 @pytest.fixture(params=["as installed", "one size only", "without FreeType"])
 def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pillow's font as it is, as before 10.1, and as it is where FreeType is missing."""
+    """Pillow's font now, before 10.1, and without FreeType."""
     small = ImageFont.load_default_imagefont()
 
     def before_10_1() -> ImageFont.ImageFont:

@@ -1,6 +1,6 @@
-"""A pytest plugin: one ComfyUI server, with the pack linked in, for all tests of a session that ask for it.
+"""A pytest plugin: one ComfyUI server with the pack linked in, shared by all tests of a session.
 
-A test module names it in `pytest_plugins`; imported fixtures would start a server for each module.
+A test module lists it in `pytest_plugins`; imported fixtures would start a server for each module.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """A failed test shows what the server had to say."""
+    """A failed test shows the server's log."""
     report = yield
     server = getattr(item, "funcargs", {}).get("server")
     if server is not None and report.failed:

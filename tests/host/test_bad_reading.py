@@ -13,7 +13,7 @@ from refusals import Refused, pairing, put, sampling
 pytestmark = pytest.mark.host
 
 
-# Attention Store and what reads it
+# Attention Store and its readers
 
 
 def test_words_of_a_store_that_no_prompt_has(graph: Graph, refused: Refused):
@@ -55,7 +55,7 @@ def read(graph: Graph, title: str, store: Any, rows: torch.Tensor, **inputs: Any
 
 
 def stored(graph: Graph, title: str = "Attention Store", edit: str = EDIT, **widgets: Any) -> tuple[Any, Any]:
-    """A store after a sampling, and the latent of it."""
+    """A store after a sampling, and its latent."""
     prompts, positive = graph.pair(SOURCE, edit)
     model, store = put(graph, title, prompts, **widgets)
     return store, graph.sample(model, positive)
@@ -185,7 +185,7 @@ def test_a_paired_conditioning_of_other_prompts(graph: Graph, host: Host, refuse
 
 
 def test_a_conditioning_of_other_tokens(graph: Graph, host: Host, refused: Refused):
-    """Other nodes encoded them, so that only the sampling sees that they are not of the prompts' length."""
+    """Other nodes encoded them, so only the sampling can see that they lack the prompts' length."""
     model = graph.swapped(graph.pair()[0], **OPEN)
     cut = [[[tensor[:, :50], options]] for tensor, options in (host.encode(SOURCE)[0], host.encode(EDIT)[0])]
     paired = pairing(graph, *cut)
