@@ -8,6 +8,7 @@ from typing import Any
 
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from .language_tokens import language_prompt, tokenizer_of
 
 _END_OF_WORD = "</w>"
 _ENCODERS = ("l", "g", "h")  # SD1's and SDXL's first encoder, SDXL's second, SD2's
@@ -21,7 +22,14 @@ def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
 
 
 def tokenised(clip: Any, text: str) -> Prompt:
-    """One prompt with the columns that the host's encoders give it, including weights and embeddings.
+    """One prompt with the columns that the host's encoders give it."""
+    names = clip.tokenize(text)
+    only_clip = all(_is_clip(tokenizer_of(clip, name)) for name in names)
+    return _clip_prompt(clip, text) if only_clip else language_prompt(clip, text)
+
+
+def _clip_prompt(clip: Any, text: str) -> Prompt:
+    """The prompt of CLIP encoders alone, including weights and embeddings.
 
     Raises P2PError if a word is in different columns of two encoders.
     """

@@ -55,7 +55,9 @@ def align_swap(source: Prompt, edit: Prompt) -> Alignment:
     """
     entries = _specials(source, edit)
     for change in swap_changes(source, edit):
-        entries += _swapped(source.words[slice(*change.source)], edit.words[slice(*change.edit)])
+        entries += _swapped(
+            source.words[slice(*change.source)], edit.words[slice(*change.edit)], source, edit
+        )
     return _alignment(source, edit, entries)
 
 
@@ -88,7 +90,7 @@ def align_edit(source: Prompt, edit: Prompt) -> Alignment:
         if change.added:
             added.update(_columns(right))
         elif not change.removed:
-            entries += _swapped(left, right)
+            entries += _swapped(left, right, source, edit)
     return _alignment(source, edit, entries, added)
 
 
@@ -185,11 +187,22 @@ def _tokens(prompt: Prompt) -> list[tuple[str, int]]:
     ]
 
 
-def _swapped(left: Sequence[Word], right: Sequence[Word]) -> list[Entry]:
-    """Equal numbers of words one to one, otherwise phrase to phrase."""
-    if len(left) != len(right):
-        return _spread(_columns(left), _columns(right))
-    return [entry for a, b in zip(left, right, strict=True) for entry in _share(a.columns, b.columns)]
+def _swapped(left: Sequence[Word], right: Sequence[Word], source: Prompt, edit: Prompt) -> list[Entry]:
+    """Equal numbers of words one to one, otherwise phrase to phrase; each text encoder's columns apart."""
+    entries: list[Entry] = []
+    for here, there in zip(_segments(source), _segments(edit), strict=True):
+        a = [[column for column in word.columns if column in here] for word in left]
+        b = [[column for column in word.columns if column in there] for word in right]
+        if len(left) != len(right):
+            a, b = [[c for word in a for c in word]], [[c for word in b for c in word]]
+            entries += _spread(a[0], b[0])
+        else:
+            entries += [entry for x, y in zip(a, b, strict=True) for entry in _share(x, y)]
+    return entries
+
+
+def _segments(prompt: Prompt) -> tuple[range, ...]:
+    return prompt.chunks if len(prompt.segments) > 1 else (range(prompt.columns),)
 
 
 def _columns(words: Sequence[Word]) -> tuple[int, ...]:
@@ -208,27 +221,29 @@ def _spread(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
 
 
 def _specials(source: Prompt, edit: Prompt) -> list[Entry]:
-    """Start to start, end to end, padding to padding in order, chunk by chunk.
+    """What stands before the words to what stands before them, and after, in order, chunk by chunk.
 
-    If the source has more padding than the edit, the remainder is spread over the edit's end and padding.
-    Chunks that the edit does not have go to its last one.
+    In CLIP that is the start, and the end with its padding; other encoders have a template there. If the
+    source has more, the remainder is spread over what the edit has. Chunks that the edit does not have go to
+    its last one.
     """
     entries: list[Entry] = []
-    tails = _tails(edit)
-    for chunk, left in enumerate(_tails(source)):
-        here = min(chunk, len(tails) - 1)
-        start = edit.chunk * here
-        right = tails[here] or [start]
-        entries.append((source.chunk * chunk, start, 1.0))
-        entries += [(s, e, 1.0) for s, e in zip(left, right, strict=False)]
-        entries += _spread(left[len(right) :], right)
+    frames = _frames(edit)
+    for n, (head, tail) in enumerate(_frames(source)):
+        edit_head, edit_tail = frames[min(n, len(frames) - 1)]
+        for left, right in ((head, edit_head or edit_tail), (tail, edit_tail or edit_head)):
+            entries += [(s, e, 1.0) for s, e in zip(left, right, strict=False)]
+            entries += _spread(left[len(right) :], right)
     return entries
 
 
-def _tails(prompt: Prompt) -> list[list[int]]:
-    """For each chunk, the columns that are neither its start nor words: end and padding."""
-    content, size = prompt.content, prompt.chunk
-    return [
-        [column for column in range(start + 1, start + size) if column not in content]
-        for start in range(0, prompt.columns, size)
-    ]
+def _frames(prompt: Prompt) -> list[tuple[list[int], list[int]]]:
+    """For each chunk, the columns before its first word (without words: the first one), and all others that
+    belong to no word."""
+    content = prompt.content
+    frames: list[tuple[list[int], list[int]]] = []
+    for chunk in prompt.chunks:
+        first = next((column for column in chunk if column in content), chunk.start + 1)
+        others = [column for column in chunk if column not in content]
+        frames.append(([c for c in others if c < first], [c for c in others if c >= first]))
+    return frames

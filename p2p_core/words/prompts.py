@@ -43,12 +43,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A tokenised prompt: `text` as typed, its words in order, and T = `columns`, a multiple of `chunk`."""
+    """A tokenised prompt: `text` as typed, its words in order, and T = `columns`, a multiple of `chunk`.
+
+    segments: the first columns of what several text encoders give, one after the other.
+    """
 
     text: str
     words: tuple[Word, ...]
     columns: int
     chunk: int = 77
+    segments: tuple[int, ...] = (0,)
 
     def __hash__(self) -> int:
         """Cheap, because a plan looks up its prompts in every layer."""
@@ -58,6 +62,13 @@ class Prompt:
     def content(self) -> frozenset[int]:
         """The columns that belong to words."""
         return frozenset(c for word in self.words for c in word.columns)
+
+    @property
+    def chunks(self) -> tuple[range, ...]:
+        """The columns of each chunk, or of each segment where there are several."""
+        starts = self.segments if len(self.segments) > 1 else range(0, self.columns, self.chunk)
+        stops = (*starts[1:], self.columns)
+        return tuple(range(start, stop) for start, stop in zip(starts, stops, strict=True))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -239,9 +250,11 @@ def _splits_a_word(text: str, rest: str) -> bool:
 
     Contractions ('s, 't) are always separate words in CLIP.
     """
-    return text[-1].isalpha() and rest[0].isalpha() and not text.startswith("'")
+    runs_on = text[-1].isalpha() and rest[0].isalpha() and not text.startswith("'")
+    return runs_on and not (_UNSPACED.match(text[-1]) or _UNSPACED.match(rest[0]))
 
 
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # Kana and Han have no spaces
 _NTH = re.compile(r"^(?P<phrase>.+)\[(?P<nth>[1-9]\d*)\]$", re.DOTALL)
 _WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTALL)
 
@@ -267,6 +280,12 @@ def _byte_of_letter() -> dict[str, int]:
     kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     moved = [b for b in range(256) if b not in set(kept)]
     return {chr(b): b for b in kept} | {chr(256 + i): b for i, b in enumerate(moved)}
+
+
+def token_bytes(letters: str) -> bytes:
+    """Byte-level BPE letters as bytes; other characters have none."""
+    table = _byte_of_letter()
+    return bytes(table[letter] for letter in letters if letter in table)
 
 
 def decode_bytes(letters: str) -> str:
