@@ -177,7 +177,7 @@ def _squeezed_bytes(string: str, spaced: bool, folded: bool) -> bytes:
     try:
         return squeezed(raw.decode(), folded)
     except UnicodeDecodeError:
-        return raw
+        return b"".join(raw.split())
 
 
 def _lost(text: str, token: str) -> P2PError:
