@@ -61,8 +61,9 @@ class Kind:
         return Run(plan, Scene(plan.prompts, 1, LATENT, (FIRST, SECOND)))
 
 
-def _store(prompts: PromptSet) -> Record:
-    return Record(tuple(word_channel(word, prompts) for word in prompts.names), MapStore())
+def _store(prompts: PromptSet, self_scale: int = 0) -> Record:
+    channels = tuple(word_channel(word, prompts) for word in prompts.names)
+    return Record(channels, MapStore(), self_scale=self_scale)
 
 
 def _blend(**rule: object) -> Blend:
@@ -90,6 +91,7 @@ PLAIN: dict[str, Kind] = {
 WATCHED: dict[str, Kind] = {
     "store of all words": Kind(lambda p: [_store(p)]),
     "edit and store of all words": Kind(lambda p: [EDIT, _store(p)]),
+    "edit and store of self-attention too": Kind(lambda p: [EDIT, _store(p, self_scale=4)]),
     "edit and local blend": Kind(lambda p: [EDIT, _blend()]),
     "edit and local blend, soft, in a mask": Kind(
         lambda p: [EDIT, _blend(soft=4, mask=torch.ones(1, 512, 512) / 2)]

@@ -1,5 +1,5 @@
-"""The transfer budget: an attention call copies nothing to a GPU and waits for nothing, after the first of its
-kind, and adds few ops to the host's own. The device `meta` stands for a GPU."""
+"""The transfer budget: after the first of its kind, an attention call copies nothing to a GPU, waits for
+nothing and adds few ops to the host's own. The device `meta` stands for a GPU."""
 
 from __future__ import annotations
 
