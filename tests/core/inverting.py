@@ -79,9 +79,11 @@ def picture(samples: int = 2) -> Tensor:
     return torch.randn(samples, 3, 4, 5, generator=torch.Generator().manual_seed(1)) * SPREAD
 
 
-def trajectory(steps: int = 4, samples: int = 2, **changes: Any) -> Trajectory:
+def trajectory(
+    steps: int = 4, samples: int = 2, size: tuple[int, int] = (4, 5), **changes: Any
+) -> Trajectory:
     draw = torch.Generator().manual_seed(2)
-    latents = torch.randn(steps + 1, samples, 3, 4, 5, generator=draw)
+    latents = torch.randn(steps + 1, samples, 3, *size, generator=draw)
     given = {"sigmas": falling(steps), "latents": latents, "picture": latents[-1] * 2}
     texts = {"text": "a cat", "model": "Tiny", "method": "euler", "schedule": f"{steps} steps"}
     return Trajectory(**{**given, "prompt": torch.ones(7, 6), **texts, **changes})
