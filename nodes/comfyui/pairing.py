@@ -91,7 +91,7 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
 def _merge(key: str, values: Sequence[Any]) -> Any:
     """One value for all prompts: tensors per prompt are stacked, everything else must be equal."""
     first = values[0]
-    if all(_same(first, value) for value in values[1:]) and key != "pooled_output":
+    if all(_same(first, value) for value in values[1:]):
         return first
     if all(isinstance(v, Tensor) and v.shape == first.shape and v.shape[0] == 1 for v in values):
         return torch.cat(list(values))

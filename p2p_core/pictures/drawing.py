@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -192,7 +191,6 @@ def _write(
         canvas.text((x + width - font.getlength(right), y), right, FAINT, font)
 
 
-@lru_cache(maxsize=16)
 def _font(letters: int) -> Font:
     """Pillow's own font, which has only one size before Pillow 10.1 and without FreeType."""
     try:

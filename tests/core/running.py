@@ -49,7 +49,7 @@ def call(layer: Layer, progress: float) -> Call:
 
 
 def qkv(run: Run, layer: Layer, seed: int, keys: int = 77) -> tuple[Tensor, Tensor, Tensor]:
-    """Of both halves, [B, N, C] and twice [B, K, C]."""
+    """q, k and v of both halves: [B, N, C] and twice [B, K, C]."""
     random, (h, w) = torch.Generator().manual_seed(seed), SIZES[layer]
     rows = 2 * run.scene.rows.count
     q, k, v = (torch.randn(rows, n, WIDTH, generator=random) for n in (h * w, keys, keys))
@@ -57,7 +57,7 @@ def qkv(run: Run, layer: Layer, seed: int, keys: int = 77) -> tuple[Tensor, Tens
 
 
 def own_qkv(run: Run, layer: Layer, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of self-attention: as many keys as queries."""
+    """q, k and v of self-attention, with as many keys as queries."""
     return qkv(run, layer, seed, SIZES[layer][0] * SIZES[layer][1])
 
 
@@ -73,11 +73,11 @@ def latents(run: Run, seed: int = 0) -> Tensor:
     return torch.randn(run.scene.rows.count, 4, *LATENT, generator=torch.Generator().manual_seed(seed))
 
 
-# What the paper has
+# The paper's form
 
 
 def as_case(run: Run, layer: Layer, progress: float, seed: int) -> Case:
-    """The call of `cross` with the edits that the plan asks for, for `Case.paper`."""
+    """The call of `cross` with the edits of the plan, for `Case.paper`."""
     q, k, v = qkv(run, layer, seed)
     case, rows = Case(HEADS, q, k, v, [77] * len(q), []), run.scene.rows
     for row in rows.edited:
@@ -96,7 +96,7 @@ def injected(run: Run, layer: Layer, seed: int) -> Tensor:
 
 
 def plain_map(run: Run, layer: Layer, seed: int, row: int, words: tuple[str, ...]) -> Tensor:
-    """The map [h, w] of a row of the conditional half, summed over the columns of those words it has."""
+    """The map [h, w] of a row of the conditional half, summed over the columns of its words."""
     q, k, _ = qkv(run, layer, seed)
     prompt = run.scene.prompts.prompts[run.scene.rows.prompt(row)]
     columns = [column for word in words if prompt.has(word) for column in prompt.find(word)]

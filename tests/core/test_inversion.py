@@ -16,7 +16,7 @@ LEVELS = {"noise or velocity": (VE, 10.0), "flow": (FLOW, 1.0)}
 
 
 def missed(method: InversionMethod, steps: int, levels: Levels, top: float) -> float:
-    """How far the end of an inversion is from where a linear denoiser's way leads."""
+    """The distance of an inversion's end from the exact path of a linear denoiser."""
     found = invert(gaussian(levels), picture(), falling(steps, top), method, levels)
     return float((found[0] - exact(picture(), top, levels)).abs().max())
 
@@ -33,7 +33,7 @@ def test_half_the_step_is_better_by_the_methods_order(method: InversionMethod, g
     levels, exactly = Levels(floor=1e-7), picture().double()
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        """Whose slope has no corner at 0."""
+        """A denoiser with a smooth slope at 0."""
         return x - sigma * torch.sin(x + sigma)
 
     def end(steps: int, method: InversionMethod = method) -> Tensor:

@@ -1,4 +1,4 @@
-"""PSNR, over the picture and in part of it."""
+"""PSNR over the whole picture and in a part of it."""
 
 from __future__ import annotations
 

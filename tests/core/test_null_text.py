@@ -16,7 +16,7 @@ MIX = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(3))
 
 
 def meaning(encoded: Tensor) -> Tensor:
-    """What an encoding [..., T, W] adds to each channel, [..., 3, 1, 1]."""
+    """The effect of an encoding [..., T, W] on each channel, [..., 3, 1, 1]."""
     return (encoded.mean(-2) @ MIX)[..., None, None]
 
 
@@ -32,7 +32,7 @@ def with_null(x: Tensor, sigma: float, null: Tensor) -> Tensor:
 
 
 def followed(cfg: float, nulls: Tensor, latents: Tensor, sigmas: Tensor) -> Tensor:
-    """Where guided Euler steps with an encoding for each lead."""
+    """The end of guided Euler steps with one encoding per step."""
     x = latents[0]
     for i in range(len(sigmas) - 1):
         free = with_null(x, float(sigmas[i]), nulls[i])
@@ -61,7 +61,7 @@ def test_a_guided_sampling_comes_back_to_the_picture():
 
 
 def test_it_stops_where_the_loss_is_small_enough():
-    """At a guidance scale of 1 the unconditional prediction has no part, and nothing has to be found."""
+    """At guidance scale 1 the unconditional prediction has no effect, so there is nothing to optimise."""
     calls: list[float] = []
 
     def counting(x: Tensor, sigma: float, null: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A real picture as the source: pinned rows, and what its edits are guided by."""
+"""A real picture as the source: pinned rows and guidance."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_row_starts_from_the_noise_of_its_picture():
     assert rows is not None
     assert torch.equal(rows[::2], t.latents[1]) and torch.equal(rows[1::2], t.latents[1])
     rows.zero_()
-    assert t.latents[1].any()  # what a sampler writes into is not the trajectory
+    assert t.latents[1].any()  # a sampler does not write into the trajectory
 
 
 def test_at_the_end_the_source_is_the_picture_as_it_was_given():
@@ -90,7 +90,7 @@ def test_a_run_from_noise_has_no_picture_in_it():
 
 @pytest.mark.parametrize("first", ["blend", "picture"])
 def test_rows_are_pinned_before_they_are_blended_wherever_the_nodes_stand(first: str):
-    """Outside the mask the edit then is the picture, and not what the sampler made of it."""
+    """Outside the mask, the edit then equals the picture and not the sampler's version of it."""
     t, mask = trajectory(), torch.zeros(1, 4, 5)
     mask[:, :2] = 1
     steps: list[Step] = [Blend((), (), (), MapStore(), MaskRule(mask=mask)), RealImage(t)]
@@ -113,7 +113,7 @@ def test_proximal_guidance_leaves_out_what_is_small():
     guided, kept = proximal(text, without, 0.5)
     assert kept[0, 0].tolist() == [[False, False], [True, True]]
     assert torch.allclose(guided[0, 0], torch.tensor([[0.0, 0.0], [0.4, -1.4]]))
-    assert torch.allclose(guided[1], 10 * guided[0])  # each row has a threshold of its own
+    assert torch.allclose(guided[1], 10 * guided[0])  # each row has its own threshold
 
 
 def test_a_quantile_of_0_leaves_guidance_as_it_is():
@@ -126,14 +126,14 @@ def test_a_quantile_of_0_leaves_guidance_as_it_is():
 
 
 def one_cell() -> torch.Tensor:
-    """Guidance in one corner alone."""
+    """Guidance in one corner only."""
     text = torch.zeros(4, 3, 4, 5)
     text[..., 0, 0] = 5.0
     return text
 
 
 def combined(run: Run, text: torch.Tensor, progress: float, scale: float = 7.5) -> torch.Tensor:
-    """What a host makes of guidance away from 0."""
+    """The host's combination for guidance away from 0."""
     guided, (free,) = run.guided(text, [torch.zeros_like(text)], progress)
     return free + scale * (guided - free)
 

@@ -66,7 +66,7 @@ def test_attention_is_the_papers_edit_of_maps_whether_or_not_it_is_watched(
 ) -> None:
     steps = [EDIT, WEIGHTS, *[record("red", "a", self_scale=1), blend("cat")] * watching]
     run = run_of(*steps, samples=2)
-    for seed in (1, 2):  # the second call finds what the first has prepared
+    for seed in (1, 2):  # the second call uses what the first one prepared
         result, case = cross(run, layer, progress, seed), as_case(run, layer, progress, seed)
         close(result, case.paper())
         assert torch.equal(result, ATTEND(case.q, case.k, case.v)) == (progress == 0.8)
@@ -101,7 +101,7 @@ def test_rows_of_other_prompts_in_the_batch_are_left_alone() -> None:
 
 
 def test_batches_of_several_sizes_have_edits_of_their_own() -> None:
-    """A host may give the model both halves in one call, or one by one where memory is short."""
+    """A host may pass both halves to the model in one call, or one by one if memory is short."""
     run, case = run_of(EDIT), as_case(run_of(EDIT), NEAR, 0.0, 0)
     both = cross(run, NEAR, 0.0)
     alone = Call(NEAR, 0.0, SIZES[NEAR], HEADS, (True,))
@@ -122,7 +122,7 @@ def matrices(side: int) -> int:
 
 
 def test_what_calls_need_is_made_once_in_a_run_and_gone_with_it() -> None:
-    """The matrix of two prompts of 5,000 letters takes some ten megabytes."""
+    """The matrix of two prompts with 5,000 letters takes about ten megabytes."""
     prompts = PromptSet(made_of("w " * 80 + "cat"), (made_of("w " * 80 + "dog"),))
     before, run, made = matrices(154), run_of(TokenEdit(), prompts=prompts), list[int]()
     for progress in (0.0, 0.1, 0.2, 0.3):
@@ -135,7 +135,7 @@ def test_what_calls_need_is_made_once_in_a_run_and_gone_with_it() -> None:
 
 
 def test_what_an_earlier_patch_adds_is_added_once() -> None:
-    """The second call, for rows that keep some of their own map, is with the attention given for it."""
+    """The second call, for rows that keep some of their own map, uses the separate attention function."""
     run, (q, k, v) = run_of(WEIGHTS), qkv(run_of(), NEAR, 1)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -224,7 +224,7 @@ def test_a_store_keeps_the_last_run_while_another_goes_on() -> None:
 
 
 def test_what_a_run_returns_leads_to_its_maps() -> None:
-    """Its rows, and its last prediction where the host returns that as well."""
+    """Its rows, and its last prediction if the host returns that too."""
     what = record("cat")
     for seed in (1, 2):
         run = run_of(what)
@@ -257,7 +257,7 @@ def test_self_attention_that_the_model_lacks_is_refused_at_the_start() -> None:
 
 
 def test_parts_of_a_batch_on_threads_are_recorded_one_after_the_other() -> None:
-    """As a host with several GPUs calls them."""
+    """As called by a host with several GPUs."""
     what, times = record("cat"), 40
     run = run_of(EDIT, what)
     threads = [Thread(target=cross, args=(run, NEAR, 0.9, seed)) for seed in range(times)]
@@ -324,7 +324,7 @@ def test_a_users_mask_needs_no_maps() -> None:
 
 
 def test_blends_follow_each_other() -> None:
-    """A cell stays the edit's where every mask has it."""
+    """A cell stays the edit's if every mask contains it."""
     masks = torch.zeros(2, 1, *LATENT)
     masks[0, :, :2], masks[1, :, :, :3] = 1, 1
     run, rows = run_of(*(blend(mask=mask) for mask in masks)), latents(run_of())
@@ -349,7 +349,7 @@ def test_a_blend_that_starts_after_the_last_call_is_refused_before_the_sampling(
 
 
 def test_a_blend_that_never_had_maps_is_refused_and_no_store_is_filled() -> None:
-    """Of a host that never asks for the attention of its layers."""
+    """With a host that never calls the attention of its layers."""
     what, around = record("cat"), blend("cat", layers=LayerFilter("middle"))
     run, rows = run_of(what, around), latents(run_of())
     run.start(SIGMAS, [0.0, 0.5, 0.9])

@@ -1,4 +1,4 @@
-"""Trajectories: which step of them a sampling is at, and which files hold one."""
+"""Trajectories: the step of a sampling, and files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ("sigmas", "latents", "picture", "prompt", "text", "model", "method", "s
 def test_a_sampling_may_start_at_any_step():
     t = trajectory(4)
     assert [t.start(t.sigmas[i:]) for i in range(4)] == [0, 1, 2, 3]
-    assert t.start(t.sigmas[1:3]) == 1  # and go on in another sampler
+    assert t.start(t.sigmas[1:3]) == 1  # and continue in another sampler
     assert t.start(t.sigmas * (1 + 1e-6)) == 0
 
 
@@ -116,7 +116,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
 
 
 def rewritten(file: Path, texts: dict[str, str], **tensors: Any) -> Path:
-    """The file with other tensors (None: left out) and texts."""
+    """The file with some tensors replaced (None: removed) and other texts."""
     from safetensors import safe_open
 
     with safe_open(str(file), "pt") as content:

@@ -1,4 +1,4 @@
-"""Edit quality: which edits are drawn, what is measured of them, how they are sampled and shown."""
+"""Edit quality: the choice of edits, their measures, sampling and reports."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def drawn(type_name: str, count: int = 60) -> list[Edit]:
     return [draw_edit(type_name, random.Random(f"{type_name}{i}")) for i in range(count)]
 
 
-# Which edits are drawn
+# The choice of edits
 
 
 @pytest.mark.parametrize("type_name", TYPES)
@@ -132,7 +132,7 @@ def test_reweighting_weighs_the_words_of_one_thing() -> None:
         assert edit.source.things[edit.index].phrase.endswith(" " + edit.weights[0].word)
 
 
-# What is measured, on drawn scenes
+# Measures, on rendered scenes
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def without() -> Edit:
 
 
 def measure(checker: Checker, edit: Edit, result: Scene) -> Measured:
-    """The edit, had it come out as the drawn scene `result`."""
+    """The measures of the edit if its result were the rendered scene `result`."""
     before, after = to_tensor(edit.source), to_tensor(result)
     seen, verdict = checker(torch.stack([before, after]))
     things = shows(edit, seen)

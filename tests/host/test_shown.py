@@ -17,7 +17,7 @@ ONE: dict[str, Any] = {"steps": 1}
 
 
 def shown(graph: Graph, name: str, key: str, **inputs: Any) -> dict[str, Any]:
-    """The data under a key of what a node shows; it has to be JSON."""
+    """The data under a key of a node's UI output; it has to be JSON."""
     ui = graph.host.result(graph.node[f"P2P{name}"], **inputs).ui
     return json.loads(json.dumps(ui))[key][0]
 
