@@ -1,4 +1,4 @@
-"""Paired conditionings in a sampling: whose prompts they are, and their entries in rows."""
+"""Paired conditionings in a sampling: checks their prompts, and expands their entries to rows."""
 
 from __future__ import annotations
 

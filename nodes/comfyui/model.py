@@ -1,4 +1,4 @@
-"""Plans on the host's MODEL. A node only writes the frozen plan and one OUTER_SAMPLE wrapper on a clone."""
+"""Plans on the host's MODEL. A node only puts the frozen plan and one OUTER_SAMPLE wrapper on a clone."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
 
 
 def require_no_plan(model: Any) -> None:
-    """Raises P2PError for a MODEL that went through a Prompt-to-Prompt node."""
+    """Raises P2PError for a MODEL with a Prompt-to-Prompt node on it."""
     if PLAN in model.model_options["transformer_options"]:
         raise P2PError(
             "a MODEL without edits",
-            "one with",
-            "Connect the MODEL as it is before the first Prompt-to-Prompt node.",
+            "one with edits",
+            "Connect the MODEL from before the first Prompt-to-Prompt node.",
         )

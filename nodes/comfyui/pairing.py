@@ -1,4 +1,4 @@
-"""Making paired conditionings: one tensor with a row for the source and one for each edit."""
+"""Creates paired conditionings: one tensor with a row for the source and one for each edit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PairGuard(CONDConstant):
 
     def process_cond(self, batch_size: int, **kwargs: Any) -> Any:
         raise P2PError(
-            "a MODEL that went through Word Swap (or another Prompt-to-Prompt edit)",
+            "a MODEL with Word Swap (or another Prompt-to-Prompt edit)",
             f"a plain MODEL with a paired CONDITIONING of {self.cond.rows} prompts",
             "Connect the MODEL output of the Prompt-to-Prompt node to the sampler, or use CLIP Text Encode.",
             "Prompt Pair",

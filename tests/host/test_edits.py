@@ -143,7 +143,7 @@ def test_prompt_edit_swaps_what_word_swap_swaps_and_adds_what_refine_adds(graph:
 
 
 def test_a_word_has_a_window_of_its_own_with_a_start_and_an_end(graph: Graph):
-    """Opened only after the last step it is as good as closed; opened for all of them as without."""
+    """A window that opens after the last step acts like a closed one; one over all steps like none."""
     whole = edited(graph, "PromptEdit", windows=CROSS, steps=4)
     closed = edited(graph, "PromptEdit", windows={**CROSS, "word_windows": "house: 0"}, steps=4)
     late, early = (
@@ -174,7 +174,7 @@ def test_two_samples_at_once_are_those_of_two_runs(graph: Graph, host: Host, nam
 
 
 def test_a_removed_word_is_drawn_no_more(graph: Graph):
-    """The edit is not the source, although all its words have the source's attention."""
+    """The edit differs from the source, although all its words use the source's attention."""
     rows = edited(graph, "PromptEdit", "a red circle on grass", windows=CROSS)
     assert differ(rows[1], rows[0]) and differ(rows[1], graph.plain("a red circle on grass")[1])
 
@@ -213,7 +213,7 @@ def test_layers_are_chosen_by_resolution(graph: Graph, host: Host, attention: st
 
 
 def noted(graph: Graph, host: Host, attention: str, seen: Seen, windows: dict[str, Any]) -> None:
-    """Samples with Prompt Edit; `seen` tells by number of queries whether source and edit ask the same."""
+    """Samples with Prompt Edit. seen: by number of queries, whether source and edit have equal queries."""
     model = host.model()
     for block in [("middle", 0), *((stage, n) for stage in ("input", "output") for n in range(12))]:
         model = with_patch(model, comparing(seen), *block, name=attention)

@@ -16,7 +16,7 @@ from graphs import EDIT, OPEN, SOURCE, Graph, drawn, own_attention, with_patch
 pytestmark = pytest.mark.host
 
 ROOT = Path(__file__).resolve().parents[2]
-# Names of the host that a MODEL or an entry has once something is in them
+# The host's own keys that a MODEL or an entry can have
 THEIRS = {"wrappers", "outer_sample", "sampler_sample", "predict_noise", "calc_cond_batch"}
 THEIRS |= {"patches_replace", "attn1", "attn2", "model_conds"}
 

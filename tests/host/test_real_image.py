@@ -48,7 +48,7 @@ def test_at_any_guidance_scale(gallery: Gallery, cfg: float):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_with_samplers_of_every_kind(gallery: Gallery, sampler: str):
-    """Some look between the levels of the trajectory, some keep what they predicted before."""
+    """Some evaluate between the levels of the trajectory, some keep earlier predictions."""
     rows = gallery.edited(gallery.inverted(), sampler=sampler)
     assert torch.equal(rows[:1], gallery.picture())
     assert finite(rows) and differ(rows[1:], gallery.picture())
@@ -59,7 +59,7 @@ def test_edit_friendly_noise_goes_through_the_ancestral_sampler(gallery: Gallery
     rows = gallery.edited(trajectory, sampler="euler_ancestral", cfg=7.5)
     assert torch.equal(rows[:1], gallery.picture()) and differ(rows[1:], gallery.picture())
     drawn = gallery.edited(trajectory, sampler="euler_ancestral", cfg=1.0, pin=False)
-    last = drawn[:1]  # the last step draws no noise: what the model makes of the level before
+    last = drawn[:1]  # the last step draws no noise: it is the prediction at the previous level
     assert apart(last, gallery.picture()) < apart(rows[1:], gallery.picture())
 
 
@@ -79,7 +79,7 @@ def test_the_latent_at_the_sampler_has_no_effect_beside_its_size(gallery: Galler
 
 
 def test_an_edit_starts_from_the_noise_of_its_picture(gallery: Gallery, graph: Graph):
-    """With the source's prompt and no guidance it is what the trajectory's noise becomes."""
+    """With the source's prompt and without guidance, it equals a sampling of the trajectory's noise."""
     trajectory = gallery.inverted()
     same = graph.pair(SOURCE, SOURCE)
     pinned = gallery.edited(trajectory, CLOSED, pair=same, cfg=1.0)
@@ -192,13 +192,13 @@ def test_two_runs_are_the_same_and_the_trajectory_stays(gallery: Gallery):
     assert torch.equal(before[0], trajectory.latents) and torch.equal(before[1], trajectory.picture)
 
 
-# What the unconditional pass leaves out
+# Rows left out of the unconditional pass
 
 
 def rows_of_calls(
     gallery: Gallery, graph: Graph, host: Host, **options: Any
 ) -> set[tuple[tuple[int, ...], int]]:
-    """(sides, rows) of the model's calls in a pinned sampling of two pictures."""
+    """(sides, rows) of the model calls in a pinned sampling of two images."""
     seen: set[tuple[tuple[int, ...], int]] = set()
 
     def patch(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra: dict[str, Any]) -> torch.Tensor:
@@ -284,6 +284,6 @@ def test_proximal_guidance_keeps_the_edit_nearer_to_the_picture(gallery: Gallery
 
 
 def test_proximal_guidance_of_everything_leaves_the_picture(gallery: Gallery):
-    """At a quantile of 1 nothing is left to guide by, and the last steps take the picture back."""
+    """At quantile 1 no guidance is left, and the last steps restore the image."""
     rows = gallery.edited(gallery.inverted(), proximal=1.0, cfg=7.5)
     assert close(rows[1:], gallery.picture(), 1e-3)

@@ -17,7 +17,7 @@ ONE: dict[str, Any] = {"steps": 1}
 
 
 def shown(graph: Graph, name: str, key: str, **inputs: Any) -> dict[str, Any]:
-    """The data under a key of what a node shows; it has to be JSON."""
+    """The data under a key of a node's UI output; it has to be JSON."""
     ui = graph.host.result(graph.node[f"P2P{name}"], **inputs).ui
     return json.loads(json.dumps(ui))[key][0]
 
@@ -131,7 +131,7 @@ def test_compare_knows_the_edits_of_several_samples(graph: Graph):
 
 BAD = {
     "another number of edits": ({"edits": torch.zeros(3, 8, 8, 3)}, "the same number of edits for each of 2"),
-    "another size": ({"edits": torch.zeros(2, 8, 16, 3)}, "pictures of one size, got 8 × 8 and 16 × 8"),
+    "another size": ({"edits": torch.zeros(2, 8, 16, 3)}, "images of one size, got 8 × 8 and 16 × 8"),
     "another number of masks": ({"mask": torch.zeros(3, 8, 8)}, "one mask or 2"),
 }
 
