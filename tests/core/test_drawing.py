@@ -310,7 +310,7 @@ def test_no_text_leaves_the_width_of_its_tile(text: str, side: int) -> None:
 
 
 def labelled(text: str, side: int = 64) -> Tensor:
-    """What is drawn under a tile with this label."""
+    """The pixels drawn below a tile with this label."""
     style = Style(tile=side)
     return under(draw(sheet_of(torch.ones(4, 4), label=text), style=style)[0], style)
 
