@@ -74,7 +74,7 @@ class Schedule:
 
 
 def schedule_of(model: Any, scheduler: str, steps: int, denoise: float) -> Schedule:
-    """That of KSampler with these settings."""
+    """The schedule of KSampler with these settings."""
     name = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"
     return Schedule(_sigmas(model, scheduler, steps, denoise), name)
 
