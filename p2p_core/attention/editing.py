@@ -60,14 +60,19 @@ class EditedBatch:
 
 @dataclass(frozen=True, eq=False)
 class MixedValues:
-    """Rows of v to replace by W·v. rows: [M]; weights: [M, K, K], or [M, K, 1] for a diagonal W."""
+    """Rows of v to replace by W·v. rows: [M]; weights: [M, K, K], or [M, K, 1] for a diagonal W.
+
+    spaced: the same rows where they are evenly spaced, which saves a copy of them.
+    """
 
     rows: Tensor
     weights: Tensor
+    spaced: slice | None
 
     def of(self, v: Tensor) -> Tensor:
         """[B, K, C] → [M, K, C], computed in the precision of the weights; heads may be apart."""
-        chosen = v.index_select(0, self.rows).to(self.weights.dtype)
+        chosen = v.index_select(0, self.rows) if self.spaced is None else v[self.spaced]
+        chosen = chosen.to(self.weights.dtype)
         weights = self.weights if v.ndim == 3 else self.weights[:, None]
         diagonal = weights.shape[-1] == 1
         return (weights * chosen if diagonal else weights @ chosen).to(v.dtype)
@@ -140,7 +145,9 @@ def _values(weights: dict[int, Tensor], like: Tensor) -> MixedValues | None:
     """Weights by row."""
     if not weights:
         return None
-    return MixedValues(torch.tensor(list(weights), device=like.device), exactly(list(weights.values()), like))
+    rows = list(weights)
+    stacked = exactly(list(weights.values()), like)
+    return MixedValues(torch.tensor(rows, device=like.device), stacked, _spaced(rows))
 
 
 def exactly(weights: Sequence[Tensor], like: Tensor) -> Tensor:
@@ -148,6 +155,13 @@ def exactly(weights: Sequence[Tensor], like: Tensor) -> Tensor:
     stacked = torch.stack(list(weights))
     exact = torch.equal(stacked.to(like.dtype).float(), stacked)
     return stacked.to(like.device, like.dtype if exact else torch.float32)
+
+
+def _spaced(rows: Sequence[int]) -> slice | None:
+    """Ascending rows as a slice, None if they are not evenly spaced."""
+    step = rows[1] - rows[0] if len(rows) > 1 else 1
+    even = range(rows[0], rows[-1] + 1, step)
+    return slice(even.start, even.stop, step) if list(even) == list(rows) else None
 
 
 def edit_cross(

@@ -110,9 +110,8 @@ class Pair:
         plan = self.p2p.plan.EditPlan(self.prompts).then(self.prompts, step)
         layer, text = self.p2p.families.layers_of(self.model)[0], self.text_columns()
         edits = [self._float(plan, row, layer, text) for row in range(1, 1 + len(self.prompts.edits))]
-        start = self._start(text)
         columns = [
-            [start + column for column in prompt.find(word)] if word and prompt.has(word) else []
+            [self._start(text, prompt) + c for c in prompt.find(word)] if word and prompt.has(word) else []
             for prompt in self.prompts.prompts
         ]
         maps = FloatMaps(self.lengths(text), edits, columns)
@@ -121,24 +120,33 @@ class Pair:
         assert maps.calls
         return result, maps.words
 
-    def _start(self, text: int) -> int:
-        return text - self.prompts.source.columns if self.name == "Flux.2" else 0
-
     def text_columns(self) -> int:
-        own: int = self.prompts.source.columns
-        return {"Z-Image": 32, "Flux.2": 512, "Anima": 512}.get(self.name, own)
+        longest = max(prompt.columns for prompt in self.prompts.prompts)
+        return {"Z-Image": -(-longest // 32) * 32, "Flux.2": 512, "Anima": 512}.get(self.name, longest)
 
     def _float(self, plan: Any, row: int, layer: Any, text: int) -> FloatEdit:
+        """W_s and w_e on all text columns: padding goes to padding away from the prompts, the rest evenly."""
         key, inject = plan.mixing_keys(layer, 0.0)[row - 1], plan.injects(layer, 0.0, 1)
         mixing = None if key is None else self.p2p.columns.mixing_of(self.prompts, key)
         if mixing is None:
             return FloatEdit(None, None, inject)
-        w_s, w_e = torch.eye(text), torch.zeros(text)
-        columns = self.prompts.source.columns
-        start = self._start(text)
-        stop = start + columns
-        w_s[start:stop, start:stop], w_e[start:stop] = mixing.from_source, mixing.own
+        w_s, w_e = torch.zeros(text, text), torch.zeros(text)
+        prompts = self.prompts.source, self.prompts.prompts[row]
+        (s, source), (e, edit) = ((self._start(text, p), p.columns) for p in prompts)
+        w_s[s : s + source, e : e + edit], w_e[e : e + edit] = mixing.from_source, mixing.own
+        sides = (
+            (range(s)[::-1], range(e)[::-1]),
+            (range(s + source, text), range(e + edit, text)),
+        )
+        for left, right in sides:
+            for a, b in zip(left, right, strict=False):
+                w_s[a, b] = 1
+            for a in left[len(right) :]:
+                w_s[a, list(right)] = 1 / max(1, len(right))
         return FloatEdit(w_s, w_e, inject)
+
+    def _start(self, text: int, prompt: Any) -> int:
+        return text - prompt.columns if self.name in ("Flux.2", "Lumina 2", "NewBie") else 0
 
 
 @pytest.fixture(params=NAMES)
@@ -182,6 +190,19 @@ def test_prompts_of_other_lengths_are_each_drawn_as_alone(
     result = pair.sample(pair.edited(pair.step("swap", 0, 0)), pair.paired, cfg=cfg)
     for prompt in range(3):
         close(result[prompt], pair.plain(prompt, 3, cfg=cfg)[prompt])
+
+
+@pytest.mark.parametrize("way", ["swap", "refine in the self window"])
+@pytest.mark.parametrize("longer", ["source", "edit"])
+@pytest.mark.parametrize("name", LENGTHS)
+def test_edits_of_prompts_of_other_lengths_are_edits_of_the_float64_maps(
+    p2p: Pack, name: str, longer: str, way: str
+) -> None:
+    short, long = max(6, FAMILIES[name].short), FAMILIES[name].long
+    columns = (long, short, long) if longer == "source" else (short, long, short)
+    pair = Pair(p2p, name, columns)
+    step = pair.step(*WAYS[way])
+    close(pair.sample(pair.edited(step), pair.paired), pair.expected(step)[0])
 
 
 JOINT_NAMES = [name for name in NAMES if name in JOINT]
