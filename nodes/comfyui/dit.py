@@ -191,6 +191,8 @@ def _edit(sampling: Sampling) -> Edit:
             return call.attend(call.q, call.k, call.v, call.mask)
         with naming(NODE):
             described = _call(sampling, model_call, kind, call)
+            if not any(described.paired):
+                return call.attend(call.q, call.k, call.v, call.mask)
             if kind == "joint":
                 check(call, model_call, described.paired, run.plan.prompts)
                 layout = model_call.layout

@@ -28,7 +28,7 @@ def placed(mixing: Mixing, source: Span, edit: Span, text: int) -> Mixing:
         (list(range(source.stop, text)), list(range(edit.stop, text)), edit.stop - 1),
     ]
     for left, right, neighbour in sides:
-        if bool(from_source[:, neighbour].any()):
+        if float(own[neighbour]) == 0:
             own[right] = 0
             for s, e, share in _padding(left, right or [neighbour]):
                 from_source[s, e] += share
