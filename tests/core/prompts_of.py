@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from p2p_core.words.align import Alignment
-from p2p_core.words.prompts import Piece, Prompt, build_prompt
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "model" / "tokenizer"
 CHUNK = 77
