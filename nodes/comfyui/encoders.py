@@ -30,9 +30,7 @@ def as_read(chunks: Chunks, encoder: Any) -> Chunks:
     stands after them moves forward."""
     width = encoder and encoder.transformer.get_input_embeddings().weight.shape[-1]
     kept = [[t for t in chunk if width is None or not _is_foreign(t[0], width)] for chunk in chunks]
-    return [
-        [*some, *[PAD] * (len(chunk) - len(some))] for some, chunk in zip(kept, chunks, strict=True)
-    ]
+    return [[*some, *[PAD] * (len(chunk) - len(some))] for some, chunk in zip(kept, chunks, strict=True)]
 
 
 def _is_foreign(token: Any, width: int) -> bool:

@@ -71,7 +71,11 @@ def _read(clip: Any, text: str, encoders: Mapping[str, _Encoder]) -> tuple[Text,
             f"one that it cuts before {cut[0].missing[0]!r}",
             "Shorten the prompt.",
         )
-    raise unknown_clip(clip)
+    raise P2PError(
+        f"a prompt whose words stand in the tokens of {type(clip.tokenizer).__name__}",
+        f"{text!r}, which it changes",
+        "Write the prompt in plain words, without marks of a template and without unusual characters.",
+    )
 
 
 def _plain_texts(text: str) -> Iterator[str]:
@@ -136,7 +140,8 @@ class _Encoder:
 
     def _special(self, row: Row, begun: bool, ended: bool) -> Role:
         if not begun:
-            return "left padding" if getattr(self.tokenizer, "pad_left", False) and row[0] == self.tokenizer.pad_token else "start"
+            pads_left = getattr(self.tokenizer, "pad_left", False)
+            return "left padding" if pads_left and row[0] == self.tokenizer.pad_token else "start"
         return "end" if row[0] == self.tokenizer.end_token and not ended else "padding"
 
     def _token(self, row: Row, role: Role) -> Token:

@@ -1,7 +1,7 @@
 """Which tokens of which text encoder stand in which columns of a CONDITIONING.
 
-The host's text encoders cut templates, drop padding, and put the output of several networks side by side. Here
-their own code runs with networks that give each token its number instead of a vector.
+The host's text encoders cut templates, drop padding, and put the output of several networks side by side.
+Here their own code runs with networks that give each token its number instead of a vector.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .prompts import Prompt, Role, Segment, Word
 from .reading import Reading, Text
@@ -39,11 +40,9 @@ def joined(typed: str, text: Text, parts: Sequence[Part]) -> Prompt:
 
 
 def _groups(count: int, parts: Sequence[Part]) -> Iterator[Group]:
-    inside = {
-        border for part in parts for span in part.reading.spans if span for border in range(span[0] + 1, span[1])
-    }
-    borders = [i for i in range(count + 1) if i not in inside]
-    yield from zip(borders, borders[1:], strict=False)
+    spans = [span for part in parts for span in part.reading.spans if span]
+    inside = {border for start, stop in spans for border in range(start + 1, stop)}
+    yield from pairwise(i for i in range(count + 1) if i not in inside)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..errors import P2PError
 from .fields import blocks
-from .texts import normalise, parse_query, readings, splits_a_word, without_punctuation
+from .texts import parse_query, readings, splits_a_word, without_punctuation
 
 Role = Literal["word", "space", "left padding", "start", "prefix", "suffix", "end", "padding"]
 

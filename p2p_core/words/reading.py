@@ -21,6 +21,8 @@ _WIDE = (
     "\U0001f300-\U0001faff\U00020000-\U0003fffd]"
 )
 
+_HIDDEN = "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]"
+
 
 @lru_cache(maxsize=1)
 def _word() -> re.Pattern[str]:
@@ -32,7 +34,7 @@ def _word() -> re.Pattern[str]:
         rf"|{letter}(?:{letter}|[{marks}])*"
         rf"|\d+"
         rf"|{_WIDE}(?:[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{_WIDE})*"
-        rf"|(?:(?!{_WIDE})[^\w\s]|_)+",
+        rf"|(?!{_HIDDEN})(?:(?!{_WIDE})[^\w\s]|_)+",
         re.IGNORECASE,
     )
 
@@ -85,6 +87,7 @@ class Reading:
     missing: tuple[str, ...]
 
 
+Span = tuple[int, int]  # [start, stop)
 Form = Callable[[str], str]
 _FORMS: tuple[Form, ...] = (
     lambda text: text,
@@ -106,25 +109,32 @@ def read(tokens: Sequence[Token], text: Text) -> Reading | None:
 
 
 class _Matching:
-    """The words in one form, as bytes without white space."""
+    """The words in one form, as bytes without white space. starts, stops: of the words."""
 
     def __init__(self, text: Text, form: Form) -> None:
         self.words = text.words
         self.data = b""
+        self.silent = bytearray()  # 1 for bytes that a tokenizer may leave out
+        self.starts: list[int] = []
         self.stops: list[int] = []
-        self.skipped = bytearray()  # 1 for bytes that a tokenizer may leave out
-        self.embeddings: list[tuple[int, int]] = []
-        for i, word in enumerate(text.words):
-            data = _bare(form(word).encode("utf-8", "surrogateescape"))
-            may_skip = i in text.embeddings or not any(map(_is_seen, word))
-            if i in text.embeddings:
-                self.embeddings.append((len(self.data), len(self.data) + len(data)))
-            self.data += data
-            self.skipped += bytes([may_skip]) * len(data)
+        before = 0
+        for i, (start, stop) in enumerate(zip(text.starts, text.stops, strict=True)):
+            self._add(form(text.plain[before:start]), silent=True)
+            self.starts.append(len(self.data))
+            self._add(form(text.plain[start:stop]), silent=i in text.embeddings)
             self.stops.append(len(self.data))
+            before = stop
+        self._add(form(text.plain[before:]), silent=True)
+        self.embeddings = [(self.starts[i], self.stops[i]) for i in sorted(text.embeddings)]
+
+    def _add(self, text: str, silent: bool) -> None:
+        for character in text:
+            data = _bare(character.encode("utf-8", "surrogateescape"))
+            self.data += data
+            self.silent += bytes([silent or not _is_seen(character)]) * len(data)
 
     def of(self, tokens: Sequence[Token]) -> Reading | None:
-        places: list[tuple[int, int] | None] = []
+        places: list[Span] = []
         unknown: list[int] = []
         at, before = 0, Token()
         for token in tokens:
@@ -144,7 +154,7 @@ class _Matching:
             places[i] = (at, len(self.data))
         return Reading(tuple(tokens), tuple(map(self._words, places)), self._missing(places))
 
-    def _place(self, token: Token, at: int, after_unknown: bool) -> tuple[int, int] | None:
+    def _place(self, token: Token, at: int, after_unknown: bool) -> Span | None:
         """The bytes that a token stands for, none for what is not of the words."""
         if token.embedding is not None:
             return next((place for place in self.embeddings if place[0] >= at), None)
@@ -152,23 +162,19 @@ class _Matching:
             return at, at
         data = _bare(token.data)
         start = self.data.find(data, at)
-        passed = self.skipped[at:start] if start >= 0 else b""
-        if start < 0 or not (after_unknown or all(passed)):
+        if start < 0 or not (after_unknown or all(self.silent[at:start])):
             return None
         return start, start + len(data)
 
-    def _words(self, place: tuple[int, int] | None) -> tuple[int, int] | None:
-        if place is None or place[0] == place[1]:
-            return None
-        return bisect_right(self.stops, place[0]), bisect_left(self.stops, place[1]) + 1
+    def _words(self, place: Span) -> Span | None:
+        first, stop = bisect_right(self.stops, place[0]), bisect_left(self.starts, place[1])
+        return (first, stop) if place[0] < place[1] and first < stop else None
 
-    def _missing(self, places: Iterable[tuple[int, int] | None]) -> tuple[str, ...]:
-        covered = bytearray(self.skipped)
-        for place in places:
-            if place:
-                covered[slice(*place)] = b"\1" * (place[1] - place[0])
-        starts = [0, *self.stops][:-1]
-        spans = zip(self.words, starts, self.stops, strict=True)
+    def _missing(self, places: Iterable[Span]) -> tuple[str, ...]:
+        covered = bytearray(self.silent)
+        for start, stop in places:
+            covered[start:stop] = b"\1" * (stop - start)
+        spans = zip(self.words, self.starts, self.stops, strict=True)
         return tuple(word for word, start, stop in spans if not all(covered[start:stop]))
 
 

@@ -50,9 +50,7 @@ def shared_kept(left: Tokens, right: Tokens, pair: tuple[int, int]) -> list[Entr
     return [(s, e, 1.0), *(_share(before, after) if after else [])]
 
 
-def shared_words(
-    source: Prompt, edit: Prompt, left: tuple[int, int], right: tuple[int, int]
-) -> list[Entry]:
+def shared_words(source: Prompt, edit: Prompt, left: tuple[int, int], right: tuple[int, int]) -> list[Entry]:
     """Equally many words one to one, otherwise phrase to phrase. left, right: spans of words."""
     words, others = source.words[slice(*left)], edit.words[slice(*right)]
     one_to_one = len(words) == len(others)
@@ -117,7 +115,7 @@ def _by_role(left: Segment, right: Segment) -> list[Entry]:
 
 
 def _in_order(left: Sequence[int], right: Sequence[int], segment: Segment) -> list[Entry]:
-    """One to one; what the source has more of goes to all of these roles, or to what there is around words."""
+    """One to one; what the source has more of goes to all of these roles, or to all around the words."""
     over = right or segment.having(*(role for roles in _ROLES for role in roles), "left padding")
     over = over or list(range(segment.start, segment.stop))
     return [*((s, e, 1.0) for s, e in zip(left, right, strict=False)), *_spread(left[len(right) :], over)]

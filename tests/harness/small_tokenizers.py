@@ -6,7 +6,9 @@ import base64
 import functools
 import io
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ def spiece(bos: bool, byte_fallback: bool) -> Any:
     import sentencepiece
     import torch
 
-    ids = {"pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3} if bos else {"pad_id": 0, "eos_id": 1, "unk_id": 2}
+    ids = {"bos_id": 2, "unk_id": 3} if bos else {"bos_id": -1, "unk_id": 2}
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXT.splitlines() * 20),
@@ -31,7 +33,9 @@ def spiece(bos: bool, byte_fallback: bool) -> Any:
         byte_fallback=byte_fallback,
         hard_vocab_limit=False,
         minloglevel=2,
-        **{"bos_id": -1, **ids},
+        pad_id=0,
+        eos_id=1,
+        **ids,
     )
     return torch.frombuffer(bytearray(model.getvalue()), dtype=torch.uint8)
 
@@ -44,7 +48,21 @@ def _merged(words: list[str]) -> Iterator[bytes]:
             yield data[:stop]
 
 
-WORDS = [" photo", " of", " cat", "cat", " dog", "dog", " red", " sitting", " on", " grass", "-sh", " '", " is"]
+WORDS = [
+    " photo",
+    " of",
+    " cat",
+    "cat",
+    " dog",
+    "dog",
+    " red",
+    " sitting",
+    " on",
+    " grass",
+    "-sh",
+    " '",
+    " is",
+]
 
 
 def tekken() -> Any:
@@ -55,24 +73,36 @@ def tekken() -> Any:
     special += [f"<s{i}>" for i in range(12, 17)] + ["[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<s19>"]
     tokens = list(dict.fromkeys([*(bytes([i]) for i in range(256)), *_merged(WORDS)]))
     data = {
-        "config": {"default_num_special_tokens": len(special), "default_vocab_size": len(tokens) + len(special)},
+        "config": {
+            "default_num_special_tokens": len(special),
+            "default_vocab_size": len(tokens) + len(special),
+        },
         "vocab": [{"rank": i, "token_bytes": base64.b64encode(t).decode()} for i, t in enumerate(tokens)],
         "special_tokens": [{"rank": i, "token_str": text} for i, text in enumerate(special)],
     }
     return torch.frombuffer(bytearray(json.dumps(data).encode()), dtype=torch.uint8)
 
 
-LLAMA = r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""
+LLAMA = (  # where Llama 3 cuts a text before it joins bytes
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
-def bpe_json(special: dict[str, int], fixed: dict[str, int], start: str | None) -> str:
-    """A tokenizer.json with byte-level BPE. fixed: tokens whose numbers the host knows."""
+def bpe_json(
+    special: dict[str, int], fixed: dict[str, int], start: str | None, words: Sequence[str] = ()
+) -> str:
+    """A tokenizer.json with byte-level BPE. fixed: tokens whose numbers the host knows; words: further ones."""
     letters = _letters()
     merges: dict[tuple[str, str], None] = {}
-    vocabulary = dict(fixed)
-    for text in [*letters.values(), *("".join(letters[b] for b in t) for t in _merged([*WORDS, "user", "\n\n"]))]:
+    vocabulary = {**special, **fixed}
+    free = (i for i in count() if i not in fixed.values())
+    for text in [
+        *letters.values(),
+        *("".join(letters[b] for b in t) for t in _merged([*WORDS, *words, "user", "\n\n"])),
+    ]:
         if text not in vocabulary:
-            vocabulary[text] = next(i for i in range(10**6) if i not in set(vocabulary.values()))
+            vocabulary[text] = next(free)
         if len(text) > 1:
             merges[(text[:-1], text[-1])] = None
     single: list[dict[str, Any]] = [{"Sequence": {"id": "A", "type_id": 0}}]
@@ -87,7 +117,12 @@ def bpe_json(special: dict[str, int], fixed: dict[str, int], start: str | None) 
                 "type": "Sequence",
                 "pretokenizers": [
                     {"type": "Split", "pattern": {"Regex": LLAMA}, "behavior": "Isolated", "invert": False},
-                    {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+                    {
+                        "type": "ByteLevel",
+                        "add_prefix_space": False,
+                        "trim_offsets": True,
+                        "use_regex": False,
+                    },
                 ],
             },
             "post_processor": start
@@ -97,7 +132,12 @@ def bpe_json(special: dict[str, int], fixed: dict[str, int], start: str | None) 
                 "pair": single,
                 "special_tokens": {start: {"id": start, "ids": [special[start]], "tokens": [start]}},
             },
-            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "decoder": {
+                "type": "ByteLevel",
+                "add_prefix_space": True,
+                "trim_offsets": True,
+                "use_regex": True,
+            },
             "model": {"type": "BPE", "vocab": vocabulary, "merges": [f"{a} {b}" for a, b in merges]},
         }
     )
@@ -113,13 +153,14 @@ def llama_folder(folder: Path) -> Path:
     return folder
 
 
-def gpt_oss() -> Any:
-    """A tokenizer.json for Lens, in a tensor of bytes."""
+def rendered(template: str) -> Any:
+    """A tokenizer.json for Lens, in a tensor of bytes, with the words of its template as tokens."""
     import torch
 
     names = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>", "<|endoftext|>"]
     special = {name: 199998 + i for i, name in enumerate(names)}
-    return torch.frombuffer(bytearray(bpe_json(special, {}, None).encode()), dtype=torch.uint8)
+    words = list(dict.fromkeys(re.findall(r" ?[A-Za-z]+", template)))
+    return torch.frombuffer(bytearray(bpe_json(special, {}, None, words).encode()), dtype=torch.uint8)
 
 
 def _letters() -> dict[int, str]:

@@ -18,41 +18,32 @@ import comfy.ops
 import comfy.sd
 import comfyui_version
 import torch
-from small_tokenizers import gpt_oss, llama_folder, spiece, tekken
+from small_tokenizers import llama_folder, rendered, spiece, tekken
 from torch import nn
+from transformers import PreTrainedTokenizerFast
 
 VERSION = tuple(int(part) for part in comfyui_version.__version__.split("."))
 OLD, NEW = (0, 3, 64), (0, 33, 0)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The widths of an encoder's network, by its kind."""
-
-    layers: int = 2
-    width: int = 16
-
-    def t5(self) -> dict[str, Any]:
-        return {"d_model": self.width, "d_ff": 32, "d_kv": 8, "num_heads": 2, "num_layers": self.layers}
-
-    def clip(self) -> dict[str, Any]:
-        return {
-            "num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": self.width, "intermediate_size": 32
-        }  # fmt: skip
-
-    def llama(self) -> dict[str, Any]:
-        heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
-        return {"hidden_size": self.width, "intermediate_size": 32, "num_hidden_layers": self.layers, **heads}
+def _t5(layers: int = 2, width: int = 16) -> dict[str, int]:
+    return {"d_model": width, "d_ff": 32, "d_kv": 8, "num_heads": 2, "num_layers": layers}
 
 
-T5, LLAMA, CLIP = Shape().t5(), Shape(layers=4).llama(), Shape().clip()
+def _llama(layers: int = 4) -> dict[str, int]:
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    return {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": layers, **heads}
+
+
+T5, LLAMA = _t5(), _llama()
+CLIP = {"num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """make: the host's module, what makes its model class there, and its tokenizer's class.
+    """module, make, tokenizer: the host's module, what makes its model class, and its tokenizer's class.
 
-    shapes: by the host's name of a network. options: for the model class. data: what comes inside checkpoints.
+    shapes: by the host's name of a network. options: for the model class. data: from inside checkpoints.
     """
 
     module: str
@@ -68,7 +59,17 @@ class Encoder:
 GEMMA = {"spiece_model": lambda: spiece(bos=True, byte_fallback=True)}
 UMT5 = {"spiece_model": lambda: spiece(bos=False, byte_fallback=False)}
 QWEN = {"qwen25_7b": LLAMA}
-VL4, VL8 = {"qwen3vl_4b": {**LLAMA, "num_hidden_layers": 36}}, {"qwen3vl_8b": {**LLAMA, "num_hidden_layers": 36}}
+VL4, VL8 = (
+    {"qwen3vl_4b": _llama(36)},
+    {"qwen3vl_8b": _llama(36)},
+)
+
+
+def _lens_tokenizer() -> Any:
+    from comfy.text_encoders import gpt_oss
+
+    return rendered(gpt_oss._lens_render_chat(""))
+
 
 ENCODERS: dict[str, Encoder] = {
     "flux": Encoder("flux", "flux_clip", "FluxTokenizer", {"clip_l": CLIP, "t5xxl": T5}),
@@ -81,7 +82,7 @@ ENCODERS: dict[str, Encoder] = {
     "wan": Encoder("wan", "te", "WanT5Tokenizer", {"umt5xxl": T5}, data=UMT5),
     "sd3": Encoder(
         "sd3_clip", "sd3_clip", "SD3Tokenizer",
-        {"clip_l": CLIP, "clip_g": CLIP, "t5xxl": Shape(1, 4096).t5()}, half=True,
+        {"clip_l": CLIP, "clip_g": CLIP, "t5xxl": _t5(1, 4096)}, half=True,
     ),
     "sd3 of t5": Encoder(
         "sd3_clip", "sd3_clip", "SD3Tokenizer", {"t5xxl": T5}, options={"clip_l": False, "clip_g": False}
@@ -101,9 +102,9 @@ ENCODERS: dict[str, Encoder] = {
         "lumina2", "te", "NTokenizer", {"gemma3_4b": LLAMA}, options={"model_type": "gemma3_4b"}, data=GEMMA
     ),
     "z-image": Encoder("z_image", "te", "ZImageTokenizer", {"qwen3_4b": LLAMA}, NEW),
-    "klein": Encoder("flux", "klein_te", "KleinTokenizer", {"qwen3_4b": {**LLAMA, "num_hidden_layers": 28}}, NEW),
+    "klein": Encoder("flux", "klein_te", "KleinTokenizer", {"qwen3_4b": _llama(28)}, NEW),
     "flux2": Encoder(
-        "flux", "flux2_te", "Flux2Tokenizer", {"mistral3_24b": {**LLAMA, "num_hidden_layers": 31}}, NEW,
+        "flux", "flux2_te", "Flux2Tokenizer", {"mistral3_24b": _llama(31)}, NEW,
         data={"tekken_model": tekken},
     ),
     "ernie": Encoder(
@@ -113,20 +114,23 @@ ENCODERS: dict[str, Encoder] = {
     "mage flow": Encoder("mage_flow", "te", "MageFlowTokenizer", VL4, NEW),
     "boogu": Encoder("boogu", "te", "BooguTokenizer", VL8, NEW),
     "joyimage": Encoder("joyimage", "te", "JoyImageTokenizer", VL8, NEW),
-    "ideogram4": Encoder("ideogram4", "te", "Ideogram4Tokenizer", {"qwen3vl_8b": {**LLAMA, "num_hidden_layers": 36}}, NEW),
+    "ideogram4": Encoder("ideogram4", "te", "Ideogram4Tokenizer", {"qwen3vl_8b": _llama(36)}, NEW),
     "ovis": Encoder("ovis", "te", "OvisTokenizer", {"qwen3_2b": LLAMA}, NEW),
     "longcat": Encoder("longcat_image", "te", "LongCatImageTokenizer", QWEN, NEW),
     "kandinsky5": Encoder("kandinsky5", "te", "Kandinsky5Tokenizer", {**QWEN, "clip_l": CLIP}, NEW),
     "anima": Encoder("anima", "te", "AnimaTokenizer", {"qwen3_06b": LLAMA}, NEW),
-    "pixeldit": Encoder("pixeldit", "pixeldit_te", "PixelDiTGemma2Tokenizer", {"gemma2_2b": LLAMA}, NEW, data=GEMMA),
+    "pixeldit": Encoder(
+        "pixeldit", "pixeldit_te", "PixelDiTGemma2Tokenizer", {"gemma2_2b": LLAMA}, NEW, data=GEMMA
+    ),
     "ltx2": Encoder(
         "lt", "ltxav_te", "LTXAVGemmaTokenizer", {"": LLAMA}, NEW, data=GEMMA,
         options={"text_projection_type": "dual_linear", "video_projection_dim": 8, "audio_projection_dim": 8},
     ),
     "ltx2 in one": Encoder(
-        "lt", "ltxav_te", "LTXAVGemmaTokenizer", {"": LLAMA}, NEW, data=GEMMA, options={"video_projection_dim": 8}
+        "lt", "ltxav_te", "LTXAVGemmaTokenizer", {"": LLAMA}, NEW, data=GEMMA,
+        options={"video_projection_dim": 8},
     ),
-    "lens": Encoder("gpt_oss", "lens_te", "LensTokenizer", {}, NEW, data={"tokenizer_json": gpt_oss}),
+    "lens": Encoder("gpt_oss", "lens_te", "LensTokenizer", {}, NEW, data={"tokenizer_json": _lens_tokenizer}),
 }  # fmt: skip
 
 HERE = [name for name, encoder in ENCODERS.items() if encoder.since <= VERSION]
@@ -141,9 +145,7 @@ def tiny_clip(name: str, embeddings: str | None = None) -> Any:
     model = made if isinstance(made, type) else made(**encoder.options)
     target = SimpleNamespace(params={}, clip=model, tokenizer=getattr(module, encoder.tokenizer))
     options = {f"{key}_model_config": dict(shape) for key, shape in encoder.shapes.items()}
-    options["gpt_oss_config"] = {
-        **LLAMA, "num_hidden_layers": 24, "head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1
-    }
+    options["gpt_oss_config"] = {**_llama(24), "head_dim": 8}
     options["custom_operations"] = comfy.ops.manual_cast
     options["dtype"] = torch.float16 if encoder.half else torch.float32
     data = {key: make() for key, make in encoder.data.items()}
@@ -166,6 +168,17 @@ def _alone(model: nn.Module) -> None:
             value.data.normal_(1.0, 0.1)
 
 
+@dataclass(frozen=True)
+class Llama:
+    """The host's class of Llama tokenizers, reading another folder."""
+
+    kind: Any
+    folder: str
+
+    def from_pretrained(self, *_: Any, **__: Any) -> Any:
+        return self.kind.from_pretrained(self.folder)
+
+
 @contextmanager
 def _small() -> Iterator[None]:
     """Without what reads pictures, and with a Llama tokenizer, which the host does not have on board."""
@@ -175,14 +188,14 @@ def _small() -> Iterator[None]:
     found = [patch.object(qwen_vl, "Qwen2VLVisionTransformer", nothing)]
     found += [patch.object(comfy.clip_model, "CLIPVision", nothing)]
     if VERSION >= NEW:
-        from comfy.text_encoders import qwen3vl
+        from comfy.text_encoders import gpt_oss, qwen3vl
 
+        found.append(patch.object(gpt_oss, "GptOssMLP", nothing))
         found.append(patch.object(qwen3vl, "Qwen3VLVisionModel", nothing))
     with tempfile.TemporaryDirectory() as folder:
         llama_folder(Path(folder))
-        kind = hunyuan_video.LlamaTokenizerFast
-        load = kind.from_pretrained
-        found.append(patch.object(kind, "from_pretrained", lambda *_, **__: load(folder)))
+        load = PreTrainedTokenizerFast if VERSION < NEW else hunyuan_video.LlamaTokenizerFast
+        found.append(patch.object(hunyuan_video, "LlamaTokenizerFast", Llama(load, folder)))
         for each in found:
             each.start()
         yield
