@@ -1,13 +1,13 @@
-"""One run of a plan: what each attention layer and each model call of a sampling has to do, for any host.
+"""One run of a plan: the hooks that a host calls in attention layers and around model calls.
 
 A host calls, in this order:
 
-    run = Run(plan, scene)              once per sampling; errors of the plan on this model are raised here
+    run = Run(plan, scene)              once per sampling; raises if the plan does not fit this model
     rows = run.start(sigmas, progress)  once; rows to start from, or None for the host's own noise
     for each model call:
         x = run.before_model(x, sigma, progress)
         run.cross(...), run.self_attention(...)      in each attention layer
-        with_text, others = run.guided(...)          where the host guides, before it combines
+        with_text, others = run.guided(...)          before the host combines them for guidance
         clean = run.after_model(clean, progress)
     rows = run.finish(rows)             once; fills the stores, or raises and fills none
 """
@@ -34,25 +34,28 @@ from .attention.editing import (
 from .edits.columns import MixingKey, mixing_of
 from .plan import EditPlan
 from .rows import Batch
-from .step import Call, Observer, Part, Scene
+from .step import Call, Hooks, Observer, Scene
 
 T = TypeVar("T")
 
 
 class Run:
-    """State of one sampling: the parts of the plan's steps, and what their calls need on the device.
+    """State of one sampling: the hooks of the plan's steps, and cached tensors for its calls.
 
-    Raises P2PError where a step cannot act on the layers or the latent of the scene.
+    Raises P2PError if a step cannot act on the layers or the latent of the scene.
     """
 
     def __init__(self, plan: EditPlan, scene: Scene) -> None:
         self.plan, self.scene = plan, scene
         for step in plan.steps:
             step.require_layers(scene.layers)
-        self.parts: list[Part] = [part for step in plan.steps if (part := step.begin(scene)) is not None]
-        self._observers: list[Observer] = [part.observer for part in self.parts if part.observer is not None]
-        self._observing = Lock()  # hosts with several GPUs call the parts of a batch on threads
-        self._made: dict[Hashable, object] = {}  # for this run alone: matrices of long prompts are large
+        begun = (step.begin(scene) for step in plan.steps)
+        self._hooks: list[Hooks] = [hooks for hooks in begun if hooks is not None]
+        self._observers: list[Observer] = [
+            hooks.observer for hooks in self._hooks if hooks.observer is not None
+        ]
+        self._observing = Lock()  # with several GPUs, hosts call the parts of a batch from threads
+        self._made: dict[Hashable, object] = {}  # dropped with the run: matrices of long prompts are large
 
     @property
     def prompts(self) -> int:
@@ -69,7 +72,7 @@ class Run:
     def cross(
         self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend, attend_again: Attend | None = None
     ) -> Tensor:  # fmt: skip
-        """Cross-attention of one call, edited and observed; tensors as in `edit_cross`."""
+        """One cross-attention call, edited and observed. Tensors as in `edit_cross`."""
         keys = self._keys(call)
         observers = [each for each in self._observers if each.observes(call.layer, call.progress)]
         if not observers and not any(keys):
@@ -83,7 +86,7 @@ class Run:
         return edit_cross(q, k, v, edit, attend, attend_again)
 
     def self_attention(self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
-        """Self-attention of one call, edited and observed; tensors as in `edit_self`."""
+        """One self-attention call, edited and observed. Tensors as in `edit_self`."""
         injects = self.plan.injects(call.layer, call.progress, q.shape[1])
         observers = [each for each in self._observers if each.observes_self(call.layer, call.progress)]
         if not observers and not injects:
@@ -98,13 +101,13 @@ class Run:
         return edit_self(q, k, v, origins, attend)
 
     def acts_on_self(self, layer: Layer, progress: float, tokens: int) -> bool:
-        """Whether a self-attention call of N = `tokens` image tokens is edited or observed."""
+        """Whether a self-attention call with N = `tokens` image tokens is edited or observed."""
         if self.plan.injects(layer, progress, tokens):
             return True
         return any(observer.observes_self(layer, progress) for observer in self._observers)
 
     def _keys(self, call: Call) -> tuple[MixingKey | None, ...]:
-        """What mixes each edit's columns; the same object for calls that are edited alike."""
+        """The key of each edit's column mixing; the same object for calls with the same edits."""
 
         def make() -> tuple[MixingKey | None, ...]:
             keys = self.plan.mixing_keys(call.layer, call.progress)
@@ -135,7 +138,7 @@ class Run:
         return self._once(("self", size, paired, injects), make)
 
     def _once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` gives, made once per key in this run."""
+        """The result of `make`, cached by key for this run."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]  # type: ignore[return-value]
@@ -143,41 +146,41 @@ class Run:
     # Model calls
 
     def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor | None:
-        """The rows [P·B, C, h, w] that a sampling down these sigmas starts from, None for the host's noise.
+        """The rows [P·B, C, h, w] to start a sampling with these sigmas from, None for the host's noise.
 
-        progress: of the model calls at sigmas[:-1]. Raises P2PError where a step cannot act in them.
+        progress: of the model calls at sigmas[:-1]. Raises P2PError if a step cannot act in them.
         """
-        started = [part.start(sigmas, progress) for part in self.parts]
+        started = [hooks.start(sigmas, progress) for hooks in self._hooks]
         return next((rows for rows in started if rows is not None), None)
 
     def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
-        """The rows that go into the model; `rows` itself where nothing changes them."""
-        for part in self.parts:
-            rows = part.before_model(rows, sigma, progress)
+        """The rows that go into the model; `rows` itself if nothing changes them."""
+        for hooks in self._hooks:
+            rows = hooks.before_model(rows, sigma, progress)
         return rows
 
     def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
         """The predictions that guidance works on: with the prompts, and those it guides away from."""
-        for part in self.parts:
-            with_text, others = part.guided(with_text, others, progress)
+        for hooks in self._hooks:
+            with_text, others = hooks.guided(with_text, others, progress)
         return with_text, others
 
     def after_model(self, clean: Tensor, progress: float) -> Tensor:
         """The prediction of the clean rows after guidance, with the edits blended into their sources."""
-        for part in self.parts:
-            clean = part.after_model(clean, progress)
+        for hooks in self._hooks:
+            clean = hooks.after_model(clean, progress)
         return clean
 
     def finish(self, rows: Tensor, *others: Tensor) -> Tensor:
         """The finished rows; fills the stores.
 
-        others: latents that the host returns as well, by which a store's maps are found too. Raises P2PError
-        where a blend never acted, and for NaN in the maps; then no store is filled.
+        others: other latents that the host returns, which also identify the run in a store. Raises P2PError
+        for a blend that never acted and for NaN in the maps; then no store is filled.
         """
-        for part in self.parts:
-            rows = part.finish(rows)
-        for part in self.parts:
-            part.collect((rows, *others))
-        for part in self.parts:
-            part.publish()
+        for hooks in self._hooks:
+            rows = hooks.finish(rows)
+        for hooks in self._hooks:
+            hooks.collect((rows, *others))
+        for hooks in self._hooks:
+            hooks.publish()
         return rows

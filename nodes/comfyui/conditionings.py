@@ -1,4 +1,4 @@
-"""Paired conditionings in a sampling: whose prompts they are, and their entries in rows."""
+"""Paired conditionings in a sampling: checks their prompts, and expands their entries to rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
 from .controls import control_per_row
-from .pairing import KEY, Entry, Pair, pair_of
+from .keys import PAIR
+from .pairing import Entry, Pair, pair_of
 from .rows import repeated_per_row
 
 Sides = Mapping[str, list[Entry]]  # of a guider: positive, negative, ...
@@ -89,7 +90,7 @@ def _in_rows(entry: Entry, samples: int, prompts: int, controls: dict[int, Any])
     }
     if "control" in entry:
         repeated["control"] = control_per_row(entry["control"], samples, prompts, controls)
-    return {**entry, **repeated, "model_conds": {k: v for k, v in entry["model_conds"].items() if k != KEY}}
+    return {**entry, **repeated, "model_conds": {k: v for k, v in entry["model_conds"].items() if k != PAIR}}
 
 
 def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:

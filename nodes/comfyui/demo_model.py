@@ -117,8 +117,8 @@ def _opened(path: Path, parse: Callable[[bytes], T]) -> T:
 
 
 def _unusable(path: Path, got: str) -> P2PError:
-    mend = "Reinstall the pack or run `git checkout -- demo/model` in its folder."
-    return P2PError(f"the demo model's file {path.name}", f"{got} ({path})", mend)
+    hint = "Reinstall the pack or run `git checkout -- demo/model` in its folder."
+    return P2PError(f"the demo model's file {path.name}", f"{got} ({path})", hint)
 
 
 def part(state: Weights, prefix: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What tells one MODEL from another, and what the noise levels of one mean."""
+"""Identifies a MODEL, and describes its noise levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans on the host's MODEL. A node only writes the frozen plan and one OUTER_SAMPLE wrapper on a clone."""
+"""Plans on the host's MODEL. A node only puts the frozen plan and one OUTER_SAMPLE wrapper on a clone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.plan import EditPlan
 from ...p2p_core.step import Step
 from ...p2p_core.words.prompts import PromptSet
-from .options import KEY, PLAN
+from .keys import PLAN, SAMPLING
 from .sampling import sample_pair
 from .unet import cross_attention_layers
 
@@ -30,16 +30,16 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
     """A clone of MODEL that samples with `plan`."""
     clone = model.clone()
     clone.model_options["transformer_options"][PLAN] = plan
-    if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, KEY):
-        clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, sample_pair)
+    if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, SAMPLING):
+        clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, SAMPLING, sample_pair)
     return clone
 
 
 def require_no_plan(model: Any) -> None:
-    """Raises P2PError for a MODEL that went through a Prompt-to-Prompt node."""
+    """Raises P2PError for a MODEL with a Prompt-to-Prompt node on it."""
     if PLAN in model.model_options["transformer_options"]:
         raise P2PError(
             "a MODEL without edits",
-            "one with",
-            "Connect the MODEL as it is before the first Prompt-to-Prompt node.",
+            "one with edits",
+            "Connect the MODEL from before the first Prompt-to-Prompt node.",
         )

@@ -1,4 +1,4 @@
-"""The search for null texts through the host's MODEL (docs/adr/0021)."""
+"""Optimises null texts through the host's MODEL (docs/adr/0021)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...p2p_core.real.levels import Levels
 from ...p2p_core.real.null_text import NullText, optimise
 from ...p2p_core.real.trajectory import AGAIN, Trajectory
 from .fingerprint import fingerprint, levels_of
-from .inversion import run_instead
+from .inversion import Guided, run_instead
 from .pairing import Conditioning
 from .real import TEXT, with_tensors
 
@@ -40,7 +40,8 @@ def with_null_texts(
             module = _Optimisation(guider, options, latents, trajectory.sigmas, levels, chosen)
             nulls.append(torch.func.functional_call(module, module.weights(), (bar.update_absolute,)).cpu())
 
-    run_instead(model, source, negative, chosen.cfg, trajectory.picture, trajectory.sigmas, work)
+    guided = Guided(source, negative, chosen.cfg)
+    run_instead(model, guided, trajectory.picture, trajectory.sigmas, work)
     return replace(trajectory, nulls=nulls[0])
 
 

@@ -1,4 +1,4 @@
-"""Making paired conditionings: one tensor with a row for the source and one for each edit."""
+"""Creates paired conditionings: one tensor with a row for the source and one for each edit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ...p2p_core.errors import P2PError
 from ...p2p_core.real.guidance import common_columns
-
-KEY = "p2p_pair"
+from .keys import PAIR
 
 Conditioning = list[list[Any]]
 Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it for a sampling
@@ -33,7 +32,7 @@ class PairGuard(CONDConstant):
 
     def process_cond(self, batch_size: int, **kwargs: Any) -> Any:
         raise P2PError(
-            "a MODEL that went through Word Swap (or another Prompt-to-Prompt edit)",
+            "a MODEL with Word Swap (or another Prompt-to-Prompt edit)",
             f"a plain MODEL with a paired CONDITIONING of {self.cond.rows} prompts",
             "Connect the MODEL output of the Prompt-to-Prompt node to the sampler, or use CLIP Text Encode.",
             "Prompt Pair",
@@ -61,7 +60,7 @@ def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = 
 def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> list[Any]:
     tensors, options = [entry[0] for entry in entries], [entry[1] for entry in entries]
     for option in options:
-        if KEY in option or KEY in option.get("model_conds", {}):
+        if PAIR in option or PAIR in option.get("model_conds", {}):
             raise _unlike("unpaired conditionings", "one that is already paired")
     merged: dict[str, Any] = {}
     keys = sorted({key for option in options for key in option})
@@ -70,9 +69,9 @@ def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> 
     stacked = {key for key in keys if merged[key] is not options[0].get(key)}
     found = Pair(len(entries), texts, frozenset({"cross_attn", *stacked}))
     if found.rows == 1:
-        return [tensors[0], {**merged, KEY: found}]
+        return [tensors[0], {**merged, PAIR: found}]
     guard = PairGuard(found)
-    merged["model_conds"] = {**merged.get("model_conds", {}), KEY: guard}
+    merged["model_conds"] = {**merged.get("model_conds", {}), PAIR: guard}
     return [_stack_text(tensors), merged]
 
 
@@ -92,7 +91,7 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
 def _merge(key: str, values: Sequence[Any]) -> Any:
     """One value for all prompts: tensors per prompt are stacked, everything else must be equal."""
     first = values[0]
-    if all(_same(first, value) for value in values[1:]) and key != "pooled_output":
+    if all(_same(first, value) for value in values[1:]):
         return first
     if all(isinstance(v, Tensor) and v.shape == first.shape and v.shape[0] == 1 for v in values):
         return torch.cat(list(values))
@@ -135,12 +134,12 @@ def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
 def _first(tensor: Tensor, options: dict[str, Any], found: Pair | None) -> list[Any]:
     """An entry with the first row of everything it holds per prompt."""
     stacked = found.keys if found else ()
-    own = {key: value[:1] if key in stacked else value for key, value in options.items() if key != KEY}
+    own = {key: value[:1] if key in stacked else value for key, value in options.items() if key != PAIR}
     if "model_conds" in own:
-        own["model_conds"] = {key: cond for key, cond in own["model_conds"].items() if key != KEY}
+        own["model_conds"] = {key: cond for key, cond in own["model_conds"].items() if key != PAIR}
     return [tensor[:1], own]
 
 
 def pair_of(entry: Entry) -> Pair | None:
-    guard = entry.get("model_conds", {}).get(KEY)
-    return entry.get(KEY) if guard is None else guard.cond
+    guard = entry.get("model_conds", {}).get(PAIR)
+    return entry.get(PAIR) if guard is None else guard.cond

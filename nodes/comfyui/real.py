@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -41,8 +42,8 @@ def require_fit(
     if found != real.trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {real.trajectory.model}", found, AGAIN)
     if noise_mask is not None:
-        mend = "Use VAE Encode, and connect the mask to Local Blend."
-        raise P2PError("a latent without a noise mask", "one with a noise mask", mend)
+        hint = "Use VAE Encode, and connect the mask to Local Blend."
+        raise P2PError("a latent without a noise mask", "one with a noise mask", hint)
     if not sides:
         raise P2PError("a paired CONDITIONING", "none", "Connect Prompt Pair's conditioning to the sampler.")
     real.require_size(samples, tuple(rows.shape[1:]))
@@ -80,41 +81,63 @@ def _require_ancestral(function: Any, options: Mapping[str, Any]) -> None:
         )
 
 
-def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
-    """A CALC_COND_BATCH wrapper: the encoding of the negative, proximal guidance, no unneeded rows.
+@dataclass(frozen=True)
+class _Sides:
+    """A guider's sides in one call. text: the paired one; free: those that edits are guided away from."""
 
-    Pinned source rows need no unconditional prediction. They are left out of those calls and get their
-    conditional prediction instead, so that guidance has no effect on them at any scale.
+    entries: tuple[Side, ...]
+    text: int
+    free: tuple[int, ...]
+
+    @staticmethod
+    def of(conds: Sequence[Side], edited: Collection[Any]) -> _Sides | None:
+        """None where there is nothing to guide away from, or nothing paired."""
+        paired = [bool(side) and any(entry["uuid"] in edited for entry in side) for side in conds]
+        free = tuple(i for i, side in enumerate(conds) if side and not paired[i])
+        return _Sides(tuple(conds), paired.index(True), free) if free and any(paired) else None
+
+    def with_free(self, change: Callable[[Entry], Entry]) -> _Sides:
+        """The same with changed entries in the free sides."""
+        changed = (
+            [change(entry) for entry in side or ()] if i in self.free else side
+            for i, side in enumerate(self.entries)
+        )
+        return replace(self, entries=tuple(changed))
+
+    def only(self, free: bool) -> list[Side]:
+        """The free sides alone, or all others alone."""
+        return [side if (i in self.free) == free else None for i, side in enumerate(self.entries)]
+
+
+def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
+    """A CALC_COND_BATCH wrapper: the negative's encoding, proximal guidance, no unneeded rows.
+
+    Source rows that are pinned need no unconditional prediction. They are left out of those calls and have
+    their conditional one in its place, so that any guidance scale gives the prediction without guidance.
     """
     run = sampling.run
 
     def wrapper(
         executor: Any, model: Any, conds: Sequence[Side], x: Tensor, timestep: Tensor, options: Any
     ) -> Any:
-        paired = [bool(side) and any(entry["uuid"] in sampling.edited for entry in side) for side in conds]
-        free = [i for i, side in enumerate(conds) if side and not paired[i]]
-        if not free or not any(paired):
+        sides = _Sides.of(conds, sampling.edited)
+        if sides is None:
             return executor(model, conds, x, timestep, options)
-        text, sigma = paired.index(True), sampling.sigma(timestep)
+        free, paired, sigma = sides.free, (conds[sides.text] or [])[0], sampling.sigma(timestep)
+        lean = real.pin and all(_for_every_row(entry) for i in free for entry in conds[i] or ())
         with naming(NODE):
-            lean = real.pin and all(_for_every_row(entry) for i in free for entry in conds[i] or ())
             rows = run.prompts - lean
-            sides = [
-                [_away_from(real, entry, (conds[text] or [])[0], sigma, rows) for entry in side or ()]
-                if i in free
-                else side
-                for i, side in enumerate(conds)
-            ]
+            sides = sides.with_free(lambda entry: _away_from(real, entry, paired, sigma, rows))
 
         def predict(sides: Sequence[Side], x: Tensor, timestep: Tensor) -> list[Tensor]:
             return list(executor(model, sides, x, timestep, options))
 
         if lean:
-            predicted = _of_edits(predict, sampling, sides, free, text, x, timestep)
+            predicted = _of_edits(predict, sampling, sides, x, timestep)
         else:
-            predicted = predict(sides, x, timestep)
+            predicted = predict(sides.entries, x, timestep)
         others = [predicted[i] for i in free]
-        predicted[text], others = run.guided(predicted[text], others, sampling.progress(timestep))
+        predicted[sides.text], others = run.guided(predicted[sides.text], others, sampling.progress(timestep))
         for i, other in zip(free, others, strict=True):
             predicted[i] = other
         return predicted
@@ -123,20 +146,18 @@ def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
 
 
 def _of_edits(
-    predict: Predict, sampling: Sampling, sides: Sequence[Side], free: Sequence[int], text: int,
-    x: Tensor, timestep: Tensor,
-) -> list[Tensor]:  # fmt: skip
-    """The predictions of all sides; those in `free` are computed for edit rows only."""
-    prompts = sampling.run.prompts
-    predicted = predict([None if i in free else side for i, side in enumerate(sides)], x, timestep)
+    predict: Predict, sampling: Sampling, sides: _Sides, x: Tensor, timestep: Tensor
+) -> list[Tensor]:
+    """The predictions of all sides; the free ones are computed for edit rows only."""
+    prompts, free = sampling.run.prompts, sides.free
+    predicted = predict(sides.only(free=False), x, timestep)
+    with_text = predicted[sides.text]
     if prompts == 1:
-        return [predicted[text] if i in free else each for i, each in enumerate(predicted)]
+        return [with_text if i in free else each for i, each in enumerate(predicted)]
     levels = sampling.same_level(edits(timestep, prompts), as_of=timestep)
-    alone = [side if i in free else None for i, side in enumerate(sides)]
-    found = predict(alone, edits(x, prompts), levels)
+    found = predict(sides.only(free=True), edits(x, prompts), levels)
     return [
-        with_edits(predicted[text], found[i], prompts) if i in free else each
-        for i, each in enumerate(predicted)
+        with_edits(with_text, found[i], prompts) if i in free else each for i, each in enumerate(predicted)
     ]
 
 

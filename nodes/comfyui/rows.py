@@ -1,4 +1,4 @@
-"""What the host repeats over a batch, repeated over the rows of each sample."""
+"""Batched inputs, repeated over samples as the host does and over the rows of each sample."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One sampling by a plan.
+"""One sampling with a plan.
 
 When a sampling starts, the wrapper pairs its noise and latent and puts attention patches into the options of
-that one run, over whatever other packs have put there by then; when the run ends, they are gone with it.
+that one run, on top of whatever other packs have put there by then. When the run ends, they are gone with it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from ...p2p_core.run import Run
 from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
+from .keys import PLAN
 from .noise import OwnDraws, paired_sampler
-from .options import PLAN, Options, with_wrapper
+from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
 from .rows import mask_per_row
@@ -33,7 +34,7 @@ def sample_pair(
     executor: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor,
     denoise_mask: Tensor | None = None, *rest: Any, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """OUTER_SAMPLE wrapper: B samples in, P·B rows out. A latent in paired rows stays as it is."""
+    """OUTER_SAMPLE wrapper: B samples in, P·B rows out. A latent in paired rows is not repeated."""
     guider = executor.class_obj
     conds, options = guider.conds, guider.model_options
     plan: EditPlan = options["transformer_options"][PLAN]
@@ -74,7 +75,7 @@ def sample_pair(
 
 
 def _require_plain(noise: Tensor, options: Options, prompts: int, kwargs: Mapping[str, Any]) -> None:
-    """Raises P2PError for a sampling of another kind than that of whole pictures."""
+    """Raises P2PError unless the sampling is of whole images."""
     if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
         raise P2PError("one latent", "a nested latent", "Use a text-to-image latent.")
     if prompts > 1 and "context_handler" in options:
@@ -82,7 +83,7 @@ def _require_plain(noise: Tensor, options: Options, prompts: int, kwargs: Mappin
 
 
 def _fresh(real: RealImage | None, noise: Tensor) -> bool:
-    """Whether a latent is that of real pictures, one per sample."""
+    """Whether a latent is the one of real pictures, with one row per sample."""
     return real is not None and len(noise) == real.trajectory.samples
 
 
@@ -95,12 +96,12 @@ def _begin(plan: EditPlan, guider: Any, samples: int, noise: Tensor, sigmas: Ten
 
 
 def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
-    """The rows with blends and pictures in them; stores are filled, and the rows known as pairs."""
+    """The finished rows. Fills the stores and remembers the rows as pairs."""
     denoised = () if sampling.denoised is None else (sampling.denoised,)
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
     if sampling.run.prompts > 1:
-        remember(rows)
+        remember(rows, sampling.run.prompts)
     return rows
 
 

@@ -39,7 +39,7 @@ def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
 
 
 def pixels_per_cell(model: Any) -> int:
-    """How many pixels of a side one cell of the latent stands for."""
+    """The side of a latent cell in pixels."""
     return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
 
 

@@ -21,6 +21,7 @@ from ...p2p_core.pictures.strips import steps_of, strips
 from ...p2p_core.words.align import Change, edit_changes
 from ...p2p_core.words.prompts import Prompt, PromptSet
 from ...p2p_core.words.texts import is_readable
+from ..comfyui.keys import MAPS, MASKS, PROMPTS
 
 Shown = dict[str, list[Any]]
 THRESHOLDS = 101  # 0, 0.01, … 1
@@ -33,7 +34,7 @@ def shown_prompts(prompts: PromptSet) -> Shown:
         {**_text(edit), "changes": [_change(change) for change in edit_changes(prompts.source, edit)]}
         for edit in prompts.edits
     ]
-    return {"p2p_prompts": [{"source": _text(prompts.source), "edits": edits}]}
+    return {PROMPTS: [{"source": _text(prompts.source), "edits": edits}]}
 
 
 def _text(prompt: Prompt) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def shown_maps(
     ]
     pictures = [] if images is None else saved(images)
     data = {"words": [c.name for c in chosen], "rows": rows, "steps": steps_of(recorded), "layers": each}
-    return {"p2p_maps": [{**data, "pictures": pictures, "opacity": opacity, "latent": recorded.latent}]}
+    return {MAPS: [{**data, "pictures": pictures, "opacity": opacity, "latent": recorded.latent}]}
 
 
 def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Shown:
@@ -92,7 +93,7 @@ def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Show
         images = images[list(rows.edited)]
     data = {"edits": edits, "across": ACROSS, "size": recorded.latent, "limits": limits}
     used = rule.threshold if rule else None
-    return {"p2p_masks": [{**data, "threshold": used, "pictures": [] if images is None else saved(images)}]}
+    return {MASKS: [{**data, "threshold": used, "pictures": [] if images is None else saved(images)}]}
 
 
 def saved(images: Tensor) -> list[dict[str, Any]]:

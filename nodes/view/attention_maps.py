@@ -79,7 +79,7 @@ class P2PAttentionMaps(io.ComfyNode):
 
 
 def overlays(images: torch.Tensor, maps: torch.Tensor, opacity: float) -> Any:
-    """The maps [R, n, h, w] over the pictures; if they are too many, an error for the nodes that use them.
+    """The maps [R, n, h, w] over the pictures; if there are too many, an error for the nodes that use them.
 
     They are drawn even if nothing uses them. A node can read in PROMPT what is connected to it, but ComfyUI
     (0.3.64 and 0.33.0) caches outputs by what goes into a node: an output left out because it was not
@@ -88,7 +88,7 @@ def overlays(images: torch.Tensor, maps: torch.Tensor, opacity: float) -> Any:
     rows, words, *_ = maps.shape
     try:
         require_room(
-            rows * words, (images.shape[1], images.shape[2]), "Name fewer words, or connect smaller images."
+            rows * words, (images.shape[1], images.shape[2]), "List fewer words, or connect smaller images."
         )
     except P2PError as error:
         return ExecutionBlocker(str(error.at(NAME)))
@@ -96,7 +96,7 @@ def overlays(images: torch.Tensor, maps: torch.Tensor, opacity: float) -> Any:
 
 
 def blank(recorded: Recorded) -> torch.Tensor:
-    """A black picture of the size that the latent is decoded to, [1, H, W, 3]."""
+    """A black picture with the size of the decoded latent, [1, H, W, 3]."""
     height, width = (recorded.scene.cell * side for side in recorded.latent)
     return torch.zeros(1, height, width, 3)
 

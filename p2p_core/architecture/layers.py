@@ -1,4 +1,4 @@
-"""Which attention layers an edit acts on."""
+"""Attention layers and filters to choose them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """What a layer filter calls its block."""
+        """The name of its block in a layer filter."""
         return f"{self.stage} {self.number}"
 
 
 @dataclass(frozen=True)
 class LayerFilter:
-    """Layers as a user names them, by block or by resolution. Torch-free.
+    """Layers chosen by block or by resolution. Torch-free.
 
-    `all`, or a list of blocks (`input 4-8, middle, output 3`) and of sides as a part of the latent's (`1/4`).
+    `all`, or a list of blocks (`input 4-8, middle, output 3`) and of resolutions relative to the latent
+    (`1/4`).
     """
 
     text: str = "all"
@@ -53,11 +54,11 @@ class LayerFilter:
 
 
 def require_layers(chosen: LayerFilter, layers: Sequence[Layer]) -> None:
-    """Raises P2PError where a filter meets none of the layers of a model."""
+    """Raises P2PError if a filter matches none of a model's layers."""
     if not any(layer in chosen for layer in layers):
         scales = ", ".join(f"1/{scale}" for scale in sorted({layer.scale for layer in layers}))
         raise P2PError(
-            "layers that this model has",
+            "layers of this model",
             repr(chosen.text),
             f"Use 'all', other block numbers, or its resolutions {scales}.",
         )
@@ -85,8 +86,8 @@ def _parse(text: str) -> _Chosen | None:
         raise P2PError(
             "layers such as 'all', 'input 4-8, middle, output 3' or '1/4'",
             repr(text if bad is None else bad),
-            f"Name stages ({', '.join(STAGES)}), each with block numbers or without for all of them, or "
-            "resolutions as a part of the latent's side.",
+            f"List stages ({', '.join(STAGES)}), with block numbers or without for all of them, or "
+            "resolutions relative to the latent.",
         )
     blocks = [m for item in items if (m := _BLOCK.match(item))]
     ranges = tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in blocks)

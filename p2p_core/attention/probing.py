@@ -1,7 +1,7 @@
 """Attention maps of chosen columns, in value space (docs/adr/0012).
 
-A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N×K
-matrix of cross-attention is built here either. Everything is float32.
+A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N × K
+matrix of cross-attention is materialised here either. Everything is float32.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .editing import EditedBatch
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What asks a batch's cross-attention for maps, prepared on the device once.
+    """Prepared indicator values that read maps from a batch's cross-attention.
 
-    rows: [M], the batch rows that are asked; values: [M, K, n]. places: [M], the result row that each answer
-    is added to, None where answers are the result. count: R, the result's rows.
+    rows: [M], the batch rows to read; values: [M, K, n]. places: [M], the result row that each reading is
+    added to, None if the readings are the result. count: R, the number of result rows.
     """
 
     rows: Tensor
@@ -32,9 +32,9 @@ class Probe:
 
 
 def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, device: torch.device) -> Probe:
-    """Asks for A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) in each row, the plain A·1 in one without mixing.
+    """Reads A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) in each row, or the plain A·1 in a row without mixing.
 
-    indicators: for each prompt [T, n]; keys: K, a multiple of each T.
+    indicators: [T, n] for each prompt; keys: K, a multiple of each T.
     """
     asked: list[tuple[int, int, Tensor]] = []  # result row, batch row, values [T, n]
     mixings = {edit.row: edit.mixing for edit in batch.edits}
@@ -59,7 +59,7 @@ def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, d
 
 
 def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
-    """The maps that a probe asks for, [R, N, n]. q: [B, N, C]; k: [B, K, C]."""
+    """The maps that a probe reads, [R, N, n]. q: [B, N, C]; k: [B, K, C]."""
     answers = None
     if len(probe.values):
         asked = q.index_select(0, probe.rows), k.index_select(0, probe.rows)
@@ -80,7 +80,7 @@ def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:
     q, k = (rearrange(t.float(), "r n (h c) -> r h n c", h=heads) for t in (q, k))
     width = q.shape[-1]
     maps: list[Tensor] = []
-    for some in torch.split(values.float(), width, dim=-1):  # backends want values as wide as the keys
+    for some in torch.split(values.float(), width, dim=-1):  # backends need values as wide as the keys
         v = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, heads, -1, -1)
         out = F.scaled_dot_product_attention(q, k, v.contiguous())
         maps.append(out[..., : some.shape[-1]].mean(1))  # [R, N, n]

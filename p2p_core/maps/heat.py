@@ -1,4 +1,4 @@
-"""What a store holds as maps: heat maps of words, and masks from them.
+"""Heat maps of words from a store, and masks from them.
 
 Maps are float32. R is P·B, the rows of a batch.
 """
@@ -24,9 +24,9 @@ from .store import Recorded, word_channel
 def heat_maps(recorded: Recorded, words: Sequence[str] = (), layers: LayerFilter | None = None) -> Tensor:
     """How much each cell attends to each word, [R, n, h, w] at the largest size of the layers (section 3).
 
-    The mean over layers and over the parts with a step in them; 0 where a row's prompt lacks the word.
-    Words: none for all that were recorded. Layers: None for those that a local blend takes, 16 × 16 at 512
-    pixels as in the paper. Raises P2PError for words and layers that were not recorded.
+    The mean over layers and over the parts that contain a step; 0 if a row's prompt lacks the word.
+    words: empty for all recorded ones. layers: None for those of a local blend, 16 × 16 at 512 pixels as in
+    the paper. Raises P2PError for words and layers that were not recorded.
     """
     return mean(chosen_maps(recorded, layers).values())[:, places(recorded, words)]
 
@@ -38,21 +38,21 @@ def word_masks(
     size: tuple[int, int],
     layers: LayerFilter | None = None,
 ) -> Tensor:
-    """Where any of the words has more than `threshold` of its map's maximum, [R, H, W] of 0 and 1."""
+    """Where any word exceeds `threshold` times its map's maximum, [R, H, W] of 0 and 1."""
     require_share("threshold", threshold)
     large = F.interpolate(relative(heat_maps(recorded, words, layers)), size, mode="bilinear")
     return large.gt(threshold).any(1).float()
 
 
 def relative(maps: Tensor) -> Tensor:
-    """Maps in parts of their maximum, 0..1; a map without a positive value is 0. [..., h, w] → the same."""
-    positive = maps.clamp(min=0)  # a negative weight makes negative attention
+    """Maps relative to their maximum, 0..1; a map without a positive value is 0. [..., h, w] → the same."""
+    positive = maps.clamp(min=0)  # negative weights give negative attention
     most = positive.amax((-2, -1), keepdim=True)
     return positive / most.where(most > 0, torch.ones_like(most))
 
 
 def mean(maps: Iterable[Tensor]) -> Tensor:
-    """Over layers, and over the parts with a step in them. [parts, R, n, h, w] each → [R, n, H, W]."""
+    """The mean over layers and over parts with a step in them. [parts, R, n, h, w] each → [R, n, H, W]."""
     return mean_map([_over_parts(m) for m in maps])
 
 
@@ -62,7 +62,7 @@ def _over_parts(maps: Tensor) -> Tensor:
 
 
 def places(recorded: Recorded, words: Sequence[str]) -> list[int]:
-    """Which of the recorded channels the words are, each once; all of them without words.
+    """The indices of the words among the recorded channels, each once; without words, all of them.
 
     A word whose occurrences were recorded one by one, `cat[1]` and `cat[2]` for `cat`, means all of them.
     """
@@ -71,8 +71,8 @@ def places(recorded: Recorded, words: Sequence[str]) -> list[int]:
 
 
 def _places(recorded: Recorded, word: str) -> list[int]:
-    """The channel of the same columns, as `cat` and `cat[1]` have where there is one cat, or of this name,
-    else those of its occurrences."""
+    """The channel with the same columns (`cat` and `cat[1]` if there is one cat) or with this name, else
+    those of its occurrences."""
     channels = recorded.channels
     there = any(prompt.has(word) for prompt in recorded.prompts.prompts)
     columns = word_channel(word, recorded.prompts).columns if there else None
@@ -83,14 +83,14 @@ def _places(recorded: Recorded, word: str) -> list[int]:
         return found
     raise P2PError(
         "a word whose map is in the store",
-        f"{word!r}" + ("" if there else ", which no prompt has"),
-        f"Recorded are: {', '.join(c.name for c in channels) or 'none'}.",
+        f"{word!r}" + ("" if there else ", which is in no prompt"),
+        f"Recorded words: {', '.join(c.name for c in channels) or 'none'}.",
         topic="word not recorded",
     )
 
 
 def _is_occurrence(name: str, word: str) -> bool:
-    """Whether a name is that of the n-th occurrence of a word, as `cat[2]` of `cat`."""
+    """Whether a name is that of an occurrence of a word, such as `cat[2]` of `cat`."""
     (phrase, nth), asked = parse_query(name), parse_query(word)
     return nth is not None and asked == (phrase, None)
 
@@ -99,11 +99,11 @@ def _is_occurrence(name: str, word: str) -> bool:
 
 
 def chosen_maps(recorded: Recorded, layers: LayerFilter | None) -> dict[Layer, Tensor]:
-    """The words' maps of the layers of a filter, in the order of the model; None as in `heat_maps`."""
+    """The words' maps in the layers of a filter, in the order of the model. None as in `heat_maps`."""
     if not recorded.maps:
         raise P2PError(
             "a store with maps of words",
-            "one without",
+            "one without maps",
             "Record more of the sampling, or more layers. A mask without words leaves no maps.",
             topic="no maps",
         )

@@ -1,6 +1,6 @@
 """Null-text inversion (Mokady et al. 2022, section 3.2): an unconditional encoding for each step.
 
-With them, sampling at a high guidance scale stays on the trajectory without pinning.
+With these encodings, sampling at a high guidance scale stays on the trajectory without pinning.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ..errors import P2PError
 from .levels import Levels, OnStep
 
 Encoded = Callable[[Tensor, float, Tensor], Tensor]
-"""The prediction for x at sigma with unconditional encodings [B, T, W], in which gradients flow back."""
+"""The prediction for x at sigma with unconditional encodings [B, T, W]; differentiable in the encodings."""
 
 
 @dataclass(frozen=True)
 class NullText:
-    """cfg: the guidance scale of the sampling. iterations: at most so many of Adam in a step.
+    """cfg: the guidance scale of the sampling. iterations: maximum number of Adam steps per sampling step.
 
-    The learning rate and the loss to stop at are the published ones, 1e-2·(1 − i/100) and 1e-5 + 2e-5·i in
-    step i; a schedule of more than 50 steps has the rates of 50, spread over it.
+    Learning rate and stopping loss are the published ones, 1e-2·(1 − i/100) and 1e-5 + 2e-5·i in step i. A
+    schedule with more than 50 steps uses the rates of 50 steps, stretched over it.
     """
 
     cfg: float = 7.5
@@ -45,10 +45,10 @@ def optimise(
     with_prompt: Callable[[Tensor, float], Tensor], with_null: Encoded, null: Tensor, latents: Tensor,
     sigmas: Tensor, levels: Levels, chosen: NullText, on_step: OnStep = lambda step: None,
 ) -> Tensor:  # fmt: skip
-    """Encodings [n, B, T, W] from a first one, [T, W], so that Euler steps at `cfg` follow the latents.
+    """Encodings [n, B, T, W], optimised from a first one [T, W], so that Euler steps follow the latents.
 
-    with_prompt: the source prompt's prediction; latents: [n+1, B, C, h, w], as a Trajectory has them. Has to
-    be called where gradients are recorded.
+    with_prompt: the source prompt's prediction; latents: [n+1, B, C, h, w], as in a Trajectory. Must be
+    called with gradients enabled.
     """
     steps, x = len(sigmas) - 1, latents[0]
     null = repeat(null, "t w -> b t w", b=x.shape[0]).clone()
@@ -77,14 +77,14 @@ def _descend(
     after: Callable[[Tensor], Tensor], null: Tensor, target: Tensor, step: int, size: float, rate: float,
     chosen: NullText,
 ) -> Tensor:  # fmt: skip
-    """Adam on the encodings until what the step reaches is near enough to `target`, each picture's own."""
+    """Adam on each picture's encoding until the step ends close enough to `target`."""
     null = null.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([null], lr=rate)
     for _ in range(chosen.iterations):
-        missed = (after(null) - target) / size  # as large as the published code's latents
+        missed = (after(null) - target) / size  # at the scale of the published code's latents
         losses = rearrange(missed.square(), "b ... -> b (...)").mean(1)
         if bool((losses < chosen.enough(step)).all()):
             break
-        (null.grad,) = torch.autograd.grad(losses.sum(), null)  # no other tensor's is touched
+        (null.grad,) = torch.autograd.grad(losses.sum(), null)  # gives no other tensor a gradient
         adam.step()  # pyright: ignore[reportUnknownMemberType]
     return null.detach()

@@ -15,9 +15,9 @@ Span = tuple[int, int]
 class Alignment:
     """Where the attention on each source token goes.
 
-    mapper: sparse [T_s, T_e], entries (source column, edit column, share), sorted, each pair of columns once;
-    the shares of a source column sum to 1, or to 0 where its word is removed.
-    alpha: [T_e], 1 where the edit's token takes the source's attention, 0 where it keeps its own.
+    mapper: sparse [T_s, T_e], sorted entries (source column, edit column, share), each pair of columns once.
+    The shares of a source column sum to 1, or to 0 if its word is removed.
+    alpha: [T_e], 1 if the edit's token takes the source's attention, 0 if it keeps its own.
     """
 
     mapper: tuple[tuple[int, int, float], ...]
@@ -27,7 +27,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Change:
-    """A span of source words that becomes a span of edit words; `kept` is one word that both have."""
+    """A span of source words that becomes a span of edit words. kept: a single word in both."""
 
     source: Span
     edit: Span
@@ -47,10 +47,10 @@ class Change:
 
 
 def align_swap(source: Prompt, edit: Prompt) -> Alignment:
-    """Word swap: every changed span of words gives its attention to the span that replaces it.
+    """Word swap: every changed span of words passes its attention to the span that replaces it.
 
-    Equal word counts are paired word by word, as in the paper's code. With unequal counts a changed phrase
-    maps onto a changed phrase; a phrase without counterpart is widened by the kept word beside it, so that
+    Equal word counts are paired word by word, as in the paper's code. With unequal counts, a changed phrase
+    maps onto a changed phrase; a phrase without a counterpart is widened by the adjacent kept word, so that
     no attention is lost. All alpha are 1. Both prompts have words.
     """
     entries = shared_specials(source, edit)
@@ -62,9 +62,9 @@ def align_swap(source: Prompt, edit: Prompt) -> Alignment:
 def align_refine(source: Prompt, edit: Prompt) -> Alignment:
     """Refinement: global alignment of the tokens, match 1, mismatch −1, gap 0, as in the paper's code.
 
-    With these scores the best alignment is a longest common subsequence. Tokens that both prompts have take
-    the source's attention, the edit's other tokens keep their own. Attention on tokens that the edit lacks
-    is dropped.
+    With these scores the best alignment is a longest common subsequence. Tokens in both prompts take the
+    source's attention, and the edit's other tokens keep their own. Attention on tokens that the edit lacks is
+    dropped.
     """
     entries, kept = shared_specials(source, edit), set[int]()
     for encoder in edit.encoders:
@@ -77,7 +77,7 @@ def align_refine(source: Prompt, edit: Prompt) -> Alignment:
 
 
 def align_edit(source: Prompt, edit: Prompt) -> Alignment:
-    """Both: words in the place of others take over their attention, added words keep their own.
+    """Both: replacing words take over the attention of the replaced ones, added words keep their own.
 
     Attention on removed words is dropped, as in refinement.
     """
@@ -91,7 +91,7 @@ def align_edit(source: Prompt, edit: Prompt) -> Alignment:
 
 
 def edit_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
-    """What is kept, swapped, added and removed, in words and in order; covers all words of both prompts."""
+    """Kept, swapped, added and removed spans, in order, covering all words of both prompts."""
     return tuple(_differences([w.text for w in source.words], [w.text for w in edit.words]))
 
 
@@ -108,7 +108,7 @@ def _kept_or_changed(a: Sequence[str], b: Sequence[str], i: int, j: int) -> Chan
 
 
 def _differences(a: Sequence[str], b: Sequence[str]) -> list[Change]:
-    """Kept words and what changes between them."""
+    """Kept words and the changes between them."""
     changes: list[Change] = []
     s = e = 0
     for i, j in [*common_words(a, b), (len(a), len(b))]:
@@ -123,8 +123,8 @@ def _differences(a: Sequence[str], b: Sequence[str]) -> list[Change]:
 def common_words(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
     """A longest common subsequence as (index in a, index in b), each match as early as possible.
 
-    The rows of the usual table are kept as bits, 0 in bit j of row i where a[:i] and b[:j + 1] have one word
-    more in common than a[:i] and b[:j] (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
+    The rows of the usual table are stored as bits: bit j of row i is 0 if a[:i] and b[:j + 1] have one more
+    word in common than a[:i] and b[:j] (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
     """
     places: dict[str, int] = {}
     for j, word in enumerate(b):
@@ -149,7 +149,7 @@ def common_words(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _widen(changes: Sequence[Change]) -> list[Change]:
-    """Join every one-sided change with the kept word after it, or the last one with what is before it."""
+    """Join every one-sided change with the kept word after it, or the last one with the change before it."""
     result: list[Change] = []
     waiting: Change | None = None
     for change in changes:

@@ -29,7 +29,7 @@ class Piece:
 
 
 def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
-    """A Prompt from the T tokens of a text encoder, T a whole number of chunks of `chunk`.
+    """A Prompt from the T tokens of a text encoder, where T is a multiple of `chunk`.
 
     Each chunk has a start, words, an end and padding. A word may lie across chunks.
     """

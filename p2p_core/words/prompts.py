@@ -59,7 +59,7 @@ class Prompt:
     segments: tuple[Segment, ...]
 
     def __hash__(self) -> int:
-        """Short, because a plan looks its prompts up in every layer."""
+        """Cheap, because a plan looks up its prompts in every layer."""
         return hash((self.text, self.columns))
 
     @cached_property
@@ -82,19 +82,19 @@ class Prompt:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each word is called: `cat`, or `cat[1]`, `cat[2]` where it stands there more than once."""
+        """The name of each word: `cat`, or `cat[1]`, `cat[2]` if it occurs more than once."""
         return _names(self, self.repeated)
 
     @property
     def repeated(self) -> frozenset[str]:
-        """The texts of words that stand there more than once."""
+        """The texts of words that occur more than once."""
         return frozenset(text for text, n in Counter(word.text for word in self.words).items() if n > 1)
 
     def find(self, query: str) -> tuple[int, ...]:
         """Columns of every occurrence of a word or phrase, or of the n-th one for `cat[2]`.
 
-        Case and `(word:1.2)` brackets do not matter, nor does punctuation around it that the prompt does not
-        have; parts of words do not match. Raises P2PError with the prompt's words when it is not there.
+        Case and `(word:1.2)` brackets are ignored, and so is surrounding punctuation that the prompt does not
+        have. Parts of words do not match. Raises P2PError listing the prompt's words if it is missing.
         """
         phrase, nth = parse_query(query)
         found = self._occurrences(phrase)
@@ -137,11 +137,11 @@ class Prompt:
 
     def _missing(self, query: str, count: int) -> P2PError:
         words = ", ".join(word.text for word in self.words) or "none"
-        times = f" (it is there {count} time{'s' * (count != 1)})" if count else ""
+        times = f" (it occurs {count} time{'s' * (count != 1)})" if count else ""
         return P2PError(
             f"a word or phrase of the prompt {self.text!r}",
             f"{query!r}{times}",
-            f"Use one of its words: {words}. The second of two equal words is written word[2].",
+            f"Use one of its words: {words}. Write the second of two equal words as word[2].",
         )
 
 
@@ -156,7 +156,7 @@ def _names(prompt: Prompt, repeated: Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The source prompt and E edit prompts, E may be 0; P = 1 + E rows a sample."""
+    """The source prompt and E ≥ 0 edit prompts; P = 1 + E rows per sample."""
 
     source: Prompt
     edits: tuple[Prompt, ...]
@@ -183,27 +183,27 @@ class PromptSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every word of the prompts once, in order, numbered where any of them repeats it."""
+        """Every word of the prompts once, in order, numbered if any prompt repeats it."""
         repeated = frozenset[str]().union(*(prompt.repeated for prompt in self.prompts))
         return tuple(dict.fromkeys(name for prompt in self.prompts for name in _names(prompt, repeated)))
 
     def with_edits(self) -> PromptSet:
-        """The same prompts. Raises P2PError when there is no edit prompt."""
+        """The same prompts. Raises P2PError if there is no edit prompt."""
         if not self.edits:
             raise P2PError(
                 "at least one edit prompt",
                 "none",
-                "Give the changed prompt.",
+                "Provide the changed prompt.",
                 topic="no edit prompt",
             )
         return self
 
     def copies(self, count: int) -> PromptSet:
-        """The prompts, or `count` times the source prompt as edits where there is no edit prompt."""
+        """The prompts or, without an edit prompt, the source with `count` copies of it as edits."""
         return self if self.edits else PromptSet(self.source, (self.source,) * count)
 
     def require(self, words: Iterable[str], prompts: Sequence[Prompt] | None = None) -> None:
-        """Raises P2PError for a word that none of these prompts has, by default any of them all."""
+        """Raises P2PError for a word that is in none of these prompts (default: all prompts)."""
         among = self.prompts if prompts is None else prompts
         for word in words:
             if not any(prompt.has(word) for prompt in among):
@@ -211,5 +211,5 @@ class PromptSet:
 
 
 def split_edits(text: str) -> tuple[str, ...]:
-    """Edit prompts from a text field, separated by a line of three dashes; none in a blank one."""
+    """Edit prompts from a text field, separated by lines of three dashes; none in a blank field."""
     return blocks(text) if text.strip() else ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from .prompts import Prompt, Role, Segment, Word
 
@@ -116,6 +117,6 @@ def _by_role(left: Segment, right: Segment) -> list[Entry]:
 
 def _in_order(left: Sequence[int], right: Sequence[int], segment: Segment) -> list[Entry]:
     """One to one; what the source has more of goes to all of these roles, or to all around the words."""
-    over = right or segment.having(*(role for roles in _ROLES for role in roles), "left padding")
+    over = right or segment.having("left padding", *chain.from_iterable(_ROLES))
     over = over or list(range(segment.start, segment.stop))
     return [*((s, e, 1.0) for s, e in zip(left, right, strict=False)), *_spread(left[len(right) :], over)]

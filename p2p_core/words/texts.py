@@ -8,7 +8,7 @@ from functools import lru_cache
 
 
 def normalise(text: str) -> str:
-    """How words are compared: composed characters, lower case, single spaces."""
+    """The form in which words are compared: composed characters, lower case, single spaces."""
     return " ".join(unicodedata.normalize("NFC", text).lower().split())
 
 
@@ -28,9 +28,9 @@ def readings(word: str) -> tuple[str, ...]:
 
 
 def splits_a_word(text: str, rest: str) -> bool:
-    """Whether a tokenizer would not end the word `text` where `rest` follows: inside a run of letters.
+    """Whether a tokenizer would not end the word `text` before `rest`, that is, inside a run of letters.
 
-    Contractions ('s, 't) are words of CLIP wherever they stand, and Chinese and Japanese have no spaces.
+    Contractions ('s, 't) are always separate words in CLIP, and Chinese and Japanese have no spaces.
     """
     if not (text[-1].isalpha() and rest[0].isalpha()):
         return False
@@ -46,7 +46,7 @@ _WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTAL
 
 
 def parse_query(query: str) -> tuple[str, int | None]:
-    """A word as a user writes it, `cat`, `cat[2]`, `red car`, `(cat:1.2)` → normalised phrase, which one."""
+    """A word as a user writes it (`cat`, `cat[2]`, `red car`, `(cat:1.2)`) → normalised phrase, number."""
     text, nth = _unweighted(query), None
     if match := _NTH.match(text):
         text, nth = _unweighted(match["phrase"]), int(match["nth"])
@@ -64,7 +64,7 @@ def _unweighted(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _byte_of_letter() -> dict[str, int]:
-    """Byte-level BPE writes each byte as one printable letter: the printable bytes stand for themselves, the
+    """Byte-level BPE writes each byte as one printable letter: printable bytes stand for themselves, and the
     others are moved to 256 and up, in order."""
     kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     moved = [b for b in range(256) if b not in set(kept)]

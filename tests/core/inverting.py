@@ -1,4 +1,4 @@
-"""Denoisers whose way through the noise levels is known, and trajectories for tests."""
+"""Denoisers with a known path through the noise levels, and trajectories for tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPREAD = 0.5  # of pictures that are Gaussian around 0
 
 
 def gaussian(levels: Levels) -> Denoise:
-    """The best denoiser of Gaussian pictures; linear, so that the way through the levels is known."""
+    """The optimal denoiser of Gaussian pictures; linear, so that its path through the levels is known."""
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         signal = levels.signal(sigma)
@@ -27,12 +27,12 @@ def gaussian(levels: Levels) -> Denoise:
 
 
 def exact(picture: Tensor, sigma: float, levels: Levels) -> Tensor:
-    """Where the way of `gaussian` from a picture is at sigma."""
+    """The point at sigma on the path of `gaussian` from a picture."""
     return picture * ((levels.signal(sigma) * SPREAD) ** 2 + sigma**2) ** 0.5 / SPREAD
 
 
 def waving(x: Tensor, sigma: float) -> Tensor:
-    """A denoiser that is not linear."""
+    """A nonlinear denoiser."""
     return torch.sin(x) / (1 + sigma) + 0.1 * x
 
 
@@ -45,7 +45,7 @@ def counted(denoise: Denoise, asked: list[float]) -> Denoise:
 
 
 def euler_down(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
-    """A sampler of first order."""
+    """A first-order sampler."""
     for high, low in pairwise(sigmas.tolist()):
         x = x + (low - high) * (x - denoise(x, high)) / high
     return x
@@ -54,7 +54,7 @@ def euler_down(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 def ancestral_down(
     denoise: Denoise, x: Tensor, sigmas: Tensor, levels: Levels, draw: Callable[[int], Tensor]
 ):
-    """The host's ancestral Euler sampler at eta 1, as its sources have it."""
+    """The host's ancestral Euler sampler at eta 1, as in its source code."""
     for i, (high, low) in enumerate(pairwise(sigmas.tolist())):
         clean = denoise(x, high)
         if low == 0:

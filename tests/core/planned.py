@@ -1,4 +1,4 @@
-"""Plans for tests, and the mixing that one asks for."""
+"""Plans for tests, and their mixings."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def plan_of(prompts: PromptSet, *steps: Step) -> EditPlan:
 
 
 def mixing(plan: EditPlan, row: int, layer: Layer, progress: float) -> Mixing | None:
-    """How edit prompt `row` (1..E) is mixed in this layer now, None for not at all."""
+    """The mixing of edit prompt `row` (1..E) in this layer now, or None."""
     key = plan.mixing_keys(layer, progress)[row - 1]
     return None if key is None else mixing_of(plan.prompts, key)

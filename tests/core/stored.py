@@ -1,4 +1,4 @@
-"""Stores for tests: maps that are given, and maps that a Recorder took of attention to chosen columns."""
+"""Stores for tests: with given maps, and with maps that a Recorder took of attention to chosen columns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def scene_of(
 def batch_of(
     prompts: int, samples: int = 1, paired: tuple[bool, ...] = (True,), edited: bool = False
 ) -> EditedBatch:
-    """Every row of the paired parts; edit rows from their sources where `edited`."""
+    """Every row of the paired parts. edited: whether edit rows are edited from their sources."""
     rows = Batch(prompts * samples * len(paired), paired, prompts).rows
     return EditedBatch(rows, tuple(RowEdit(r.row, r.source) for r in rows if r.prompt and edited))
 
@@ -59,7 +59,7 @@ def stored(
 def looking_at(
     prompts: PromptSet, columns: Tensor, layer: Layer, progress: Sequence[float], parts: int = 1
 ) -> Recorded:
-    """What a Recorder keeps when each cell attends to one column only. columns: [P·B, h, w]."""
+    """What a Recorder keeps if each cell attends to one column only. columns: [P·B, h, w]."""
     samples, size = len(columns) // prompts.count, (columns.shape[1], columns.shape[2])
     record = Record(channels(prompts, prompts.names), MapStore(), parts=parts)
     recorder = Recorder(record, scene_of(prompts, samples, size, [layer]))

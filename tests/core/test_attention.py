@@ -1,4 +1,4 @@
-"""The algebra in value space against the paper's own form, in which maps are built and edited."""
+"""The algebra in value space, compared with the paper's own form, which materialises and edits maps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from p2p_core.words.windows import Window, WordWindow
 
 
 def close(result: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
-    """float32 sums over keys repeated a thousand times are that near to float64."""
+    """The distance of float32 sums over a thousand repeated keys from float64."""
     torch.testing.assert_close(result.double(), expected, atol=tolerance, rtol=tolerance)
 
 
@@ -176,7 +176,7 @@ def test_injected_self_attention_is_the_sources_map_on_the_edits_values(case: Ca
     assert torch.equal(edit_self(q, k, v, None, attention(case.heads)), plain)
 
 
-# No map is built
+# No map is materialised
 
 
 def mapping_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

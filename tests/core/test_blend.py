@@ -1,4 +1,4 @@
-"""Local blend as a step: its words, where its maps come from, what cannot be one."""
+"""Local blend as a step: its words, the layers of its maps, invalid input."""
 
 from __future__ import annotations
 

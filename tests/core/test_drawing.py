@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from prompts_of import tries
 from torch import Tensor
 
 from p2p_core.errors import P2PError
-from p2p_core.pictures import drawing
 from p2p_core.pictures.colours import heat_colours, overlay
 from p2p_core.pictures.drawing import PAPER, Style, draw
 from p2p_core.pictures.sheets import Line, Sheet, Tile
@@ -28,7 +26,7 @@ TOP, BOTTOM = heat_colours(torch.tensor([1.0, 0.0]))
 def sheet_of(
     *maps: Tensor | None, latent: tuple[int, int] = (4, 4), samples: int = 1, **kwargs: str
 ) -> Sheet:
-    """A line of these maps in each sample."""
+    """A line with these maps in each sample."""
     label, heading = kwargs.get("label", "cat"), kwargs.get("heading", "source: a cat")
     tiles = tuple(Tile(label, m, "" if m is not None else "not in this prompt") for m in maps)
     lines = [Line(heading, sample, tiles) for sample in range(samples)]
@@ -36,7 +34,7 @@ def sheet_of(
 
 
 def spot(h: int, w: int, y: int, x: int, value: float = 1.0) -> Tensor:
-    """0 but for one cell."""
+    """0 except for one cell."""
     return value * torch.zeros(h, w).index_put((torch.tensor(y), torch.tensor(x)), torch.tensor(1.0))
 
 
@@ -48,7 +46,7 @@ def tile(picture: Tensor, style: Style, n: int = 0, size: tuple[int, int] | None
 
 
 def under(picture: Tensor, style: Style, n: int = 0, size: tuple[int, int] | None = None) -> Tensor:
-    """The label under it."""
+    """The label below it."""
     h, w = size or (style.tile, style.tile)
     top, left = style.gap + 2 * style.text + h, style.gap + n * (w + style.gap)
     return picture[top : top + 2 * style.text, left : left + w]
@@ -117,8 +115,8 @@ def test_more_overlays_than_64_megapixels_are_refused_before_they_are_drawn() ->
     picture = torch.zeros(1, 1, 1, 3).expand(1, 1024, 1024, 3)
     with pytest.raises(P2PError) as error:
         overlay(picture, torch.rand(1, 1, 4, 4).expand(2, 33, 4, 4), 0.5)
-    assert error.value.expected == "at most 64 megapixels in all (0.8 GB)"
-    assert error.value.got == "66 pictures of 1024 × 1024 (0.8 GB)"
+    assert error.value.expected == "at most 64 megapixels in total (0.8 GB)"
+    assert error.value.got == "66 images of 1024 × 1024 (0.8 GB)"
 
 
 PEAK = """
@@ -138,7 +136,7 @@ print((peak() - before) / drawn.nbytes)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its processes do not report the most memory they had")
 def test_overlays_need_little_more_memory_than_they_have(tmp_path: Path) -> None:
-    """The most memory of a process, in parts of the 16 overlays that it draws."""
+    """Peak memory of a process, relative to the 16 overlays that it draws."""
     command, root = [sys.executable, "-c", PEAK], Path(__file__).resolve().parents[2]
     environ = {**os.environ, "PYTHONPATH": str(root)}
     run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
@@ -260,9 +258,9 @@ def test_each_row_has_its_picture_or_all_the_one() -> None:
 @pytest.mark.parametrize(
     ("pictures", "got"),
     [
-        (torch.rand(2, 32, 32, 3), "an IMAGE of shape"),
-        (torch.rand(3, 32, 32, 4), "an IMAGE of shape"),
-        (torch.rand(32, 32, 3), "an IMAGE of shape"),
+        (torch.rand(2, 32, 32, 3), "images of shape"),
+        (torch.rand(3, 32, 32, 4), "images of shape"),
+        (torch.rand(32, 32, 3), "images of shape"),
         (torch.rand(3, 32, 48, 3), "48 × 32"),
         (torch.full((1, 32, 32, 3), torch.nan), "NaN"),
     ],
@@ -277,8 +275,8 @@ def test_pictures_of_another_run_are_refused(pictures: Tensor, got: str) -> None
 
 
 @pytest.fixture(params=["as installed", "one size only", "without FreeType"])
-def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pillow's font as it is, as before 10.1, and as it is where FreeType is missing."""
+def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's font now, before 10.1, and without FreeType."""
     small = ImageFont.load_default_imagefont()
 
     def before_10_1() -> ImageFont.ImageFont:
@@ -292,9 +290,6 @@ def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     replaced = {"one size only": before_10_1, "without FreeType": without_freetype}
     if request.param in replaced:
         monkeypatch.setattr(ImageFont, "load_default", replaced[request.param])
-    drawing._font.cache_clear()
-    yield
-    drawing._font.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -314,27 +309,34 @@ def test_no_text_leaves_the_width_of_its_tile(text: str, side: int) -> None:
     assert blank(drawn[:, -style.gap // 2 :])
 
 
-def test_a_long_word_is_cut_and_ends_in_dots() -> None:
-    font = drawing._font(12)
-    shown = drawing._shortened("incomprehensibilities", 80, font)
-    assert shown.startswith("incom") and shown.endswith("...") and font.getlength(shown) <= 80
-    assert drawing._shortened("cat", 80, font) == "cat"
-    assert drawing._shortened("cat", 3, font) == ""
+def labelled(text: str, side: int = 64) -> Tensor:
+    """What is drawn under a tile with this label."""
+    style = Style(tile=side)
+    return under(draw(sheet_of(torch.ones(4, 4), label=text), style=style)[0], style)
+
+
+def test_a_word_is_cut_where_it_has_no_room_and_ends_in_dots() -> None:
+    word = "incomprehensibilities"
+    long, cut = labelled(word), {n: labelled(word[:n] + "...") for n in range(1, len(word))}
+    (first, *_) = [n for n, shown in cut.items() if torch.equal(shown, long)]
+    assert 4 < first < len(word) - 4, "some letters have room, and some have none"
+    assert not torch.equal(labelled("cat"), labelled("ca..."))
 
 
 def test_accents_are_left_out_rather_than_the_letters() -> None:
-    assert drawing._shortened("Crème  brûlée – 2 × 3", 999, drawing._font(12)) == "Creme brulee - 2 x 3"
+    assert torch.equal(labelled("Crème  brûlée – 2 × 3", 512), labelled("Creme brulee - 2 x 3", 512))
+    assert not torch.equal(labelled("Crème", 512), labelled("Crme", 512))
 
 
 # Bad input
 
 
 def test_pages_that_would_be_too_large_are_refused() -> None:
-    with pytest.raises(P2PError, match="at most 64 megapixels in all"):
+    with pytest.raises(P2PError, match="at most 64 megapixels in total"):
         draw(sheet_of(*[torch.rand(4, 4)] * 70), style=Style(tile=1024))
 
 
 @pytest.mark.parametrize(("tile", "across"), [(31, 8), (0, 8), (64, 0)])
 def test_tiles_too_small_to_read_are_refused(tile: int, across: int) -> None:
-    with pytest.raises(P2PError, match="tiles of 32 pixels or more"):
+    with pytest.raises(P2PError, match="tiles of at least 32 pixels"):
         Style(tile=tile, across=across)

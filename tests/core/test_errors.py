@@ -34,7 +34,7 @@ def test_it_can_be_copied_and_pickled(error: P2PError, through: object) -> None:
 
 
 def raised(error: Exception, *nodes: str) -> BaseException:
-    """The error that comes out of one `naming` in another, the innermost first."""
+    """The error after nested `naming` contexts, innermost first."""
     with pytest.raises(type(error)) as info:
         if not nodes:
             raise error

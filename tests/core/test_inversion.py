@@ -16,7 +16,7 @@ LEVELS = {"noise or velocity": (VE, 10.0), "flow": (FLOW, 1.0)}
 
 
 def missed(method: InversionMethod, steps: int, levels: Levels, top: float) -> float:
-    """How far the end of an inversion is from where a linear denoiser's way leads."""
+    """The distance of an inversion's end from the exact path of a linear denoiser."""
     found = invert(gaussian(levels), picture(), falling(steps, top), method, levels)
     return float((found[0] - exact(picture(), top, levels)).abs().max())
 
@@ -33,7 +33,7 @@ def test_half_the_step_is_better_by_the_methods_order(method: InversionMethod, g
     levels, exactly = Levels(floor=1e-7), picture().double()
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        """Whose slope has no corner at 0."""
+        """A denoiser with a smooth slope at 0."""
         return x - sigma * torch.sin(x + sigma)
 
     def end(steps: int, method: InversionMethod = method) -> Tensor:
@@ -158,5 +158,5 @@ def test_no_step_is_refused(sigmas: Tensor):
     "sigmas", [[0.0, 1.0], [2.0, 1.0], [2.0, 2.0, 0.0], [float("nan"), 0.0], [float("inf"), 0.0]]
 )
 def test_sigmas_that_do_not_fall_to_zero_are_refused(sigmas: list[float]):
-    with pytest.raises(P2PError, match="sigmas that fall to 0"):
+    with pytest.raises(P2PError, match="sigmas that descend to 0"):
         invert(waving, picture(), torch.tensor(sigmas), "euler", VE)

@@ -1,4 +1,4 @@
-"""Heat maps, masks and components from what a run left in a store."""
+"""Heat maps, masks and components from a store."""
 
 from __future__ import annotations
 
@@ -133,7 +133,11 @@ def test_words_come_in_the_order_asked_and_once() -> None:
 
 @pytest.mark.parametrize(
     ("word", "got"),
-    [("sat", "'sat'"), ("cat[2]", "'cat[2]', which no prompt has"), ("lion", "'lion', which no prompt has")],
+    [
+        ("sat", "'sat'"),
+        ("cat[2]", "'cat[2]', which is in no prompt"),
+        ("lion", "'lion', which is in no prompt"),
+    ],
 )
 def test_a_word_that_was_not_recorded_is_refused_with_those_that_were(word: str, got: str) -> None:
     recorded = stored(PAIR, {LARGE: constant(0.1, rows=2)}, (2, 3), ["cat", "dog"])
@@ -189,14 +193,14 @@ def test_a_threshold_outside_0_to_1_is_refused(threshold: float) -> None:
 
 
 def self_maps(rows: int, h: int, w: int, seed: int = 0) -> Tensor:
-    """Attention [rows, N, N] with a quickly falling spectrum: cells attend to cells like them."""
+    """Attention [rows, N, N] with a rapidly decaying spectrum: cells attend to similar cells."""
     features = torch.randn(rows, h * w, 6, generator=torch.Generator().manual_seed(seed))
     features = features * torch.tensor([2.0, 1.4, 1.0, 0.7, 0.5, 0.3])
     return torch.softmax(features @ features.mT, dim=-1)
 
 
 def published(maps: Tensor, count: int, h: int, w: int) -> np.ndarray:
-    """The right singular vectors as the paper's code takes them, each [h, w]."""
+    """The right singular vectors as in the paper's code, each [h, w]."""
     a = maps.double().numpy()
     return np.linalg.svd(a - a.mean(axis=1, keepdims=True)).Vh[:count].reshape(count, h, w)
 

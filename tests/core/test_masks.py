@@ -28,7 +28,7 @@ PAIR = Rows(2, 1)
 def words_mask(
     rule: MaskRule, maps: Mapping[Layer, Tensor], size: tuple[int, int], rows: Rows = PAIR
 ) -> Tensor:
-    """The mask of words and of the rule's own mask, [E·B, H, W]."""
+    """The mask from words and the rule's own mask, [E·B, H, W]."""
     return rule.of_maps(maps, rule.users_mask(rows, size), rows, size)
 
 
@@ -38,7 +38,7 @@ def words_mask(
 def published_mask(
     maps: Sequence[Tensor], words: Tensor, subtract: Tensor, th: tuple[float, float], pool: bool, size: Any
 ) -> Tensor:
-    """The published local blend (its second version) of one sample; the mask of every row, [P, H, W].
+    """The published local blend (second version) of one sample: the mask of every row, [P, H, W].
 
     maps: by layer [P, heads, h, w, T], summed over calls. words, subtract: [P, T], 1 for columns of words.
     """
@@ -170,7 +170,7 @@ def test_maps_of_several_sizes_are_brought_to_the_largest() -> None:
 
 
 def test_a_coarse_map_is_interpolated_between_its_cells() -> None:
-    """A step of 0 to 1 in a map of half the width is a ramp, at cell centres of 1/4 and 3/4."""
+    """A step from 0 to 1 in a map of half the width becomes a ramp, with 1/4 and 3/4 at cell centres."""
     coarse = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
     fine = torch.zeros(1, 1, 1, 4)
     assert mean_map([coarse, fine])[0, 0, 0].tolist() == [0, 0.125, 0.375, 0.5]
@@ -229,9 +229,7 @@ def test_one_mask_serves_all_and_several_are_for_the_edits(count: int, order: st
 
 
 def test_another_number_of_masks_is_refused() -> None:
-    with pytest.raises(
-        P2PError, match="one for each of 2 edits, or one for each of 6 edited pictures, got 3"
-    ):
+    with pytest.raises(P2PError, match="one for each of 2 edits, or one for each of 6 edited images, got 3"):
         user_mask(torch.ones(3, 4, 4), Rows(3, 3), (4, 4))
 
 
@@ -252,7 +250,7 @@ def random_mask(seed: int, kind: str) -> Tensor:
 
 
 def faded(mask: Tensor, cells: int) -> Tensor:
-    """The largest over all cells of its value, at most 1 less a share for each cell of distance."""
+    """The maximum over all cells of their value, limited to 1 minus a share per cell of distance."""
     result = torch.zeros_like(mask)
     _, height, width = mask.shape
     for y in range(height):
@@ -289,10 +287,10 @@ def test_a_soft_edge_fades_to_zero_over_its_cells(seed: int, kind: str, cells: i
         ({"threshold": math.nan}, r"expected a threshold within 0\.\.1, got nan"),
         ({"subtract_threshold": 2.0}, r"expected a subtract threshold within 0\.\.1, got 2"),
         ({"soft": -1}, "a soft edge of 0 cells or more, got -1"),
-        ({"mask": torch.zeros(1, 4, 4)}, "a mask that covers something, got an empty one"),
-        ({"mask": torch.zeros(0, 4, 4)}, "a mask that covers something, got an empty one"),
-        ({"mask": torch.tensor([[[0.5, math.nan]]])}, "a mask of numbers from 0 to 1, got one with NaN"),
-        ({"mask": torch.tensor([[[0.5, math.inf]]])}, "a mask of numbers from 0 to 1, got one with NaN"),
+        ({"mask": torch.zeros(1, 4, 4)}, "a mask that covers something, got an empty mask"),
+        ({"mask": torch.zeros(0, 4, 4)}, "a mask that covers something, got an empty mask"),
+        ({"mask": torch.tensor([[[0.5, math.nan]]])}, "a mask with values from 0 to 1, got one with NaN"),
+        ({"mask": torch.tensor([[[0.5, math.inf]]])}, "a mask with values from 0 to 1, got one with NaN"),
         ({"mask": torch.tensor([[[0.5, 255.0]]])}, r"got one from 0\.5 to 255"),
         ({"mask": torch.tensor([[[-1.0, 0.5]]])}, r"got one from -1 to 0\.5"),
     ],

@@ -15,8 +15,8 @@ TOKENS, WIDTH = 4, 6
 MIX = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(3))
 
 
-def told(encoded: Tensor) -> Tensor:
-    """What an encoding [..., T, W] says to each channel, [..., 3, 1, 1]."""
+def meaning(encoded: Tensor) -> Tensor:
+    """The effect of an encoding [..., T, W] on each channel, [..., 3, 1, 1]."""
     return (encoded.mean(-2) @ MIX)[..., None, None]
 
 
@@ -24,15 +24,15 @@ PROMPT = torch.ones(TOKENS, WIDTH)
 
 
 def with_prompt(x: Tensor, sigma: float) -> Tensor:
-    return waving(x, sigma) + told(PROMPT)
+    return waving(x, sigma) + meaning(PROMPT)
 
 
 def with_null(x: Tensor, sigma: float, null: Tensor) -> Tensor:
-    return waving(x, sigma) + told(null)
+    return waving(x, sigma) + meaning(null)
 
 
 def followed(cfg: float, nulls: Tensor, latents: Tensor, sigmas: Tensor) -> Tensor:
-    """Where guided Euler steps with an encoding for each lead."""
+    """The end of guided Euler steps with one encoding per step."""
     x = latents[0]
     for i in range(len(sigmas) - 1):
         free = with_null(x, float(sigmas[i]), nulls[i])
@@ -61,7 +61,7 @@ def test_a_guided_sampling_comes_back_to_the_picture():
 
 
 def test_it_stops_where_the_loss_is_small_enough():
-    """At a guidance scale of 1 the unconditional prediction has no part, and nothing has to be found."""
+    """At guidance scale 1 the unconditional prediction has no effect, so there is nothing to optimise."""
     calls: list[float] = []
 
     def counting(x: Tensor, sigma: float, null: Tensor) -> Tensor:
@@ -83,7 +83,14 @@ def test_rates_and_limits_are_the_published_ones():
     assert (chosen.cfg, chosen.iterations) == (7.5, 10)
     assert [chosen.rate(i, 50) for i in (0, 49)] == pytest.approx([1e-2, 0.51e-2])
     assert [chosen.enough(i) for i in (0, 49)] == pytest.approx([1e-5, 99e-5])
-    assert chosen.rate(199, 200) > 0
+
+
+@pytest.mark.parametrize("steps", [100, 200, 1000])
+def test_beyond_50_steps_the_rates_of_50_are_spread_over_all(steps: int):
+    chosen = NullText()
+    rates = [chosen.rate(i * steps // 50, steps) for i in range(50)]
+    assert rates == pytest.approx([chosen.rate(i, 50) for i in range(50)])
+    assert [chosen.rate(i, 20) for i in range(20)] == pytest.approx([chosen.rate(i, 50) for i in range(20)])
 
 
 def test_no_iteration_is_refused():

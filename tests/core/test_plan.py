@@ -1,4 +1,4 @@
-"""The plan: what is mixed for which prompt, in which layer, at which progress."""
+"""The plan: the mixing of each prompt, by layer and progress."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_edits_of_a_chain_act_together() -> None:
 
 @pytest.mark.parametrize("order", [("refine", "swap"), ("swap", "refine")])
 def test_where_two_edits_act_the_later_goes_over_the_earlier(order: tuple[EditMethod, EditMethod]) -> None:
-    """Refinement leaves added words alone: after a swap they stay swapped, before one they get swapped."""
+    """Refinement does not touch added words: after a swap they stay swapped, before one they get swapped."""
     prompts = PromptSet(made_of("a cat on grass"), (made_of("a red dog on grass"),))
     refined = align_refine(prompts.source, prompts.edits[0])
     swapped, taken = swap(1, prompts), torch.tensor(refined.alpha)
@@ -176,7 +176,7 @@ def test_steps_are_kept_in_their_order_and_found_by_kind() -> None:
     ],
 )
 def test_a_plan_is_timed_where_anything_depends_on_progress(step: Step, timed: bool) -> None:
-    """Else a host need not read the noise level of a call."""
+    """Otherwise a host need not read the noise level of a call."""
     assert plan_of().timed is False
     assert plan_of(step).timed == timed
 
@@ -203,7 +203,7 @@ def test_prompts_of_another_pair_are_refused() -> None:
 def test_the_same_text_from_another_tokenizer_is_refused_and_said() -> None:
     source, (first, second) = PROMPTS.source, PROMPTS.edits
     other = build_prompt(first.text, [Piece("", "special"), *[Piece("x")] * 3, *[Piece("", "special")] * 73])
-    with pytest.raises(P2PError, match="got the same text in another encoding"):
+    with pytest.raises(P2PError, match="got the same text with another encoding"):
         require_same(PROMPTS, PromptSet(source, (other, second)))
 
 

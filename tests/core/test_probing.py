@@ -1,4 +1,4 @@
-"""Maps of chosen columns, in value space, against the maps themselves."""
+"""Maps of chosen columns in value space, compared with materialised maps."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_words_that_no_prompt_has_have_maps_of_zero() -> None:
 
 
 def test_no_map_is_built() -> None:
-    """Of cross-attention: pixels by columns is a shape that nothing has."""
+    """Of cross-attention: no tensor has the shape pixels × columns."""
     pixels, columns = 48, 35
     case = batch(2, 8, pixels, [columns] * 2, 1, seed=0)
     case.edits = [RowEdit(1, 0, random_mixing(columns, columns, "soft", 0))]

@@ -141,7 +141,7 @@ def test_what_is_not_there_is_an_error_with_the_words(text: str, query: str) -> 
 
 
 def test_the_error_says_how_often_a_word_is_there() -> None:
-    with pytest.raises(P2PError, match=r"'red\[3\]' \(it is there 2 times\)"):
+    with pytest.raises(P2PError, match=r"'red\[3\]' \(it occurs 2 times\)"):
         prompt_of("red on red").find("red[3]")
 
 
@@ -190,7 +190,7 @@ def test_a_repeated_word_is_numbered_from_the_first_on() -> None:
     prompt = made_of("a cat , a cat sat")
     assert prompt.names == ("a[1]", "cat[1]", ",", "a[2]", "cat[2]", "sat")
     assert [prompt.find(name) for name in ("cat[1]", "cat[2]", "cat")] == [(2,), (5,), (2, 5)]
-    with pytest.raises(P2PError, match="there 2 times"):
+    with pytest.raises(P2PError, match="occurs 2 times"):
         prompt.find("cat[3]")
 
 

@@ -48,7 +48,7 @@ def at(layer: Layer, progress: float = 0.0, size: tuple[int, int] = SIZE) -> Cal
 def see(
     watch: Recorder, given: Call, q: Tensor, k: Tensor, batch: EditedBatch = PAIR, own: bool = False
 ) -> None:
-    """As a run asks it: only what it observes."""
+    """Called as by a run: only if it observes."""
     if own and watch.observes_self(given.layer, given.progress):
         watch.observe_self(given, q, k, batch)
     elif not own and watch.observes(given.layer, given.progress):
@@ -103,7 +103,7 @@ def test_parts_of_the_window_have_means_of_their_own() -> None:
 
 
 def test_a_row_that_a_call_holds_twice_counts_twice() -> None:
-    """Two conditionings of an area each have the same prompts: four rows of one call, two of the result."""
+    """Two conditionings with an area each have the same prompts: four rows of one call, two of the result."""
     watch, (q, k), (more_q, more_k) = recorder(record("cat")), call(0, rows=4), call(1)
     see(watch, at(MIDDLE), q, k, batch_of(2, paired=(True, True)))
     see(watch, at(MIDDLE), more_q, more_k)
@@ -113,7 +113,7 @@ def test_a_row_that_a_call_holds_twice_counts_twice() -> None:
 
 
 def test_rows_that_are_not_in_every_call_have_the_mean_of_theirs() -> None:
-    """A host may give a model the conditionings of a step in several calls, or leave some out."""
+    """A host may split the conditionings of a step over several calls, or leave some out."""
     watch, calls = recorder(record("a")), [call(seed) for seed in range(3)]
     for rows, (q, k) in zip([PAIR.rows, PAIR.rows[:1], PAIR.rows[1:]], calls, strict=True):
         see(watch, at(MIDDLE), q, k, EditedBatch(rows))
@@ -154,7 +154,7 @@ def test_words_chosen_before_reweighting_made_copies_of_the_source_are_recorded_
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_maps_that_are_not_finite_are_refused(bad: float) -> None:
-    """Once in a mean they stay in it, whatever comes after, so they are found where it is read."""
+    """They stay in a mean whatever follows, so they are found when it is read."""
     watch, own = recorder(record("a", parts=2)), recorder(record(self_scale=8))
     for spoiled, progress in [(False, 0), (True, 0), (False, 0), (False, 0.9)]:
         q, k = call(0)

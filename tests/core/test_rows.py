@@ -1,4 +1,4 @@
-"""The convention of rows: which row holds what, and tensors in rows."""
+"""The order of rows, and tensors of rows."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_edits_are_joined_with_the_source_of_their_sample() -> None:
 def test_outside_the_mask_the_edit_is_the_source_and_inside_it_is_itself_to_the_bit(
     dtype: torch.dtype, counts: tuple[int, int, tuple[int, ...]], seed: int
 ) -> None:
-    """Of pictures [B, C, H, W] and of clips [B, C, T, H, W]."""
+    """For images [B, C, H, W] and videos [B, C, T, H, W]."""
     samples, count, frames = counts
     random, prompts = torch.Generator().manual_seed(seed), count + 1
     rows = (torch.randn(samples * prompts, 4, *frames, 5, 6, generator=random) * 100).to(dtype)

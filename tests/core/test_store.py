@@ -1,4 +1,4 @@
-"""What runs leave behind: the last few are kept, each found by a latent that it returned."""
+"""Stores keep the last few runs and find each by a latent that it returned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LATENT = (16, 24)
 
 
 def latent(seed: int, rows: int = 2, *sides: int) -> Tensor:
-    """What a sampling with this seed returns, [R, 4, 16, 24]."""
+    """The result of a sampling with this seed, [R, 4, 16, 24]."""
     size = (rows, 4, *(sides or LATENT))
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
@@ -33,7 +33,7 @@ def latent(seed: int, rows: int = 2, *sides: int) -> Tensor:
 def recorded_of(
     words: Sequence[str], layers: dict[Layer, tuple[int, int]], size: tuple[int, int] = LATENT
 ) -> Recorded:
-    """Of a run of one sample of the pair, one call a layer."""
+    """The record of a run with one sample of the pair, one call per layer."""
     record = Record(channels(PROMPTS, words), MapStore())
     watch = Recorder(record, scene_of(PROMPTS, 1, size, list(layers)))
     for layer, (h, w) in layers.items():
@@ -89,7 +89,7 @@ def test_without_a_latent_the_last_run_is_read() -> None:
 
 
 def test_two_runs_are_told_apart_by_their_latents() -> None:
-    """Two samplers on one model, or an old seed that the host's cache gives back."""
+    """Two samplers on one model, or an old seed from the host's cache."""
     first, second = run(latent(1)), run(latent(2))
     store = filled(first, second)
     assert store.read(latent(1)) is first and store.read(latent(2)) is second
@@ -102,7 +102,7 @@ def test_the_same_run_twice_is_the_later_one() -> None:
 
 
 def test_each_latent_that_a_run_returned_is_known() -> None:
-    """A sampler may return the last prediction beside its rows."""
+    """A sampler may return the last prediction in addition to its rows."""
     both, other = run(latent(1), latent(2)), run(latent(3))
     store = filled(both, other)
     assert store.read(latent(1)) is both and store.read(latent(2)) is both
@@ -124,7 +124,7 @@ def test_a_clip_of_one_frame_is_recognised() -> None:
 def test_the_latent_of_another_sampling_is_refused() -> None:
     store = filled(run(latent(1)), run(latent(2)))
     with pytest.raises(
-        P2PError, match="of the last 2 runs that filled the store, got that of another"
+        P2PError, match="of the last 2 runs that filled the store, got the latent of another"
     ) as error:
         store.read(latent(3))
     assert error.value.topic == "other run"
@@ -141,9 +141,9 @@ def test_a_latent_with_one_changed_row_is_another(row: int) -> None:
 
 @pytest.mark.parametrize("part", [(slice(0, 8), slice(0, 24)), (slice(6, 12), slice(9, 15))])
 def test_a_latent_that_was_changed_in_a_part_is_another(part: tuple[slice, slice]) -> None:
-    """As two local blends change it, of one seed and one edit."""
+    """As two local blends with one seed and one edit do."""
     changed = latent(1)
-    changed[1][:, *part] += 0.5
+    changed[1][(slice(None), *part)] += 0.5
     with pytest.raises(P2PError, match="another sampling"):
         filled(run(latent(1))).read(changed)
 
@@ -194,7 +194,7 @@ def test_an_old_seed_is_found_while_its_run_is_kept() -> None:
 
 
 def large(seed: int, share: float) -> Recorded:
-    """A run whose maps take a share of what a store keeps; the memory itself is not touched."""
+    """A run whose maps take a share of a store's limit, without touching the memory itself."""
     cells = int(share * MOST_BYTES / 4)
     maps = {MIDDLE: torch.zeros(1).expand(1, 2, 1, 1, cells // 2)}
     return replace(run(latent(seed)), maps=maps)

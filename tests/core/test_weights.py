@@ -1,4 +1,4 @@
-"""Weights of words: how users write them, and what they do in a plan."""
+"""Weights of words: their syntax, and their effect in a plan."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_is_no_weight_is_shown_with_the_fix(entry: str) -> None:
     with pytest.raises(P2PError, match="a word, a colon and a number") as error:
         parse_weights(f"cat: 2, {entry}\n")
     assert error.value.got == repr(entry)
-    assert error.value.hint.startswith("Write 1 for no change, 0 to take the word out")
+    assert error.value.hint.startswith("1 = unchanged")
 
 
 @pytest.mark.parametrize("text", ["", " \n", ",;", "---", "\n---\n---\n"])
@@ -152,7 +152,7 @@ def test_on_top_of_an_edit_weights_multiply_what_comes_from_the_source_and_what_
     check(mixing(plan, 1, MIDDLE, 0.2), torch.tensor(matrix(alignment)) * alpha * eq, (1 - alpha) * eq)
     check(
         mixing(plan, 1, MIDDLE, 0.5), torch.zeros(77, 77), eq
-    )  # the edit's window is shut, the weights' is not
+    )  # the edit's window is closed, the weights' is open
     check(mixing(plan, 2, MIDDLE, 0.5), torch.zeros(77, 77), equalizer(PAIR, 2, a=0))
     assert [plan.injects(MIDDLE, p) for p in (0.59, 0.6)] == [True, False]
 

@@ -144,7 +144,7 @@ def tiny_clip(name: str, embeddings: str | None = None) -> Any:
     made = getattr(module, encoder.make)
     model = made if isinstance(made, type) else made(**encoder.options)
     target = SimpleNamespace(params={}, clip=model, tokenizer=getattr(module, encoder.tokenizer))
-    options = {f"{key}_model_config": dict(shape) for key, shape in encoder.shapes.items()}
+    options: dict[str, Any] = {f"{key}_model_config": dict(shape) for key, shape in encoder.shapes.items()}
     options["gpt_oss_config"] = {**_llama(24), "head_dim": 8}
     options["custom_operations"] = comfy.ops.manual_cast
     options["dtype"] = torch.float16 if encoder.half else torch.float32
@@ -185,7 +185,7 @@ def _small() -> Iterator[None]:
     from comfy.text_encoders import hunyuan_video, qwen_vl
 
     nothing = lambda *_, **__: nn.Identity()  # noqa: E731
-    found = [patch.object(qwen_vl, "Qwen2VLVisionTransformer", nothing)]
+    found: list[Any] = [patch.object(qwen_vl, "Qwen2VLVisionTransformer", nothing)]
     found += [patch.object(comfy.clip_model, "CLIPVision", nothing)]
     if VERSION >= NEW:
         from comfy.text_encoders import gpt_oss, qwen3vl

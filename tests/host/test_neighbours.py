@@ -80,7 +80,7 @@ def test_before_and_after_word_swap_it_is_the_same(graph: Graph, host: Host, nam
 
 
 def test_adapters_do_not_pile_up_on_a_cached_model(graph: Graph, host: Host):
-    """IPAdapter_plus adds to the object that it finds, in place; it never finds one of ours."""
+    """IPAdapter_plus adds to the existing object in place; that is never one of ours."""
     from neighbours import ip_adapter
 
     prompts, positive = graph.pair()
@@ -94,7 +94,7 @@ def test_adapters_do_not_pile_up_on_a_cached_model(graph: Graph, host: Host):
 
 @pytest.mark.parametrize("name", ["EasyCache", "LazyCache"])
 def test_a_cache_that_judges_by_the_whole_batch(graph: Graph, host: Host, name: str):
-    """So that the source is that of a plain run where all rows are alike; a mask still holds."""
+    """The source equals a plain run if all rows are equal; a mask still holds."""
     from neighbours import core
 
     cache = {"reuse_threshold": 0.5, "start_percent": 0.1, "end_percent": 0.9, "verbose": False}
@@ -142,7 +142,7 @@ def two(host: Host) -> dict[str, Any]:
     return {**host.empty_latent(64, 64, batch=2), "batch_index": [0, 0]}
 
 
-# Refused, with what to do
+# Rejected, with advice
 
 
 def refused(graph: Graph, error: Any, apply: Any, words: str, windows: Any = OPEN, **options: Any) -> None:
@@ -184,7 +184,7 @@ CONTEXT = {
 
 @pytest.mark.parametrize("dim", [0, 3])
 def test_context_windows_are_refused(graph: Graph, host: Host, error: Any, dim: int):
-    """Over the batch they cut pairs; over anything else the host's cannot do a batch at all."""
+    """Over the batch they split pairs; over anything else the host's do not support batches."""
     from neighbours import core
 
     node = importlib.import_module("comfy_extras.nodes_context_windows").ContextWindowsManualNode
@@ -201,7 +201,7 @@ def test_context_windows_are_refused(graph: Graph, host: Host, error: Any, dim: 
 
 
 def test_tome_is_refused_in_the_self_attention_window_alone(graph: Graph, host: Host, error: Any):
-    """It merges other tokens in each row, so that no row can use what another one asks."""
+    """It merges different tokens in each row, so no row can use another one's queries."""
     from neighbours import core, fine_unet
 
     apply = core("nodes_tomesd", "TomePatchModel", ratio=0.3)
