@@ -22,9 +22,9 @@ class Tokens:
     spaces: by the column of a word's first token, the columns of white space next to the word.
     """
 
-    texts: list[str] = field(default_factory=list)
-    columns: list[int] = field(default_factory=list)
-    spaces: dict[int, list[int]] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list[str])
+    columns: list[int] = field(default_factory=list[int])
+    spaces: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
 
 
 def tokens_of(prompt: Prompt, encoder: str) -> Tokens:

@@ -92,7 +92,7 @@ LLAMA = (  # where Llama 3 cuts a text before it joins bytes
 def bpe_json(
     special: dict[str, int], fixed: dict[str, int], start: str | None, words: Sequence[str] = ()
 ) -> str:
-    """A tokenizer.json with byte-level BPE. fixed: tokens whose numbers the host knows. words: more tokens."""
+    """A tokenizer.json with byte-level BPE. fixed: tokens whose numbers the host knows; words: tokens."""
     letters = _letters()
     merges: dict[tuple[str, str], None] = {}
     vocabulary = {**special, **fixed}
