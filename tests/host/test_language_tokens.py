@@ -19,6 +19,7 @@ from torch import Tensor
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
+    from small_tokenizers import spiece
     from text_encoders import HERE, tiny_clip
 except ModuleNotFoundError:  # missing on the stand-in, where these tests do not run
     HERE = []
@@ -31,6 +32,8 @@ READS_WEIGHTS = {
     "flux", "chroma", "ltxv", "cosmos", "mochi", "cogvideo", "aura", "wan", "sd3", "sd3 of t5", "hidream",
     "hunyuan video", "omnigen2", "lumina2", "anima",
 }  # fmt: skip
+if "z-image" not in HERE:  # 0.3.64
+    READS_WEIGHTS.add("lumina2 gemma 3")
 # the template that stays in the columns: tokens before and after the words
 TEMPLATES = {"z-image": (3, 5), "klein": (3, 9), "qwen image": (0, 5), "krea2": (0, 5), "omnigen2": (23, 2)}
 
@@ -83,7 +86,7 @@ def test_a_word_stands_in_the_columns_that_change_with_it(name: str, prompt: Pro
 @pytest.mark.parametrize("name", HERE)
 def test_as_many_columns_as_the_conditioning_has(name: str, prompt: Prompted) -> None:
     clip = tiny_clip(name)
-    for text in ("cat", "a cat\n", "a (red:1.3) cat", "🐱 naïve", A + " " + "the old man, " * 20):
+    for text in ("a (red:1.3) cat\n", "🐱 naïve" + " the old man," * 20):
         assert prompt(clip, text).columns == len(rows(clip, text)), text
 
 
@@ -172,7 +175,7 @@ def test_words_inside_a_run_of_letters_and_next_to_punctuation(name: str, prompt
 @pytest.mark.parametrize("name", [n for n in ("qwen image", "krea2", "mage flow", "kandinsky5") if n in HERE])
 def test_a_text_that_brings_its_own_template(name: str, prompt: Prompted) -> None:
     clip = tiny_clip(name)
-    text = "<|im_start|>user\na red cat<|im_end|>\n<|im_start|>assistant\n"
+    text = "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\na red cat<|im_end|>\n"
     source = prompt(clip, text)
     assert source.columns == len(rows(clip, text))
     assert len(source.find("red")) == 1 and source.find("cat")[0] == source.find("red")[0] + 1
@@ -202,7 +205,7 @@ def test_a_prompt_that_the_encoder_cuts(
 ) -> None:
     if name not in HERE:
         pytest.skip("not in this version")
-    with pytest.raises(error, match=r"reads to its end, got one that it cuts before 'red'. Shorten"):
+    with pytest.raises(error, match=r"reads to its end, got one that it cuts before 'cat'. Shorten"):
         prompt(tiny_clip(name), "cat " * count + "red dog")
 
 
@@ -210,7 +213,7 @@ def test_a_clip_of_an_unknown_kind_is_named(prompt: Prompted, error: type[Except
     from comfy.text_encoders.hydit import HyditTokenizer
 
     class Unknown:
-        tokenizer = HyditTokenizer()
+        tokenizer = HyditTokenizer(tokenizer_data={"mt5xl.spiece_model": spiece(False, False)})
         cond_stage_model = torch.nn.Module()
 
         def tokenize(self, text: str, **options: Any) -> Any:
