@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-fast test-core test-host check fix golden golden-check bench matrix precision fuzz stress bench-quality bench-real bench-pinned
+.PHONY: help demo gallery test test-fast test-core test-host check fix golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real bench-pinned
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -62,6 +62,9 @@ golden: $(READY) ## record the final latents on every host, after a change that 
 
 bench: $(READY) ## speed and memory compared with a plain batch, on the first ComfyUI found
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead $(ARGS)
+
+bench-ops: $(READY) ## ops on the device beyond those of a plain run, by kind of edit
+	$(PY) -m benchmarks.core.ops
 
 matrix: $(READY) ## every sampler × scheduler × sampling node; ARGS=--docs updates docs/compatibility.md
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.sampler_matrix $(ARGS)

@@ -57,14 +57,19 @@ class EditedBatch:
 
 @dataclass(frozen=True, eq=False)
 class MixedValues:
-    """Rows of v to replace by W·v. rows: [M]; weights: [M, K, K], or [M, K, 1] for a diagonal W."""
+    """Rows of v to replace by W·v. rows: [M]; weights: [M, K, K], or [M, K, 1] for a diagonal W.
+
+    spaced: the same rows where they are evenly spaced, which saves a copy of them.
+    """
 
     rows: Tensor
     weights: Tensor
+    spaced: slice | None
 
     def of(self, v: Tensor) -> Tensor:
         """[B, K, C] → [M, K, C], computed in the precision of the weights."""
-        chosen = v.index_select(0, self.rows).to(self.weights.dtype)
+        chosen = v.index_select(0, self.rows) if self.spaced is None else v[self.spaced]
+        chosen = chosen.to(self.weights.dtype)
         diagonal = self.weights.shape[-1] == 1
         return (self.weights * chosen if diagonal else torch.bmm(self.weights, chosen)).to(v.dtype)
 
@@ -139,7 +144,15 @@ def _values(weights: dict[int, Tensor], like: Tensor) -> MixedValues | None:
     stacked = torch.stack(list(weights.values()))
     exact = torch.equal(stacked.to(like.dtype).float(), stacked)
     rows = torch.tensor(list(weights), device=like.device)
-    return MixedValues(rows, stacked.to(like.device, like.dtype if exact else torch.float32))
+    stacked = stacked.to(like.device, like.dtype if exact else torch.float32)
+    return MixedValues(rows, stacked, _spaced(list(weights)))
+
+
+def _spaced(rows: Sequence[int]) -> slice | None:
+    """Ascending rows as a slice, None if they are not evenly spaced."""
+    step = rows[1] - rows[0] if len(rows) > 1 else 1
+    even = range(rows[0], rows[-1] + 1, step)
+    return slice(even.start, even.stop, step) if list(even) == list(rows) else None
 
 
 def edit_cross(

@@ -133,13 +133,15 @@ class _Blending(Recording):
         if self._mask is not None and self._version == self.recorder.version:
             return
         self._version, rule = self.recorder.version, self.blend.rule
+        if self._users is not None:
+            self._users = self._users.to(like.device)
         if self.blend.by_words:
             maps = self.recorder.means()
             if maps:
                 mask = rule.of_maps(maps, self._users, self.scene.rows, self.scene.latent)
                 self._mask = mask.to(like.device)
         elif self._users is not None:
-            self._mask = soft_edge(self._users, rule.soft).to(like.device)
+            self._mask = soft_edge(self._users, rule.soft)
 
     def finish(self, rows: Tensor) -> Tensor:
         if self._mask is None:

@@ -58,12 +58,13 @@ tests/conftest           |                        |
 tests/standin            | HOST torch             |
 tests/harness            | HOST DEV sentencepiece |
 benchmarks/shared        | DEV                    | p2p_core/errors
+benchmarks/core          | DEV                    | p2p_core/* shared
 benchmarks/reference     | DEV                    | demo/diffusers_host
 benchmarks/quality       | DEV                    | p2p_core/* demo/* shared reference
 benchmarks/host          | HOST DEV               | tools/comfyui tests/harness shared
 benchmarks/real          | HOST DEV               | p2p_core/* demo/* shared quality host
 tests/golden             | HOST DEV               | p2p_core/* demo/* tools/* harness
-tests/core               | DEV                    | p2p_core/*
+tests/core               | DEV                    | p2p_core/* benchmarks/core benchmarks/shared
 tests/demo               | DEV                    | p2p_core/* demo/* tools/* benchmarks/* golden
 tests/parity             | DEV                    | p2p_core/* demo/* benchmarks/reference
 tests/web                | DEV                    | p2p_core/* demo/show tools/*

@@ -16,7 +16,7 @@ from p2p_core.errors import P2PError
 from p2p_core.maps.blending import Blend
 from p2p_core.maps.masks import MaskRule
 from p2p_core.maps.store import MapStore
-from p2p_core.real.guidance import MOST_COLUMNS, common_columns, mixed_negative, proximal
+from p2p_core.real.guidance import mixed_negative, proximal
 from p2p_core.real.pinning import RealImage
 from p2p_core.run import Run
 from p2p_core.step import Scene, Step
@@ -175,14 +175,6 @@ def test_the_source_prompt_as_negative():
 def test_a_shorter_negative_is_repeated_as_a_host_repeats_it():
     prompt, negative = torch.zeros(1, 6, 1), torch.arange(4.0).view(1, 4, 1)
     assert mixed_negative(prompt, negative, 0.5).flatten().tolist() == [n % 4 / 2 for n in range(12)]
-
-
-def test_lengths_have_a_common_multiple_within_a_bound():
-    assert common_columns(77, 154, 231) == 462
-    assert common_columns(19 * 77, 20 * 77) == 380 * 77
-    assert common_columns(400 * 77, 400 * 77) == 400 * 77  # nothing has to be repeated
-    with pytest.raises(P2PError, match=f"at most {MOST_COLUMNS} tokens, got 1540 and 1617 tokens"):
-        mixed_negative(torch.zeros(1, 20 * 77, 1), torch.zeros(1, 21 * 77, 1), 0.5)
 
 
 def test_noise_of_a_step_is_the_same_for_all_rows_of_a_picture():
