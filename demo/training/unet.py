@@ -1,0 +1,51 @@
+"""The U-Net and its text encoder: noise prediction in the latents of the world."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from ..model.shape import TRAIN_STEPS, alphas_cumprod, text_config, unet_config
+from ..things.tokens import vocabulary
+from .device import autocast, compiled, placed
+from .latents import Latents, stratified
+from .training import Recipe
+
+RECIPES = {"cpu": Recipe(32, 1e-3, 0.998), "cuda": Recipe(512, 2e-3, 0.999)}
+MIN_SNR = 5.0
+
+
+class TextToImage(nn.Module):
+    """The two parts that are trained together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = UNet2DConditionModel(**unet_config())
+        self.text = CLIPTextModel(CLIPTextConfig(**text_config(len(vocabulary()))))
+
+
+class UNetLoss:
+    """Squared error of the predicted noise with min-SNR weights (Hang et al. 2023, gamma 5)."""
+
+    def __init__(self, model: TextToImage, latents: Latents, device: torch.device) -> None:
+        self.latents, self.device = latents, device
+        self.schedule = alphas_cumprod().to(device)
+        if device.type == "cpu":
+            model.unet.set_attn_processor(AttnProcessor())  # trains faster there than the fused one
+        self.unet, self.text = compiled(placed(model.unet, device)), placed(model.text, device)
+
+    def __call__(self, count: int) -> Tensor:
+        z, ids = self.latents.batch(count)
+        t = (stratified(count, self.latents.generator) * TRAIN_STEPS).long()
+        signal = self.schedule[t].view(-1, 1, 1, 1)
+        noise = torch.randn(z.shape, generator=self.latents.generator, device=self.device)
+        noisy = signal.sqrt() * z + (1 - signal).sqrt() * noise
+        with autocast(self.device):
+            context = self.text(ids).last_hidden_state
+            predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t, context).sample
+        snr = self.schedule[t] / (1 - self.schedule[t])
+        error = (predicted.float() - noise).square().mean((1, 2, 3))
+        return (snr.clamp(max=MIN_SNR) / snr * error).mean()
