@@ -15,11 +15,12 @@ from torch import Tensor
 from .vocabulary import KINDS, TOPPINGS
 
 CODES = tuple(dict.fromkeys([*(kind.code for kind in KINDS.values()), *TOPPINGS.values()]))
+STORED = 176  # pixels: as many as the largest thing in a picture of 256 needs
 SUFFIXES = (".webp", "-fe0f.webp", ".png")
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write every picture as uint8 [4, H, W], red, green, blue and alpha, under its code."""
+    """Write every picture as uint8 [4, 176, 176], red, green, blue and alpha, under its code."""
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file({code: _read(folder, code) for code in CODES}, target)
 
@@ -37,4 +38,5 @@ def _read(folder: Path, code: str) -> Tensor:
     if file is None:
         raise FileNotFoundError(f"{folder} holds no picture {code}; expected the assets of fluent-emoji-3d")
     with Image.open(file) as picture:
-        return torch.from_numpy(np.array(picture.convert("RGBA"))).permute(2, 0, 1).contiguous()
+        small = picture.convert("RGBA").resize((STORED, STORED), Image.Resampling.LANCZOS)
+        return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous()

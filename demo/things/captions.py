@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .layout import SLOTS, Layout
-from .sprites import SIZES, Sprites
+from .sprites import NO_LOOK, SIZES, Sprites
 from .vocabulary import (
     COLORS,
     FOG,
@@ -43,8 +43,8 @@ _TEXTS = (
 WORDS: tuple[str, ...] = tuple(sorted({word for text in _TEXTS for word in text.split()}))
 
 
-def captions(layout: Layout, sprites: Sprites, generator: torch.Generator) -> Tensor:
-    """Indices into WORDS, [B, L], NONE after a caption's end."""
+def captions(layout: Layout, sprites: Sprites, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Words [B, L]: indices into WORDS, NONE after a caption's end. Named [B, 3]: whose looks are in it."""
     write = _Writer(layout, sprites, generator)
     prefix = write.style()
     place_first = write.chance(PLACE_FIRST) & (layout.place > 0) & (prefix[:, 0] == NONE)
@@ -55,17 +55,18 @@ def captions(layout: Layout, sprites: Sprites, generator: torch.Generator) -> Te
         _only(place_first, place),
         _only(place_first, write.rows([","], torch.zeros_like(layout.place))),
     ]
-    named = torch.zeros_like(count)
+    written = torch.zeros_like(count)
+    named = (write.chances(NAMED_LOOK, SLOTS) & layout.present) & (sprites.looks[layout.variant] != NO_LOOK)
     for slot in range(SLOTS):
         present = layout.present[:, slot]
-        parts.append(_only(present & (named > 0), write.joint(last=named + 1 == count)))
-        parts.append(_only(present, write.thing(slot)))
-        named = named + present
+        parts.append(_only(present & (written > 0), write.joint(last=written + 1 == count)))
+        parts.append(_only(present, write.thing(slot, named[:, slot])))
+        written = written + present
     parts += [
         _only(~place_first, place),
         _only(layout.fog > 0, write.rows([FOG], torch.zeros_like(layout.place))),
     ]
-    return compact(torch.cat(parts, dim=1))
+    return compact(torch.cat(parts, dim=1)), named
 
 
 def texts(words: Tensor) -> list[str]:
@@ -88,8 +89,11 @@ class _Writer:
         self.article = torch.tensor([WORDS.index("an" if v else "a") for v in vowel], device=generator.device)
 
     def chance(self, share: float) -> Tensor:
-        drawn = torch.rand(len(self.layout.place), generator=self.generator, device=self.generator.device)
-        return drawn < share
+        return self.chances(share, 1)[:, 0]
+
+    def chances(self, share: float, count: int) -> Tensor:
+        shape = len(self.layout.place), count
+        return torch.rand(shape, generator=self.generator, device=self.generator.device) < share
 
     def rows(self, table: Iterable[str], index: Tensor) -> Tensor:
         """The words of the table's entries at these indices; NONE as index gives no words."""
@@ -101,10 +105,10 @@ class _Writer:
             ["a picture of", *list(STYLES.values())[1:]], torch.where(plain, NONE, self.layout.style)
         )
 
-    def thing(self, slot: int) -> Tensor:
-        """Article, size, look and kind."""
+    def thing(self, slot: int, named: Tensor) -> Tensor:
+        """Article, size, look where it is named, and kind."""
         variant, size = self.layout.variant[:, slot].clamp(min=0), self.layout.size[:, slot]
-        look = torch.where(self.chance(NAMED_LOOK), self.sprites.looks[variant], NONE)
+        look = torch.where(named, self.sprites.looks[variant], NONE)
         extreme = torch.where(size == 0, 0, torch.where(size == len(SIZES) - 1, 1, NONE))
         extreme = torch.where(self.chance(NAMED_SIZE), extreme, NONE)
         words = compact(

@@ -20,12 +20,14 @@ SPARE = 1.2  # scenes drawn per scene wanted, so that enough are left without th
 
 @dataclass(frozen=True)
 class Scenes:
-    """pictures [B, 3, side, side] in -1..1. words [B, L]: captions. masks [B, 3, side, side], boxes [B, 3, 4]
-    and the layout: the truth.
+    """pictures [B, 3, side, side] in -1..1. words [B, L]: captions. named [B, 3]: whether they name the look.
+
+    masks [B, 3, side, side], boxes [B, 3, 4] in pixels of 256 and the layout: the truth.
     """
 
     pictures: Tensor
     words: Tensor
+    named: Tensor
     masks: Tensor
     boxes: Tensor
     layout: Layout
@@ -57,9 +59,11 @@ class World:
     def scenes(self, layout: Layout, generator: torch.Generator) -> Scenes:
         """Draw these layouts. The generator chooses the forms of captions and the textures of styles."""
         pictures, masks = compose(layout, self.sprites, self.backdrops)
+        words, named = captions(layout, self.sprites, generator)
         return Scenes(
             styled(pictures, layout.style, generator) * 2 - 1,
-            captions(layout, self.sprites, generator),
+            words,
+            named,
             masks,
             layout.boxes(self.sprites, self.scale),
             layout,

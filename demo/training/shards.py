@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -15,7 +14,7 @@ LIMIT = 15 * 2**20  # bytes
 
 def save(tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Replace the folder by one with these tensors; an interruption leaves the old or the new one."""
-    new = folder.with_name(folder.name + ".new")
+    new = _new(folder)
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     for index, shard in enumerate(_split(tensors)):
@@ -24,14 +23,16 @@ def save(tensors: Mapping[str, Tensor], folder: Path) -> None:
     new.rename(folder)
 
 
-def load(folder: Path, device: torch.device) -> dict[str, Tensor]:
-    """The saved tensors; {} if there is no such folder."""
-    new = folder.with_name(folder.name + ".new")
-    source = folder if folder.exists() else new
+def load(folder: Path) -> dict[str, Tensor]:
+    """The saved tensors; {} if nothing was saved."""
     tensors: dict[str, Tensor] = {}
-    for file in sorted(source.glob("*.safetensors")):
-        tensors |= load_file(file, device=str(device))
+    for file in sorted((folder if folder.exists() else _new(folder)).glob("*.safetensors")):
+        tensors |= load_file(file)
     return tensors
+
+
+def _new(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".new")
 
 
 def _split(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -41,6 +42,6 @@ def _split(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         if size + tensor.nbytes > LIMIT and shards[-1]:
             shards.append({})
             size = 0
-        shards[-1][name] = tensor.detach().contiguous()
+        shards[-1][name] = tensor.detach().cpu().contiguous()
         size += tensor.nbytes
     return shards

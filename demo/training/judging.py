@@ -1,0 +1,107 @@
+"""Judges pictures by the checker's network: are the named things there, in their look and place?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..things.sprites import NO_LOOK, Sprites
+from ..things.vocabulary import KINDS, LOOKS, STYLES
+from ..things.world import Scenes
+from .detector import Detector
+
+THRESHOLD = 0.3
+COLORLESS = list(STYLES).index("pencil")  # the style in which no look can be seen
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What pictures show. score [B, kinds]: the certainty that a thing of the kind is there.
+
+    look [B, kinds]: the likeliest of LOOKS at that place. background, style [B].
+    """
+
+    score: Tensor
+    look: Tensor
+    background: Tensor
+    style: Tensor
+
+
+@torch.no_grad()
+def seen(detector: Detector, pictures: Tensor) -> Sight:
+    """Pictures [B, 3, H, W] in -1..1."""
+    maps = detector(pictures)
+    thing = maps.thing.sigmoid()
+    peak = thing * (thing == F.max_pool2d(thing, 3, stride=1, padding=1))
+    score, place = (peak * maps.kind.softmax(1)).flatten(2).max(2)
+    looks = maps.look.flatten(2)
+    look = looks.gather(2, place[:, None].expand(-1, len(LOOKS), -1)).argmax(1)
+    return Sight(score, look, maps.background.argmax(1), maps.style.argmax(1))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts over pictures."""
+
+    captions: int
+    named: int  # things
+    right_kind: int
+    right: int  # kind, and the look where it is named
+    background: int
+    style: int
+    whole: int  # captions right in things, background and style
+    others: int  # things that no caption names
+
+    def table(self) -> str:
+        """Markdown of one row."""
+        cells = {
+            "captions": f"{self.captions}",
+            "things named": f"{self.named}",
+            "right kind and look": f"{self.right / self.named:.1%}",
+            "right kind": f"{self.right_kind / self.named:.1%}",
+            "right background": f"{self.background / self.captions:.1%}",
+            "right style": f"{self.style / self.captions:.1%}",
+            "captions all right": f"{self.whole / self.captions:.1%}",
+            "other things per picture": f"{self.others / self.captions:.2f}",
+        }
+        return "\n".join(
+            "| " + " | ".join(row) + " |" for row in (cells, ["---"] * len(cells), cells.values())
+        )
+
+
+def tally(scenes: Scenes, sight: Sight, sprites: Sprites) -> tuple[Tally, Tensor]:
+    """The counts, and which captions are all right, [B]."""
+    present = scenes.layout.present
+    variant = scenes.layout.variant.clamp(min=0)
+    kind, look = sprites.kinds[variant], sprites.looks[variant]
+    right_kind = present & (sight.score.gather(1, kind) > THRESHOLD)
+    visible = scenes.named & (look != NO_LOOK) & (scenes.layout.style != COLORLESS)[:, None]
+    right = right_kind & ((sight.look.gather(1, kind) == look) | ~visible)
+    background, style = sight.background == scenes.layout.place, sight.style == scenes.layout.style
+    whole = background & style & (right | ~present).all(1)
+    found = (sight.score > THRESHOLD).sum() - right_kind.sum()
+    counts = Tally(
+        captions=len(whole),
+        named=int(present.sum()),
+        right_kind=int(right_kind.sum()),
+        right=int(right.sum()),
+        background=int(background.sum()),
+        style=int(style.sum()),
+        whole=int(whole.sum()),
+        others=int(found),
+    )
+    return counts, whole
+
+
+def described(sight: Sight, index: int) -> str:
+    """What was seen in one picture, in words."""
+    kinds = list(KINDS)
+    names = []
+    for i in (sight.score[index] > THRESHOLD).nonzero()[:, 0].tolist():
+        looks = list(KINDS.values())[i].looks
+        look = LOOKS[int(sight.look[index, i])]
+        names.append(f"{look} {kinds[i]}" if look in looks else kinds[i])
+    return ", ".join(names) or "nothing"
