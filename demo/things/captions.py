@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ class _Writer:
 
     def rows(self, table: Iterable[str], index: Tensor) -> Tensor:
         """The words of the table's entries at these indices; NONE as index gives no words."""
-        return torch.tensor(_padded([*table, ""]), device=index.device)[index]
+        return _table((*table, ""), index.device)[index]
 
     def style(self) -> Tensor:
         plain = (self.layout.style == 0) & ~self.chance(PICTURE_OF)
@@ -130,10 +131,12 @@ class _Writer:
         return self.rows([",", *JOINTS], torch.where(last, word, 0))
 
 
-def _padded(table: Sequence[str]) -> list[list[int]]:
-    rows = [[WORDS.index(word) for word in text.split()] for text in table]
+@cache
+def _table(entries: tuple[str, ...], device: torch.device) -> Tensor:
+    """The words of every entry, padded with NONE, [entries, l]."""
+    rows = [[WORDS.index(word) for word in text.split()] for text in entries]
     longest = max(1, *(len(row) for row in rows))
-    return [row + [NONE] * (longest - len(row)) for row in rows]
+    return torch.tensor([row + [NONE] * (longest - len(row)) for row in rows], device=device)
 
 
 def _only(chosen: Tensor, words: Tensor) -> Tensor:
