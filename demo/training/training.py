@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from . import shards
 
 SAVE_EVERY = 120.0  # seconds
-WARM_UP = 200  # steps
+WARM_UP = 100  # steps
 FALLING = 0.4  # the last share of a run, over which the rate falls to zero
 REPORT_EVERY = 50  # steps
 COUNTS = "counts"
