@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 
 import torch
@@ -23,11 +25,11 @@ from ..things.world import Scenes, World
 from . import sampling, transformer, upsampler
 from .detector import Detector
 from .device import placed
-from .judging import Sight, described, seen, tally
+from .judging import Sight, Tally, described, seen, tally
 from .training import load_into
 from .unet import TextToImage
 
-BATCH = 20
+BATCH = 24
 GUIDANCE = 5.0
 TILE, TEXT, COLUMNS = 192, 64, 6
 Draw = Callable[[Tensor], Tensor]
@@ -46,28 +48,44 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="write the first 24 pictures here")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
-    device = torch.device(chosen.device)
-    world = World(assets.load(chosen.things), 1, device, variants=4)
-    generator = torch.Generator(device).manual_seed(chosen.seed)
-    scenes = world.scenes(world.layouts(chosen.captions, generator, held=True), generator)
-    pictures = scenes.pictures
-    if chosen.model != "none":
-        pictures = _drawn(chosen.model, chosen.folder, chosen.steps, scenes, generator)
+    generator = torch.Generator(chosen.device).manual_seed(chosen.seed)
+    world = World(assets.load(chosen.things), 1, generator.device, variants=4)
+    draw = None if chosen.model == "none" else artist(chosen.model, chosen.folder, chosen.steps, generator)
     detector = Detector()
     load_into(detector, chosen.folder / "detector")
-    sight = _seen(detector.to(device).eval(), pictures)
-    counts, right = tally(scenes, sight, world.sprites)
-    print(counts.table())
+    layouts = world.layouts(chosen.captions, generator, held=True)
+    pages = [
+        judged(world.scenes(layouts[part], generator), draw, detector.to(generator.device).eval(), world)
+        for part in torch.arange(chosen.captions, device=generator.device).split(BATCH)
+    ]
+    print(reduce(add, (page.tally for page in pages)).table())
     if chosen.sheet:
-        sheet(pictures[:24], texts(scenes.words), sight, right).save(chosen.sheet)
+        sheet(pages[0]).save(chosen.sheet)
 
 
-def _drawn(name: str, folder: Path, steps: int, scenes: Scenes, generator: torch.Generator) -> Tensor:
-    """Pictures of the scenes' captions."""
-    device = generator.device
-    draw, decode = drawer(name, folder, steps, generator), decoder(folder, device)
-    ids = Tokens(device)(scenes.words)
-    return torch.cat([decode(draw(some)) for some in ids.split(BATCH)])
+@dataclass(frozen=True)
+class Page:
+    """Pictures [B, 3, 256, 256] with captions and what the checker saw; right [B]: captions all right."""
+
+    pictures: Tensor
+    captions: list[str]
+    sight: Sight
+    tally: Tally
+    right: Tensor
+
+
+def judged(scenes: Scenes, draw: Draw | None, detector: Detector, world: World) -> Page:
+    """The scenes' captions as `draw` draws them, or the scenes themselves."""
+    pictures = draw(scenes.words) if draw else scenes.pictures
+    sight = seen(detector, pictures)
+    return Page(pictures, texts(scenes.words), sight, *tally(scenes, sight, world.sprites))
+
+
+def artist(name: str, folder: Path, steps: int, generator: torch.Generator) -> Draw:
+    """Captions as words [B, L] to pictures in -1..1, by a checkpoint's model and decoder."""
+    draw, decode = drawer(name, folder, steps, generator), decoder(folder, generator.device)
+    tokens = Tokens(generator.device)
+    return lambda words: decode(draw(tokens(words)))
 
 
 def drawer(name: str, folder: Path, steps: int, generator: torch.Generator) -> Draw:
@@ -92,26 +110,20 @@ def decoder(folder: Path, device: torch.device) -> Draw:
     return torch.no_grad()(lambda latents: autoencoder.decode(latents).clamp(-1, 1))
 
 
-def _seen(detector: Detector, pictures: Tensor) -> Sight:
-    sights = [seen(detector, some) for some in pictures.split(BATCH)]
-    return Sight(*(torch.cat([getattr(s, name) for s in sights]) for name in Sight.__dataclass_fields__))
-
-
-def sheet(pictures: Tensor, captions: list[str], sight: Sight, right: Tensor) -> Image.Image:
+def sheet(page: Page) -> Image.Image:
     """Every picture with its caption (green: all right) and with what the checker saw in it."""
-    rows = -(-len(pictures) // COLUMNS)
-    page = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + TEXT)), "white")
-    canvas = ImageDraw.Draw(page)
-    for i, picture in enumerate(pictures):
+    rows = -(-len(page.pictures) // COLUMNS)
+    paper = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + TEXT)), "white")
+    canvas = ImageDraw.Draw(paper)
+    for i, picture in enumerate(page.pictures):
         x, y = i % COLUMNS * TILE, i // COLUMNS * (TILE + TEXT)
         pixels = picture.add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu()
-        page.paste(Image.fromarray(pixels.numpy()).resize((TILE - 4, TILE - 4)), (x + 2, y + 2))
-        canvas.text(
-            (x + 4, y + TILE), textwrap.fill(captions[i], 31), "darkgreen" if right[i] else "firebrick"
-        )
-        place = list(PLACES)[int(sight.background[i])]
-        canvas.text((x + 4, y + TILE + 36), textwrap.fill(f"{described(sight, i)} ({place})", 31), "dimgray")
-    return page
+        paper.paste(Image.fromarray(pixels.numpy()).resize((TILE - 4, TILE - 4)), (x + 2, y + 2))
+        color = "darkgreen" if page.right[i] else "firebrick"
+        canvas.text((x + 4, y + TILE), textwrap.fill(page.captions[i], 31), color)
+        saw = f"{described(page.sight, i)} ({list(PLACES)[int(page.sight.background[i])]})"
+        canvas.text((x + 4, y + TILE + 36), textwrap.fill(saw, 31), "dimgray")
+    return paper
 
 
 if __name__ == "__main__":

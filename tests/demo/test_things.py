@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -124,6 +125,31 @@ def test_the_same_seed_draws_the_same_scenes() -> None:
 
     assert torch.equal(drawn(5).pictures, drawn(5).pictures)
     assert not torch.equal(drawn(5).pictures, drawn(6).pictures)
+
+
+def test_changing_one_thing_keeps_the_rest_of_picture_and_caption() -> None:
+    layout = world().layouts(40, torch.Generator().manual_seed(7))
+    kinds = world().sprites.kinds[layout.variant.clamp(min=0)]
+    lion, panda = (list(KINDS).index(name) for name in ("lion", "panda"))
+    free = layout[(layout.style == 0) & (kinds != panda).all(1)]
+    variants = (world().sprites.first[torch.tensor([lion, panda])]).tolist()
+    before, after = (
+        world().scenes(
+            replace(
+                free, variant=torch.cat([torch.full_like(free.variant[:, :1], v), free.variant[:, 1:]], 1)
+            ),
+            torch.Generator().manual_seed(8),
+        )
+        for v in variants
+    )
+    for one, other in zip(texts(before.words), texts(after.words), strict=True):
+        assert one.replace("lion", "panda", 1) == other
+    around = 12  # pixels of 64: where a shadow ends
+    for b, box in enumerate(before.boxes[:, 0] // SCALE):
+        left, top, right, bottom = box.tolist()
+        outside = torch.ones(64, 64, dtype=torch.bool)
+        outside[max(0, top - 1) : bottom + around, max(0, left - around) : right + around] = False
+        assert (before.pictures[b] - after.pictures[b]).abs()[:, outside].max() < 0.02
 
 
 def test_small_and_full_pictures_have_the_same_latents() -> None:
