@@ -14,7 +14,7 @@ from ..things.canvas import PIXELS
 from ..things.sprites import NO_LOOK, Sprites
 from ..things.world import Scenes, World
 from .detector import STRIDE, USUAL_SIDE, Detector, Maps
-from .device import autocast, compiled, placed
+from .device import autocast, placed
 from .training import Recipe
 
 RECIPES = {"cpu": Recipe(8, 2e-3, 0.995), "cuda": Recipe(64, 3e-3, 0.998)}
@@ -27,7 +27,7 @@ class DetectorLoss:
         self, model: Detector, pictures: Mapping[str, Tensor], device: torch.device, seed: int
     ) -> None:
         self.device = device
-        self.detector = compiled(placed(model, device).train())
+        self.detector = placed(model, device).train()
         self.world = World(pictures, 1, device, variants=12 if device.type == "cpu" else 48)
         self.generator = torch.Generator(device).manual_seed(seed)
 

@@ -10,7 +10,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from ..model.shape import TRAIN_STEPS, alphas_cumprod, text_config, unet_config
 from ..things.tokens import vocabulary
-from .device import autocast, compiled, placed
+from .device import autocast, placed
 from .latents import Latents, stratified
 from .training import Recipe
 
@@ -39,9 +39,11 @@ class UNetLoss:
         signal_to_noise = self.schedule / (1 - self.schedule)
         weights = signal_to_noise.clamp(max=MIN_SNR) / signal_to_noise
         self.shares = weights.cumsum(0) / weights.sum()
-        if device.type == "cpu":
+        self.unet, self.text = placed(model.unet, device), placed(model.text, device)
+        if device.type == "cuda":
+            model.unet.compile(fullgraph=True)
+        else:
             model.unet.set_attn_processor(AttnProcessor())  # trains faster there than the fused one
-        self.unet, self.text = compiled(placed(model.unet, device)), placed(model.text, device)
 
     def __call__(self, count: int) -> Tensor:
         z, ids = self.latents.batch(count)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..model.decoder import FACTOR, ThumbnailAutoencoder
 from ..things.canvas import PIXELS
 from ..things.world import World
-from .device import autocast, compiled, placed
+from .device import autocast, placed
 from .latents import MEAN, STD, encoded
 from .training import Recipe
 
@@ -35,7 +35,7 @@ class DecoderLoss:
         self, model: ThumbnailAutoencoder, pictures: Mapping[str, Tensor], device: torch.device, seed: int
     ) -> None:
         self.device = device
-        self.decoder = compiled(placed(model, device).upsample)
+        self.decoder = placed(model, device).upsample
         self.world = World(pictures, 1, device, variants=12 if device.type == "cpu" else 48)
         self.generator = torch.Generator(device).manual_seed(seed)
 
