@@ -16,7 +16,7 @@ from .device import autocast, placed
 from .latents import Latents, stratified
 from .training import Recipe
 
-RECIPES = {"cpu": Recipe(16, 6e-4, 0.998), "cuda": Recipe(256, 1.2e-3, 0.999)}
+RECIPES = {"cpu": Recipe(16, 6e-4, 0.998), "cuda": Recipe(256, 1e-3, 0.999)}
 PATCH = 2
 TIMES = (0.8, 1.1)  # mean and standard deviation of the logit of the noise's share in training
 

@@ -14,7 +14,7 @@ from .device import autocast, placed
 from .latents import Latents, stratified
 from .training import Recipe
 
-RECIPES = {"cpu": Recipe(16, 8e-4, 0.998), "cuda": Recipe(512, 2e-3, 0.999)}
+RECIPES = {"cpu": Recipe(16, 8e-4, 0.998), "cuda": Recipe(512, 1.5e-3, 0.999)}
 MIN_SNR = 5.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from demo.model.decoder import ThumbnailAutoencoder
+from demo.model.shape import alphas_cumprod
 from demo.things.sprites import NO_LOOK
 from demo.things.vocabulary import KINDS, LOOKS, PLACES, STYLES
 from demo.things.world import Scenes, World
-from demo.training import shards, train_all, transformer, upsampler
+from demo.training import sampling, shards, train_all, transformer, upsampler
 from demo.training.detecting import CELLS, Targets, loss_of, softened, targets
 from demo.training.detector import Detector, Maps
 from demo.training.judging import seen, tally
@@ -127,6 +129,46 @@ def test_patches_come_back_and_hold_channels_outermost() -> None:
     assert torch.equal(transformer.unpatched(tokens, 2, 3), latents)
     assert torch.equal(tokens[0, 0], latents[0, :, :2, :2].flatten())
     assert transformer.positions(2, 3, CPU)[4].tolist() == [0, 1, 1]
+
+
+# Sampling
+
+
+GOAL = torch.linspace(-1, 1, 3 * 32 * 32).view(1, 3, 32, 32)
+
+
+def test_ddim_reaches_the_latent_that_the_noise_points_to() -> None:
+    signal = alphas_cumprod()
+
+    def unet(x: Tensor, t: Tensor, context: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=(x - signal[t].sqrt() * GOAL) / (1 - signal[t]).sqrt())
+
+    model = SimpleNamespace(unet=unet, text=lambda ids: SimpleNamespace(last_hidden_state=ids))
+    ids, start = torch.zeros(2, 77, dtype=torch.long), torch.randn(2, 3, 32, 32)
+    drawn = sampling.with_unet(model, ids, ids[0], start, steps=6, guidance=5.0)
+    assert torch.allclose(drawn, GOAL.expand_as(drawn), atol=1e-3)
+
+
+def test_euler_reaches_the_latent_that_the_velocity_points_to() -> None:
+    def model(hidden_states: Tensor, timestep: Tensor, **_: object) -> tuple[Tensor]:
+        return ((hidden_states - transformer.patches(GOAL)) / timestep.view(-1, 1, 1),)
+
+    encoded = SimpleNamespace(last_hidden_state=None, pooler_output=None)
+    ids, start = torch.zeros(2, 77, dtype=torch.long), torch.randn(2, 3, 32, 32)
+    drawn = sampling.with_transformer(model, lambda _: encoded, ids, ids[0], start, steps=4, guidance=5.0)
+    assert torch.allclose(drawn, GOAL.expand_as(drawn), atol=1e-4)
+
+
+def test_guidance_leads_from_the_empty_text_to_the_caption() -> None:
+    def model(hidden_states: Tensor, encoder_hidden_states: Tensor, **_: object) -> tuple[Tensor]:
+        return (-encoder_hidden_states.float().mean((1, 2), keepdim=True).expand_as(hidden_states),)
+
+    def text(ids: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=ids[..., None], pooler_output=None)
+
+    start, ids, empty = torch.zeros(1, 3, 32, 32), torch.full((1, 77), 3), torch.ones(77, dtype=torch.long)
+    drawn = sampling.with_transformer(model, text, ids, empty, start, steps=2, guidance=4.0)
+    assert torch.allclose(drawn, torch.full_like(drawn, 1 + 4.0 * (3 - 1)))
 
 
 # The checker
