@@ -68,10 +68,8 @@ def random_layouts(
     place, backdrop = draw.index(count, len(PLACES)), draw.index(count, ground.shape[1])
     line = ground[place, backdrop]
     number = torch.multinomial(draw.table(COUNTS), count, replacement=True, generator=generator)
-    kind = draw.uniform(count, len(KINDS)).topk(SLOTS, dim=1).indices
-    variant = sprites.first[kind] + (draw.uniform(count, SLOTS) * sprites.count[kind]).long()
-    size = _sizes(number, draw)
-    floats = draw.table([kind.floats for kind in KINDS.values()]).bool()[kind]
+    variant, size = _variants(count, sprites, draw), _sizes(number, draw)
+    floats = draw.table([kind.floats for kind in KINDS.values()]).bool()[sprites.kinds[variant]]
     grounded = ~floats & (line >= 0)[:, None]
     sides = sprites.widths[variant, size] * scale, sprites.heights[variant, size] * scale
     wanted = torch.arange(SLOTS, device=line.device) <= number[:, None]
@@ -89,6 +87,12 @@ def random_layouts(
         mirrored=draw.uniform(count, SLOTS) < 0.5,
         shaded=grounded & placed,
     )
+
+
+def _variants(count: int, sprites: Sprites, draw: _Draw) -> Tensor:
+    """Of different kinds, [B, 3]."""
+    kind = draw.uniform(count, len(KINDS)).topk(SLOTS, dim=1).indices
+    return sprites.first[kind] + (draw.uniform(count, SLOTS) * sprites.count[kind]).long()
 
 
 def _sizes(number: Tensor, draw: _Draw) -> Tensor:
@@ -127,14 +131,18 @@ def _placed(
         x, y = (v // scale * scale for v in (x, bottom - h))
         free = torch.ones_like(x, dtype=torch.bool)
         for j in range(i):
-            across = (x + w / 2 - left[:, j, None] - wide[:, j, None] / 2).abs()
-            down = (y + h / 2 - top[:, j, None] - high[:, j, None] / 2).abs()
-            apart = (across > GAP * (w + wide[:, j, None])) | (down > GAP * (h + high[:, j, None]))
-            free &= apart | ~placed[:, j, None]
+            across = _apart(x, w, left[:, j, None], wide[:, j, None])
+            down = _apart(y, h, top[:, j, None], high[:, j, None])
+            free &= across | down | ~placed[:, j, None]
         first = free.int().argmax(1, keepdim=True)
         left[:, i], top[:, i] = x.gather(1, first)[:, 0], y.gather(1, first)[:, 0]
         placed[:, i] = free.gather(1, first)[:, 0] & wanted[:, i]
     return left.long(), top.long(), placed
+
+
+def _apart(start: Tensor, side: Tensor, other_start: Tensor, other_side: Tensor) -> Tensor:
+    """Whether two intervals have a gap between them."""
+    return (start + side / 2 - other_start - other_side / 2).abs() > GAP * (side + other_side)
 
 
 def held_out(layout: Layout) -> Tensor:

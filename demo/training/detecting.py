@@ -56,34 +56,33 @@ class Targets:
 
 
 def targets(scenes: Scenes, sprites: Sprites) -> Targets:
+    heat, places = _heat_and_places(scenes)
+    warmest, nearest = heat.max(1)
+    of_nearest = nearest[:, None, None].expand(-1, 1, 4, -1, -1)
+    variant = scenes.layout.variant.clamp(min=0)
+    batch = torch.arange(len(nearest), device=heat.device)[:, None, None]
+    look = sprites.looks[variant][batch, nearest]
+    return Targets(
+        heat=warmest,
+        kind=sprites.kinds[variant][batch, nearest],
+        look=torch.where(look == NO_LOOK, IGNORED, look),
+        place=places.gather(1, of_nearest)[:, 0],
+        background=scenes.layout.place,
+        style=scenes.layout.style,
+    )
+
+
+def _heat_and_places(scenes: Scenes) -> tuple[Tensor, Tensor]:
+    """Of every thing by itself: heat [B, 3, h, w] and place [B, 3, 4, h, w]."""
     left, top, right, bottom = (scenes.boxes.float() / STRIDE).unbind(2)
     center_x, center_y = ((a + b)[:, :, None, None] / 2 for a, b in ((left, right), (top, bottom)))
     cell = torch.arange(CELLS, device=left.device, dtype=torch.float32)
     x, y = cell.view(1, 1, 1, -1), cell.view(1, 1, -1, 1)
     away = (x - center_x.floor()) ** 2 + (y - center_y.floor()) ** 2
     heat = (-away / 2).exp() * scenes.layout.present[:, :, None, None]
-    warmest, nearest = heat.max(1)
-    place = torch.stack(
-        [
-            (center_x - x - 0.5).expand_as(heat),
-            (center_y - y - 0.5).expand_as(heat),
-            _logarithm(right - left).expand_as(heat),
-            _logarithm(bottom - top).expand_as(heat),
-        ],
-        dim=2,
-    )
-    of_nearest = nearest[:, None, None].expand(-1, 1, 4, -1, -1)
-    variant = scenes.layout.variant.clamp(min=0)
-    batch = torch.arange(len(nearest), device=left.device)[:, None, None]
-    look = sprites.looks[variant][batch, nearest]
-    return Targets(
-        heat=warmest,
-        kind=sprites.kinds[variant][batch, nearest],
-        look=torch.where(look == NO_LOOK, IGNORED, look),
-        place=place.gather(1, of_nearest)[:, 0],
-        background=scenes.layout.place,
-        style=scenes.layout.style,
-    )
+    sides = _logarithm(right - left), _logarithm(bottom - top)
+    place = (center_x - x - 0.5, center_y - y - 0.5, *sides)
+    return heat, torch.stack([p.expand_as(heat) for p in place], dim=2)
 
 
 def _logarithm(sides: Tensor) -> Tensor:

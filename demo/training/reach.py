@@ -35,7 +35,7 @@ TILE, TEXT, COLUMNS = 192, 64, 6
 Draw = Callable[[Tensor], Tensor]
 
 
-def main() -> None:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -47,7 +47,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="write the first 24 pictures here")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = _arguments()
     generator = torch.Generator(chosen.device).manual_seed(chosen.seed)
     world = World(assets.load(chosen.things), 1, generator.device, variants=4)
     draw = None if chosen.model == "none" else artist(chosen.model, chosen.folder, chosen.steps, generator)

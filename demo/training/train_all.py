@@ -26,7 +26,7 @@ from .latents import Latents
 from .training import Recipe, Training, load_into
 
 Part = Callable[["Setting"], tuple[Training, Callable[[int], Tensor]]]
-SHARES = {"unet": 0.45, "transformer": 0.35, "decoder": 0.12, "detector": 0.08}
+SHARES = {"unet": 0.43, "transformer": 0.33, "decoder": 0.14, "detector": 0.10}
 
 
 class Setting:
@@ -76,7 +76,7 @@ PARTS: dict[str, Part] = {
 }
 
 
-def main() -> None:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -85,7 +85,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12, help="all parts together")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = _arguments()
     deadline = time.monotonic() + 60 * chosen.minutes
     things = chosen.folder / "things.safetensors"
     if chosen.assets:
