@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..things.sprites import NO_LOOK, Sprites
 from ..things.vocabulary import KINDS, LOOKS, STYLES
 from ..things.world import Scenes
-from .detector import Detector
+from .detector import STRIDE, USUAL_SIDE, Detector
 
 THRESHOLD = 0.3
 COLORLESS = list(STYLES).index("pencil")  # the style in which no look can be seen
@@ -21,11 +21,13 @@ COLORLESS = list(STYLES).index("pencil")  # the style in which no look can be se
 class Sight:
     """What pictures show. score [B, kinds]: the certainty that a thing of the kind is there.
 
-    look [B, kinds]: the likeliest of LOOKS at that place. background, style [B].
+    Where it is surest: look [B, kinds], the likeliest of LOOKS, and box [B, kinds, 4], left, top, right and
+    bottom in pixels. background, style [B]: indices.
     """
 
     score: Tensor
     look: Tensor
+    box: Tensor
     background: Tensor
     style: Tensor
 
@@ -36,10 +38,23 @@ def seen(detector: Detector, pictures: Tensor) -> Sight:
     maps = detector(pictures)
     thing = maps.thing.sigmoid()
     peak = thing * (thing == F.max_pool2d(thing, 3, stride=1, padding=1))
-    score, place = (peak * maps.kind.softmax(1)).flatten(2).max(2)
-    looks = maps.look.flatten(2)
-    look = looks.gather(2, place[:, None].expand(-1, len(LOOKS), -1)).argmax(1)
-    return Sight(score, look, maps.background.argmax(1), maps.style.argmax(1))
+    score, cell = (peak * maps.kind.softmax(1)).flatten(2).max(2)
+    look = _at(maps.look, cell).argmax(1)
+    box = _boxes(_at(maps.place, cell), cell, maps.place.shape[-1])
+    return Sight(score, look, box, maps.background.argmax(1), maps.style.argmax(1))
+
+
+def _at(grid: Tensor, cell: Tensor) -> Tensor:
+    """[B, C, h, w] at cells [B, kinds], counted along rows → [B, C, kinds]."""
+    return grid.flatten(2).gather(2, cell[:, None].expand(-1, grid.shape[1], -1))
+
+
+def _boxes(place: Tensor, cell: Tensor, columns: int) -> Tensor:
+    """place [B, 4, kinds] as in Maps → boxes [B, kinds, 4] in pixels."""
+    x = (cell % columns + 0.5 + place[:, 0]) * STRIDE
+    y = (cell // columns + 0.5 + place[:, 1]) * STRIDE
+    width, height = (side.exp() * USUAL_SIDE / 2 for side in (place[:, 2], place[:, 3]))
+    return torch.stack([x - width, y - height, x + width, y + height], dim=2)
 
 
 @dataclass(frozen=True)

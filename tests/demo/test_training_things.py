@@ -204,6 +204,15 @@ def test_the_truth_is_judged_all_right() -> None:
     assert right.all() and counts.right == counts.named == counts.right_kind and counts.others == 0
 
 
+def test_boxes_are_seen_where_they_are() -> None:
+    scenes, world = scenes_of(30)
+    box = seen(Oracle(scenes, world), scenes.pictures).box  # type: ignore[arg-type]
+    present = scenes.layout.present
+    kind = world.sprites.kinds[scenes.layout.variant.clamp(min=0)]
+    found = box.gather(1, kind[..., None].expand(-1, -1, 4))
+    assert torch.allclose(found[present], scenes.boxes[present].float(), atol=0.01)
+
+
 def test_a_wrong_kind_a_wrong_look_and_a_wrong_place_are_seen() -> None:
     scenes, world = scenes_of(60)
     oracle = Oracle(scenes, world)
