@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
@@ -13,6 +15,7 @@ from fake_things import fake_pictures
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
+from demo import things
 from demo.things import tokens
 from demo.things.assets import CODES, load, pack
 from demo.things.captions import WORDS, texts
@@ -200,3 +203,15 @@ def test_assets_come_back_as_they_were_read(tmp_path: Path) -> None:
 
 def test_every_look_has_a_word() -> None:
     assert all(word in WORDS for look in LOOKS for word in look.split())
+
+
+def test_the_world_stands_alone_and_draws_on_tensors() -> None:
+    for file in Path(things.__file__).parent.glob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        names |= {node.module or "" for node in froms if node.level == 0}
+        allowed = {*sys.stdlib_module_names, "torch", "safetensors"}
+        allowed |= {"numpy", "PIL"} if file.name == "assets.py" else set()
+        assert {name.split(".")[0] for name in names} <= allowed, file.name
+        assert all(node.level <= 1 for node in froms), file.name
