@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fake_things import fake_pictures
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from demo.model.decoder import ThumbnailAutoencoder
@@ -23,6 +23,7 @@ from demo.training.detecting import CELLS, Targets, loss_of, softened, targets
 from demo.training.detector import Detector, Maps
 from demo.training.judging import seen, tally
 from demo.training.latents import Latents, encoded, stratified
+from demo.training.pack import pack
 from demo.training.training import Recipe, Training, load_into
 from demo.training.unet import TextToImage, UNetLoss
 
@@ -129,6 +130,16 @@ def test_patches_come_back_and_hold_channels_outermost() -> None:
     assert torch.equal(transformer.unpatched(tokens, 2, 3), latents)
     assert torch.equal(tokens[0, 0], latents[0, :, :2, :2].flatten())
     assert transformer.positions(2, 3, CPU)[4].tolist() == [0, 1, 1]
+
+
+def test_packed_files_hold_every_checkpoint_under_its_names(tmp_path: Path) -> None:
+    counts = {"counts": torch.zeros(2, dtype=torch.long)}
+    shards.save({"unet.a": torch.ones(1)} | counts, tmp_path / "unet")
+    shards.save({"mean": torch.ones(3)} | counts, tmp_path / "decoder")
+    (tmp_path / "tokenizer").mkdir()
+    files = pack(tmp_path, tmp_path / "out")
+    assert [file.name for file in files] == ["p2p_demo.safetensors"]
+    assert set(load_file(files[0])) == {"unet.a", "autoencoder.mean"}
 
 
 # Sampling
