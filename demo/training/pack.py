@@ -1,6 +1,6 @@
 """Pack checkpoints into the files that hosts load: `python -m demo.training.pack --folder FOLDER --out OUT`.
 
-`p2p_demo.safetensors` holds the U-Net, its text encoder and the decoder; `p2p_demo_transformer.safetensors` holds
+`p2p_demo.safetensors` holds the U-Net, its text encoder and the decoder; `p2p_demo_transformer.safetensors`
 the transformer; `checker.safetensors` the checker's network. A model without a checkpoint is left out.
 """
 
