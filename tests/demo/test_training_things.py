@@ -23,7 +23,7 @@ from demo.training.detecting import CELLS, Targets, loss_of, softened, targets
 from demo.training.detector import Detector, Maps
 from demo.training.judging import seen, tally
 from demo.training.latents import Latents, encoded, stratified
-from demo.training.pack import pack
+from demo.training.pack import pack, unpack
 from demo.training.training import Recipe, Training, load_into
 from demo.training.unet import TextToImage, UNetLoss
 
@@ -132,14 +132,21 @@ def test_patches_come_back_and_hold_channels_outermost() -> None:
     assert transformer.positions(2, 3, CPU)[4].tolist() == [0, 1, 1]
 
 
-def test_packed_files_hold_every_checkpoint_under_its_names(tmp_path: Path) -> None:
-    counts = {"counts": torch.zeros(2, dtype=torch.long)}
-    shards.save({"unet.a": torch.ones(1)} | counts, tmp_path / "unet")
-    shards.save({"mean": torch.ones(3)} | counts, tmp_path / "decoder")
+def test_packed_files_hold_every_checkpoint_and_give_it_back(tmp_path: Path) -> None:
+    saved = {
+        "unet": {"unet.a": torch.ones(1), "text.a": torch.ones(2), "counts": torch.tensor([3, 48])},
+        "decoder": {"mean": torch.ones(3), "counts": torch.tensor([1, 4])},
+    }
+    for name, tensors in saved.items():
+        shards.save(tensors, tmp_path / name)
     (tmp_path / "tokenizer").mkdir()
     files = pack(tmp_path, tmp_path / "out")
     assert [file.name for file in files] == ["p2p_demo.safetensors"]
-    assert set(load_file(files[0])) == {"unet.a", "autoencoder.mean"}
+    assert set(load_file(files[0])) == {"unet.a", "text.a", "autoencoder.mean"}
+    unpack(tmp_path / "out", tmp_path / "again")
+    for name, tensors in saved.items():
+        again = shards.load(tmp_path / "again" / name)
+        assert set(again) == set(tensors) and all(torch.equal(again[key], tensors[key]) for key in tensors)
 
 
 # Sampling
