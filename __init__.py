@@ -6,6 +6,6 @@ WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint() -> ComfyExtension:
-    from .nodes import PromptToPrompt
+    from .nodes.extension import PromptToPrompt
 
     return PromptToPrompt()

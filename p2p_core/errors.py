@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 
 class P2PError(ValueError):
-    """Something the user gave cannot be used.
+    """Invalid input.
 
-    expected: what would have been right. got: the value that came. mend: what to do about it.
-    node: the display name of the node that refused, where one is known.
+    expected: what would be valid. got: the actual value. hint: how to fix it, in terms that hold for every
+    host. topic: a key under which a host may register its own advice. node: the display name of the node that
+    raised it, if known.
     """
 
-    def __init__(self, expected: str, got: str, mend: str, node: str | None = None) -> None:
-        self.expected, self.got, self.mend, self.node = expected, got, mend, node
+    def __init__(
+        self, expected: str, got: str, hint: str, node: str | None = None, *, topic: str = ""
+    ) -> None:
+        self.expected, self.got, self.hint, self.node, self.topic = expected, got, hint, node, topic
         where = f"{node}: " if node else ""
-        super().__init__(f"{where}expected {expected}, got {got}. {mend}")
+        super().__init__(f"{where}expected {expected}, got {got}. {hint}")
 
-    def __reduce__(self) -> tuple[type[P2PError], tuple[str, str, str, str | None]]:
-        """How it is copied and pickled: the default would call the class with the message alone."""
-        return type(self), (self.expected, self.got, self.mend, self.node)
+    def __reduce__(self) -> tuple[object, tuple[str, str, str, str | None], dict[str, str]]:
+        """For copy and pickle: the default would call the class with only the message."""
+        return type(self), (self.expected, self.got, self.hint, self.node), {"topic": self.topic}
 
-    def at(self, node: str) -> P2PError:
-        """The same error, naming `node`; an error that names its node already is kept."""
-        return self if self.node else P2PError(self.expected, self.got, self.mend, node)
+    def at(self, node: str, advice: Mapping[str, str] | None = None) -> P2PError:
+        """The same error with `node`, and with the host's advice on its topic in place of the hint.
+
+        "{hint}" in the advice is replaced by the hint. An error that already has a node is returned
+        unchanged.
+        """
+        if self.node:
+            return self
+        hint = (advice or {}).get(self.topic, self.hint).replace("{hint}", self.hint)
+        return P2PError(self.expected, self.got, hint, node, topic=self.topic)
 
 
 @contextmanager
-def naming(node: str) -> Generator[None]:
-    """Give every P2PError raised inside the name of the node."""
+def naming(node: str, advice: Mapping[str, str] | None = None) -> Generator[None]:
+    """Add the name of the node and the host's advice to every P2PError raised inside."""
     try:
         yield
     except P2PError as error:
-        raise error.at(node).with_traceback(error.__traceback__) from error.__cause__
+        raise error.at(node, advice).with_traceback(error.__traceback__) from error.__cause__

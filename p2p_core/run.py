@@ -1,156 +1,186 @@
-"""One run of a plan: what each attention layer and each model call of a sampling has to do, for any host."""
+"""One run of a plan: the hooks that a host calls in attention layers and around model calls.
+
+A host calls, in this order:
+
+    run = Run(plan, scene)              once per sampling; raises if the plan does not fit this model
+    rows = run.start(sigmas, progress)  once; rows to start from, or None for the host's own noise
+    for each model call:
+        x = run.before_model(x, sigma, progress)
+        run.cross(...), run.self_attention(...)      in each attention layer
+        with_text, others = run.guided(...)          before the host combines them for guidance
+        clean = run.after_model(clean, progress)
+    rows = run.finish(rows)             once; fills the stores, or raises and fills none
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache, partial
+from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
+from typing import TypeVar
 
 from torch import Tensor
 
 from .architecture.layers import Layer
-from .attention.editing import Attend, PairedRow, RowEdit, edit_cross, edit_self
-from .errors import P2PError
-from .maps.blending import blended, final_mask, user_mask, word_mask
-from .maps.store import Record, Recorder
-from .plan import EditPlan, mixing_of
-from .real.pinning import proximal
+from .attention.editing import (
+    Attend,
+    EditedBatch,
+    Mixing,
+    RowEdit,
+    edit_cross,
+    edit_self,
+    prepare_cross,
+    prepare_self,
+)
+from .edits.columns import MixingKey, mixing_of
+from .plan import EditPlan
+from .rows import Batch
+from .step import Call, Hooks, Observer, Scene
 
-Size = tuple[int, int]
+T = TypeVar("T")
 
 
 class Run:
-    """State of one sampling: the plan, the means of its maps, the masks of its local blends.
+    """State of one sampling: the hooks of the plan's steps, and cached tensors for its calls.
 
-    samples: B; latent: height and width of the latent. Layers and progress come with each call, as the host
-    knows them. Stores are emptied at the start and filled by `finish`.
+    Raises P2PError if a step cannot act on the layers or the latent of the scene.
     """
 
-    def __init__(self, plan: EditPlan, samples: int, latent: Size, layers: Sequence[Layer]) -> None:
-        self.plan, self.samples, self.latent = plan, samples, latent
-        blends = [(blend, blend.record(plan.prompts, layers, latent)) for blend in plan.blends]
-        self._blends = [(blend, self._recorder(record)) for blend, record in blends]
-        self._records = [self._recorder(record) for record in plan.records]
-        for record in plan.records:
-            record.require_self(layers)
-        self._mixing = cache(mixing_of)  # for this run alone: of long prompts they are large
-        self._observing = Lock()  # hosts with several GPUs call the parts of a batch on threads
-        self._masks: dict[int, Tensor] = {}
-        self._kept: Tensor | None = None
-        self._to_the_end = True
-        for blend in plan.blends:
-            if blend.mask is not None:
-                user_mask(blend.mask, self.prompts - 1, samples, latent)  # or its number is refused now
-        for recorder in self._recorders:
-            recorder.record.store.clear()
-
-    def _recorder(self, record: Record) -> Recorder:
-        return Recorder(record, self.plan.prompts, self.samples, self.latent)
+    def __init__(self, plan: EditPlan, scene: Scene) -> None:
+        self.plan, self.scene = plan, scene
+        for step in plan.steps:
+            step.require_layers(scene.layers)
+        begun = (step.begin(scene) for step in plan.steps)
+        self._hooks: list[Hooks] = [hooks for hooks in begun if hooks is not None]
+        self._observers: list[Observer] = [
+            hooks.observer for hooks in self._hooks if hooks.observer is not None
+        ]
+        self._observing = Lock()  # with several GPUs, hosts call the parts of a batch from threads
+        self._made: dict[Hashable, object] = {}  # dropped with the run: matrices of long prompts are large
 
     @property
     def prompts(self) -> int:
-        """P, the rows of a sample."""
-        return len(self.plan.prompts.prompts)
+        """P, the rows per sample."""
+        return self.scene.rows.prompts
 
     @property
-    def _recorders(self) -> list[Recorder]:
-        return [*(recorder for _, recorder in self._blends), *self._records]
+    def observed(self) -> bool:
+        """Whether attention maps are recorded."""
+        return bool(self._observers)
+
+    # Attention
 
     def cross(
-        self, layer: Layer, progress: float, size: Size, q: Tensor, k: Tensor, v: Tensor, heads: int,
-        rows: Sequence[PairedRow], attend: Attend, attend_own: Attend | None = None,
+        self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend, attend_again: Attend | None = None
     ) -> Tensor:  # fmt: skip
-        """`edit_cross` of one call, its maps recorded. size: height and width of the layer, N = h·w."""
-        mixing = partial(self.plan.mixing, layer=layer, progress=progress, make=self._mixing)
-        rows = [replace(row, mixing=mixing(row.prompt)) if row.prompt else row for row in rows]
+        """One cross-attention call, edited and observed. Tensors as in `edit_cross`."""
+        keys = self._keys(call)
+        observers = [each for each in self._observers if each.observes(call.layer, call.progress)]
+        if not observers and not any(keys):
+            return attend(q, k, v)
+        batch = self._cross_batch(len(q), call.paired, keys)
         with self._observing:
-            for recorder in self._recorders:
-                recorder.observe(layer, progress, size, q, k, heads, rows)
-        edits = [RowEdit(row.row, row.source, row.mixing) for row in rows if row.prompt]
-        return edit_cross(q, k, v, edits, attend, attend_own)
+            for observer in observers:
+                observer.observe(call, q, k, batch)
+        made = (batch, k.shape[1], v.device, v.dtype)
+        edit = self._once(made, lambda: prepare_cross(batch.edits, k.shape[1], v, len(q)))
+        return edit_cross(q, k, v, edit, attend, attend_again)
 
-    def own(
-        self, layer: Layer, progress: float, size: Size, q: Tensor, k: Tensor, v: Tensor, heads: int,
-        rows: Sequence[PairedRow], attend: Attend,
-    ) -> Tensor:  # fmt: skip
-        """`edit_self` of one call, its maps recorded."""
-        from_source = self.injects(layer, progress, q.shape[1])
+    def self_attention(self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
+        """One self-attention call, edited and observed. Tensors as in `edit_self`."""
+        injects = self.plan.injects(call.layer, call.progress, q.shape[1])
+        observers = [each for each in self._observers if each.observes_self(call.layer, call.progress)]
+        if not observers and not injects:
+            return attend(q, k, v)
+        batch = self._self_batch(len(q), call.paired, injects)
         with self._observing:
-            for recorder in self._recorders:
-                recorder.observe_self(layer, progress, size, q, k, heads, rows, from_source)
-        edits = [RowEdit(row.row, row.source) for row in rows if row.prompt and from_source]
-        return edit_self(q, k, v, edits, attend)
+            for observer in observers:
+                observer.observe_self(call, q, k, batch)
+        if not batch.edits:
+            return attend(q, k, v)
+        origins = self._once(("origins", batch, q.device), lambda: prepare_self(batch.edits, q, len(q)))
+        return edit_self(q, k, v, origins, attend)
 
-    def injects(self, layer: Layer, progress: float, tokens: int) -> bool:
-        """Whether edit rows use the source's self-attention in this call."""
-        return self.plan.self_attention(layer, progress, tokens)
+    def acts_on_self(self, layer: Layer, progress: float, tokens: int) -> bool:
+        """Whether a self-attention call with N = `tokens` image tokens is edited or observed."""
+        if self.plan.injects(layer, progress, tokens):
+            return True
+        return any(observer.observes_self(layer, progress) for observer in self._observers)
 
-    def keeps_self(self, layer: Layer) -> bool:
-        """Whether a store wants the self-attention of this layer."""
-        return any(recorder.record.keeps_self(layer) for recorder in self._recorders)
+    def _keys(self, call: Call) -> tuple[MixingKey | None, ...]:
+        """The key of each edit's column mixing; the same object for calls with the same edits."""
 
-    # A real picture as the source
+        def make() -> tuple[MixingKey | None, ...]:
+            keys = self.plan.mixing_keys(call.layer, call.progress)
+            return self._once(keys, lambda: keys)
 
-    def start(self, sigmas: Tensor) -> Tensor | None:
-        """The rows that a sampling down these sigmas starts from, None where noise is the start."""
-        real = self.plan.real
-        if real is None:
-            return None
-        first, self._to_the_end = real.trajectory.start(sigmas), float(sigmas[-1]) == 0
-        return real.start(first, self.prompts)
+        return self._once(("keys", call.layer, call.progress), make)
 
-    def pin(self, rows: Tensor, sigma: float) -> Tensor:
-        """Rows that go into the model, the source's those of its picture."""
-        return rows if self.plan.real is None else self.plan.real.pinned(rows, sigma, self.prompts)
+    def _cross_batch(
+        self, size: int, paired: tuple[bool, ...], keys: Sequence[MixingKey | None]
+    ) -> EditedBatch:
+        def make() -> EditedBatch:
+            rows = Batch(size, paired, self.prompts).rows
+            mixings = [None if key is None else self._mixing(key) for key in keys]
+            edits = (RowEdit(r.row, r.source, mixings[r.prompt - 1]) for r in rows if r.prompt)
+            return EditedBatch(rows, tuple(edits))
 
-    def guide(self, with_text: Tensor, without: Tensor) -> Tensor:
-        """The prediction with text to guide by, under proximal guidance."""
-        real = self.plan.real
-        if real is None or not real.quantile:
-            return with_text
-        guided, self._kept = proximal(with_text, without, real.quantile)
-        return guided
+        return self._once(("cross", size, paired, id(keys)), make)
 
-    def restore(self, clean: Tensor, progress: float) -> Tensor:
-        """The prediction with the picture where proximal guidance left nothing to guide by."""
-        kept, self._kept = self._kept, None
-        if kept is None or self.plan.real is None:
-            return clean
-        return self.plan.real.restored(clean, kept, progress, self.prompts)
+    def _mixing(self, key: MixingKey) -> Mixing | None:
+        return self._once(key, lambda: mixing_of(self.plan.prompts, key))
 
-    # Local blend
+    def _self_batch(self, size: int, paired: tuple[bool, ...], injects: bool) -> EditedBatch:
+        def make() -> EditedBatch:
+            rows = Batch(size, paired, self.prompts).rows
+            edits = (RowEdit(r.row, r.source) for r in rows if r.prompt and injects)
+            return EditedBatch(rows, tuple(edits))
 
-    def blend(self, rows: Tensor, progress: float) -> Tensor:
-        """Latents or predictions, rows [P·B, C, H, W], each edit blended into its source (section 3.2)."""
-        for i, (blend, recorder) in enumerate(self._blends):
-            if progress <= blend.start:
-                continue
-            maps: Mapping[Layer, Tensor] = recorder.mean() if blend.by_words else {}
-            if blend.by_words and not maps:
-                continue  # the first call has no maps yet
-            words = word_mask(blend, maps, self.prompts, self.latent) if maps else None
-            mask = final_mask(blend, words, self.prompts - 1, self.samples, self.latent)
-            self._masks[i] = mask.to(rows.device)
-            rows = blended(rows, self._masks[i], self.prompts)
+        return self._once(("self", size, paired, injects), make)
+
+    def _once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The result of `make`, cached by key for this run."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]  # type: ignore[return-value]
+
+    # Model calls
+
+    def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor | None:
+        """The rows [P·B, C, h, w] to start a sampling with these sigmas from, None for the host's noise.
+
+        progress: of the model calls at sigmas[:-1]. Raises P2PError if a step cannot act in them.
+        """
+        started = [hooks.start(sigmas, progress) for hooks in self._hooks]
+        return next((rows for rows in started if rows is not None), None)
+
+    def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
+        """The rows that go into the model; `rows` itself if nothing changes them."""
+        for hooks in self._hooks:
+            rows = hooks.before_model(rows, sigma, progress)
         return rows
 
-    def finish(self, rows: Tensor) -> Tensor:
-        """Put the pictures in, blend the final latents once more, fill the stores.
+    def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
+        """The predictions that guidance works on: with the prompts, and those it guides away from."""
+        for hooks in self._hooks:
+            with_text, others = hooks.guided(with_text, others, progress)
+        return with_text, others
 
-        Raises P2PError where a blend never acted, and for NaN in the maps; then no store is filled.
+    def after_model(self, clean: Tensor, progress: float) -> Tensor:
+        """The prediction of the clean rows after guidance, with the edits blended into their sources."""
+        for hooks in self._hooks:
+            clean = hooks.after_model(clean, progress)
+        return clean
+
+    def finish(self, rows: Tensor, *others: Tensor) -> Tensor:
+        """The finished rows; fills the stores.
+
+        others: other latents that the host returns, which also identify the run in a store. Raises P2PError
+        for a blend that never acted and for NaN in the maps; then no store is filled.
         """
-        if self.plan.real is not None and self._to_the_end:
-            rows = self.plan.real.finished(rows, self.prompts)
-        for i, (blend, _) in enumerate(self._blends):
-            if i not in self._masks:
-                raise P2PError(
-                    "a local blend that starts before the sampling ends",
-                    f"a start of {blend.start:g}",
-                    "Lower the start of Local Blend, or sample to the end.",
-                )
-            rows = blended(rows, self._masks[i].to(rows.device), self.prompts)
-        left = [recorder.recorded(self._masks.get(i)) for i, recorder in enumerate(self._recorders)]
-        for recorder, recorded in zip(self._recorders, left, strict=True):
-            recorder.record.store.fill(recorded)
+        for hooks in self._hooks:
+            rows = hooks.finish(rows)
+        for hooks in self._hooks:
+            hooks.collect((rows, *others))
+        for hooks in self._hooks:
+            hooks.publish()
         return rows

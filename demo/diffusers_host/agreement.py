@@ -1,4 +1,4 @@
-"""Reference latents from diffusers, so that another host can be compared: `python -m demo.diffusers_host.agreement FILE`."""
+"""Reference latents from diffusers for comparing hosts: `python -m demo.diffusers_host.agreement FILE`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CFG = 5.0
 
 @dataclass(frozen=True)
 class Case:
-    """One sampling that both hosts run; without windows the plan leaves the edit alone."""
+    """One sampling that both hosts run; without windows the plan does not control the edit."""
 
     name: str
     source: str
@@ -39,9 +39,10 @@ CASES = (
 
 
 def write(path: Path) -> None:
-    """For every case the noise [B, 3, h, w] and the latents [2·B, 3, h, w], and the sigmas of its steps."""
+    """Write the noise [B, 3, h, w], the latents [2·B, 3, h, w] and the sigmas of every case."""
     from p2p_core.architecture.layers import LayerFilter
-    from p2p_core.plan import EditPlan, TokenEdit
+    from p2p_core.edits.steps import TokenEdit
+    from p2p_core.plan import EditPlan
     from p2p_core.words.windows import parse_word_windows
 
     from .pipeline import load, schedule, start_noise

@@ -9,19 +9,22 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from p2p_core.attention.editing import PairedRow, paired_rows
 from p2p_core.plan import EditPlan
-from p2p_core.real.inversion import AncestralStep, Denoise, Levels, Method, edit_friendly, invert
-from p2p_core.real.null_text import NullText, optimise
-from p2p_core.real.pinning import mixed_negative, per_row
+from p2p_core.real.edit_friendly import AncestralStep
+from p2p_core.real.guidance import mixed_negative
+from p2p_core.real.inversion import Inversion, InversionMethod, invert
+from p2p_core.real.levels import Denoise, Levels
+from p2p_core.real.null_text import Course, NullText, optimise
+from p2p_core.real.pinning import RealImage
 from p2p_core.real.trajectory import Trajectory, floats
+from p2p_core.rows import per_row
 from p2p_core.run import Run
 
-from ..model.shape import TRAIN_STEPS, alphas_cumprod
-from .pipeline import DemoPipeline, PairProcessor, diffusers_layer, schedule, unet_layers
+from ..model.shape import alphas_cumprod
+from .pipeline import DemoPipeline, control, progress_at, scene, schedule
 
 MODEL = "the demo model"
-NOISE: Method = "edit-friendly noise"
+NOISE: InversionMethod = "edit-friendly noise"
 
 
 def levels() -> Levels:
@@ -34,7 +37,7 @@ def _sigmas() -> Tensor:
 
 
 def timestep_of(sigma: float) -> int:
-    """The model's step that is nearest to a sigma, on a scale of logarithms, as ComfyUI has it."""
+    """The model's timestep nearest to a sigma on a logarithmic scale, as in ComfyUI."""
     return int((_sigmas().log() - torch.tensor(sigma).log()).abs().argmin())
 
 
@@ -45,7 +48,7 @@ def encoded(pipe: DemoPipeline, pictures: Tensor) -> Tensor:
 
 
 def predicted(pipe: DemoPipeline, x: Tensor, sigma: float, context: Tensor) -> Tensor:
-    """The clean latents that the model sees in x [R, 3, h, w]. context: [R, 77, 128]."""
+    """The model's prediction of the clean latents for x [R, 3, h, w]. context: [R, 77, 128]."""
     scaled = x / (sigma**2 + 1) ** 0.5
     return x - sigma * pipe.unet(scaled, timestep_of(sigma), context).sample
 
@@ -57,26 +60,20 @@ def denoiser(pipe: DemoPipeline, text: str) -> Denoise:
 
 @torch.no_grad()
 def inverted(
-    pipe: DemoPipeline, picture: Tensor, text: str, steps: int, method: Method, iterations: int = 3,
+    pipe: DemoPipeline, picture: Tensor, text: str, steps: int, method: InversionMethod, iterations: int = 3,
     seed: int = 0,
 ) -> Trajectory:  # fmt: skip
     """The trajectory of latents [B, 3, h, w]."""
-    _control(pipe, None, 0.0, picture)
-    sigmas, denoise = schedule(steps)[1], denoiser(pipe, text)
-    noise = None
-    if method == NOISE:
-        latents, noise = edit_friendly(
-            denoise, picture, sigmas, levels(), torch.Generator().manual_seed(seed)
-        )
-    else:
-        latents = invert(denoise, picture, sigmas, method, levels(), iterations)
+    control(pipe, None)
+    sigmas, chosen = schedule(steps)[1], Inversion(method, iterations, seed)
+    found = invert(denoiser(pipe, text), picture, sigmas, chosen, levels())
     named = (pipe.encode([text])[0], text, MODEL, method, f"{steps} steps")
-    return Trajectory(sigmas, latents, picture, *named, noise)
+    return Trajectory(sigmas, found.latents, picture, *named, found.noise)
 
 
 def with_null_texts(pipe: DemoPipeline, trajectory: Trajectory, chosen: NullText) -> Trajectory:
     """The trajectory with an unconditional encoding for each step."""
-    _control(pipe, None, 0.0, trajectory.picture)
+    control(pipe, None)
 
     def with_null(x: Tensor, sigma: float, null: Tensor) -> Tensor:
         return predicted(pipe, x, sigma, null)
@@ -84,8 +81,8 @@ def with_null_texts(pipe: DemoPipeline, trajectory: Trajectory, chosen: NullText
     with torch.no_grad():
         empty = pipe.encode([""])[0]
     with_prompt = denoiser(pipe, trajectory.text)
-    way = (trajectory.latents, trajectory.sigmas, levels())
-    return replace(trajectory, nulls=optimise(with_prompt, with_null, empty, *way, chosen))
+    course = Course(trajectory.latents, trajectory.sigmas, levels())
+    return replace(trajectory, nulls=optimise(with_prompt, with_null, empty, course, chosen))
 
 
 @torch.no_grad()
@@ -93,61 +90,41 @@ def edit_pictures(
     pipe: DemoPipeline, texts: Sequence[str], plan: EditPlan, cfg: float, negative: str = ""
 ) -> Tensor:
     """Rows [P·B, 3, h, w] of a plan with a real picture; by ancestral steps where that has noise."""
-    real = plan.real
-    assert real is not None
+    (real,) = plan.of(RealImage)
     trajectory, prompts = real.trajectory, len(texts)
-    size = trajectory.picture.shape[-2], trajectory.picture.shape[-1]
-    run = Run(plan, trajectory.samples, size, unet_layers(pipe.unet))
-    x = run.start(trajectory.sigmas)
+    run = Run(plan, scene(pipe, plan, trajectory.picture))
+    sigmas = floats(trajectory.sigmas)
+    moments = [progress_at(timestep_of(sigma)) for sigma in sigmas[:-1]]
+    x = run.start(trajectory.sigmas, moments)
     assert x is not None
     context = pipe.encode(texts).repeat(trajectory.samples, 1, 1)
-    away = _negative(pipe, plan, context, pipe.encode([negative]))
-    for i, (sigma, low) in enumerate(pairwise(floats(trajectory.sigmas))):
-        progress = 1 - timestep_of(sigma) / (TRAIN_STEPS - 1)
-        _control(pipe, run, progress, x)
-        x = run.blend(run.pin(x, sigma), progress)
+    away = _negative(real, prompts, context, pipe.encode([negative]))
+    for i, (sigma, low) in enumerate(pairwise(sigmas)):
+        progress = moments[i]
+        control(pipe, run, progress)
+        x = run.before_model(x, sigma, progress)
         if cfg == 1:
             clean = predicted(pipe, x, sigma, context)
         else:
             both = predicted(pipe, torch.cat([x, x]), sigma, torch.cat([away(i, len(x)), context]))
             free, clean = both.chunk(2)
-            clean = free + cfg * (run.guide(clean, free) - free)
-        clean = run.blend(run.restore(clean, progress), progress)
+            clean, (free,) = run.guided(clean, [free], progress)
+            clean = free + cfg * (clean - free)
+        clean = run.after_model(clean, progress)
         if trajectory.noise is None or low == 0:
             x = clean + (x - clean) * low / sigma
         else:
             step = AncestralStep.between(sigma, low, levels())
             x = step.keep * x + step.clean * clean + step.drawn * real.noise(sigma, prompts)
-    _control(pipe, None, 1.0, x)
+    control(pipe, None)
     return run.finish(x)
 
 
-def _negative(
-    pipe: DemoPipeline, plan: EditPlan, context: Tensor, empty: Tensor
-) -> Callable[[int, int], Tensor]:
+def _negative(real: RealImage, prompts: int, context: Tensor, empty: Tensor) -> Callable[[int, int], Tensor]:
     """What edits are guided away from in a step, for so many rows."""
-    real = plan.real
-    assert real is not None
-    nulls, prompts = real.trajectory.nulls, len(plan.prompts.prompts)
+    nulls = real.trajectory.nulls
     if real.negative == "null text" and nulls is not None:
         return lambda step, rows: per_row(nulls[step], prompts)
     if real.negative == "source prompt":
         empty = mixed_negative(context[:1], empty, real.share)
     return lambda step, rows: empty.expand(rows, -1, -1)
-
-
-class _Processor(PairProcessor):
-    """Of batches without an unconditional half too."""
-
-    def _rows(self, run: Run, batch: int) -> list[PairedRow]:
-        whole = batch == run.samples * run.prompts
-        return paired_rows(batch, (True,) if whole else (False, True), run.prompts)
-
-
-def _control(pipe: DemoPipeline, run: Run | None, progress: float, latents: Tensor) -> None:
-    """Set the attention processors for what comes next."""
-    size = latents.shape[-2], latents.shape[-1]
-    processors = {
-        name: _Processor(diffusers_layer(name), run, progress, size) for name in pipe.unet.attn_processors
-    }
-    pipe.unet.set_attn_processor(processors)

@@ -17,10 +17,11 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from p2p_core.architecture.layers import Layer
-from p2p_core.attention.editing import PairedRow, paired_rows
 from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan
+from p2p_core.rows import per_row
 from p2p_core.run import Run
+from p2p_core.step import Call, Scene
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 
 from ..model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
@@ -74,31 +75,25 @@ class DemoPipeline:
         Row r holds prompt r mod P of sample r div P; all rows of a sample start from its noise.
         """
         samples = noise.shape[0]
-        run = None if plan is None else Run(plan, samples, _size(noise), unet_layers(self.unet))
+        run = None if plan is None else Run(plan, scene(self, plan, noise))
         context = torch.cat([self.encode([negative]).expand(samples * len(texts), -1, -1)])
         context = torch.cat([context, self.encode(texts).repeat(samples, 1, 1)])
         timesteps, sigmas = schedule(steps)
-        x = noise.repeat_interleave(len(texts), dim=0) * (1 + sigmas[0] ** 2).sqrt()
-        for i, t in enumerate(timesteps):
-            progress = 1 - int(t) / (TRAIN_STEPS - 1)
-            self._control(run, progress, _size(noise))
-            x = x if run is None else run.blend(x, progress)
+        x = per_row(noise, len(texts)) * (1 + sigmas[0] ** 2).sqrt()
+        moments = [progress_at(int(t)) for t in timesteps]
+        if run is not None:
+            run.start(sigmas, moments)
+        for i, (t, progress) in enumerate(zip(timesteps, moments, strict=True)):
+            control(self, run, progress)
+            x = x if run is None else run.before_model(x, float(sigmas[i]), progress)
             scaled = x / (sigmas[i] ** 2 + 1).sqrt()
             without, with_text = self.unet(torch.cat([scaled, scaled]), t, context).sample.chunk(2)
             clean = x - sigmas[i] * (without + cfg * (with_text - without))
-            clean = clean if run is None else run.blend(clean, progress)
+            clean = clean if run is None else run.after_model(clean, progress)
             x = x + (sigmas[i + 1] - sigmas[i]) * (x - clean) / sigmas[i]
             on_step(i + 1, steps)
-        self._control(None, 1.0, _size(noise))
+        control(self, None)
         return x if run is None else run.finish(x)
-
-    def _control(self, run: Run | None, progress: float, latent: tuple[int, int]) -> None:
-        """Set the attention processors for one model call."""
-        processors = {
-            name: PairProcessor(diffusers_layer(name), run, progress, latent)
-            for name in self.unet.attn_processors
-        }
-        self.unet.set_attn_processor(processors)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -106,12 +101,31 @@ class DemoPipeline:
         return self.autoencoder.decode(latents).clamp(-1, 1).add(1).div(2)
 
 
-class PairProcessor:
-    """A diffusers attention processor that runs a plan on batches of [unconditional, paired] halves."""
+def scene(pipe: DemoPipeline, plan: EditPlan, latents: Tensor) -> Scene:
+    """What a sampling of B latents [B, C, h, w] by this plan is about."""
+    size = latents.shape[-2], latents.shape[-1]
+    return Scene(plan.prompts, len(latents), size, unet_layers(pipe.unet), FACTOR)
 
-    def __init__(self, layer: Layer, run: Run | None, progress: float, latent: tuple[int, int]) -> None:
+
+def progress_at(timestep: int) -> float:
+    """0 for pure noise, 1 for a finished picture."""
+    return 1 - timestep / (TRAIN_STEPS - 1)
+
+
+def control(pipe: DemoPipeline, run: Run | None, progress: float = 0.0) -> None:
+    """Set the attention processors for one model call."""
+    processors = {
+        name: PairProcessor(diffusers_layer(name), run, progress) for name in pipe.unet.attn_processors
+    }
+    pipe.unet.set_attn_processor(processors)
+
+
+class PairProcessor:
+    """A diffusers attention processor that runs a plan on paired rows, alone or after as many unconditional
+    ones."""
+
+    def __init__(self, layer: Layer, run: Run | None, progress: float) -> None:
         self.layer, self.run, self.progress = layer, run, progress
-        self.size = -(-latent[0] // layer.scale), -(-latent[1] // layer.scale)
 
     def __call__(
         self,
@@ -131,17 +145,18 @@ class PairProcessor:
         if self.run is None:
             out = attend(q, k, v)
         else:
-            edit = self.run.own if encoder_hidden_states is None else self.run.cross
-            rows = self._rows(self.run, len(q))
-            out = edit(self.layer, self.progress, self.size, q, k, v, attn.heads, rows, attend)
+            edit = self.run.self_attention if encoder_hidden_states is None else self.run.cross
+            out = edit(self._call(self.run, len(q), attn.heads), q, k, v, attend)
         return attn.to_out[1](attn.to_out[0](out))
 
-    def _rows(self, run: Run, batch: int) -> list[PairedRow]:
-        return paired_rows(batch, (False, True), run.prompts)
+    def _call(self, run: Run, batch: int, heads: int) -> Call:
+        height, width = (-(-side // self.layer.scale) for side in run.scene.latent)
+        paired = (True,) if batch == run.scene.rows.count else (False, True)
+        return Call(self.layer, self.progress, (height, width), heads, paired)
 
 
 def diffusers_layer(name: str) -> Layer:
-    """The layer that diffusers calls `name`, by the names of the original U-Net, which ComfyUI uses."""
+    """The layer that diffusers calls `name`, in the naming of the original U-Net, which ComfyUI uses."""
     config = unet_config()
     layers, levels = config["layers_per_block"], len(config["block_out_channels"])
     parts = name.split(".")
@@ -160,12 +175,8 @@ def unet_layers(unet: Any) -> tuple[Layer, ...]:
     return tuple(diffusers_layer(name) for name in names)
 
 
-def _size(latents: Tensor) -> tuple[int, int]:
-    return latents.shape[-2], latents.shape[-1]
-
-
 def schedule(steps: int) -> tuple[Tensor, Tensor]:
-    """Timesteps [steps], evenly from 999, and sigmas [steps + 1], 0 last, of ComfyUI's scheduler `simple`."""
+    """ComfyUI's `simple` scheduler: timesteps [steps], evenly from 999; sigmas [steps + 1], ending in 0."""
     timesteps = torch.tensor([TRAIN_STEPS - 1 - i * TRAIN_STEPS // steps for i in range(steps)])
     signal = alphas_cumprod()[timesteps]
     return timesteps, torch.cat([((1 - signal) / signal).sqrt(), torch.zeros(1)])
@@ -214,6 +225,6 @@ def read_weights(weights: Path) -> dict[str, Tensor]:
 def _damaged(weights: Path, trouble: str) -> P2PError:
     return P2PError(
         "the demo model's weight file",
-        f"{weights.name} that cannot be read ({trouble})",
+        f"{weights.name}, which cannot be read ({trouble})",
         "Reinstall the pack, or run `git checkout -- demo/model`.",
     )

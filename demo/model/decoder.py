@@ -23,7 +23,7 @@ class _Residual(nn.Module):
 class ThumbnailAutoencoder(nn.Module):
     """Pictures [B, 3, H, W] in -1..1 to latents [B, 3, H/8, W/8] and back.
 
-    encode: average over 8×8 pixels, less `mean` [3], divided by `std` [1]. H and W are multiples of 8.
+    encode: average over 8×8 pixels, minus `mean` [3], divided by `std` [1]. H and W are multiples of 8.
     decode: a learned upsampler that knows the scenes' edges and textures.
     """
 

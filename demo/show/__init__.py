@@ -1,1 +1,1 @@
-"""Draws the pairs of `make demo` and the pictures of README, on either host."""
+"""Draws the pairs of `make demo` and the images of the README, on either host."""

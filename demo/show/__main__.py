@@ -30,7 +30,7 @@ def main() -> int:
     except P2PError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    print(f"{len(written)} pictures, drawn with {chosen.host}, are in {chosen.out.resolve()}")
+    print(f"Wrote {len(written)} images, drawn with {chosen.host}, to {chosen.out.resolve()}")
     return 0
 
 
@@ -51,7 +51,7 @@ def draw_all(artist: Artist, out: Path) -> list[Path]:
 
 
 def labelled(pair: DemoPair, drawn: Drawn) -> Image.Image:
-    """One picture of a pair: what was asked, and what came."""
+    """One sheet for a pair: the prompts and the results."""
     tiles = [Tile(drawn.source, "source", pair.source)]
     if len(pair.edits) == 1:
         tiles.append(Tile(drawn.alone, "edit, prompt alone", pair.edits[0]))
@@ -63,7 +63,7 @@ def labelled(pair: DemoPair, drawn: Drawn) -> Image.Image:
 
 
 def _artist(host: str, stack: ExitStack) -> Artist:
-    """Hosts are imported on use: diffusers and a ComfyUI server are slow to load."""
+    """Hosts are imported on use, because diffusers and a ComfyUI server are slow to load."""
     if host == "comfyui":
         from .with_comfyui import artist
 

@@ -1,6 +1,6 @@
 """The pack's icon and banner, drawn with the demo's own scenes: `python -m demo.show.brand`.
 
-The icon is one scene cut in two: on the left the source's thing, on the right the one that takes its place.
+The icon is one scene cut in two: the source's thing on the left, its replacement on the right.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def scene(kind: str, color: str, background: str = "sky") -> Scene:
 
 
 def halves(left: Scene, right: Scene, side: int) -> Image.Image:
-    """The left half of one picture beside the right half of the other, a line between them."""
+    """The left half of one picture next to the right half of the other, with a line between them."""
     picture, other = draw(left, side), draw(right, side)
     picture.paste(other.crop((side // 2, 0, side, side)), (side // 2, 0))
     line = max(2, side // 80)
@@ -41,7 +41,7 @@ def icon() -> Image.Image:
 
 
 def banner() -> Image.Image:
-    """[1680 × 720], 21:9: what the pack is called and does, beside source and edit."""
+    """[1680 × 720], 21:9: name and purpose of the pack next to source and edit."""
     canvas = Image.new("RGB", BANNER, PAPER)
     pen = ImageDraw.Draw(canvas)
     side, top = 400, 130
@@ -57,7 +57,7 @@ def banner() -> Image.Image:
     pen.text((72, 190), "Prompt-to-Prompt", INK, ImageFont.load_default(76))
     pen.multiline_text(
         (76, 310),
-        "Change words of a prompt,\nkeep the picture.",
+        "Change words of the prompt,\nkeep the image.",
         FAINT,
         ImageFont.load_default(46),
         spacing=14,

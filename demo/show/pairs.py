@@ -1,4 +1,4 @@
-"""The edits of `make demo`: what is changed, the prompts, the seed."""
+"""The edits of `make demo`: titles, prompts and seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class DemoPair:
-    """A source prompt, its edits, and the seed of their common noise; the windows end at these progresses.
+    """A source prompt, its edits, the seed of their common noise, and the ends of the windows.
 
     weights: as in Reweight. blend: words of the source and of the edit for Local Blend.
     """
@@ -28,7 +28,7 @@ class DemoPair:
 
 @dataclass(frozen=True)
 class DemoMaps:
-    """A prompt whose words' attention maps are drawn, and the seed of its noise."""
+    """A prompt, the words whose attention maps are drawn, and the seed of its noise."""
 
     source: str
     words: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Labelled pictures: tiles side by side with a line of text under each."""
+"""Labelled pictures: tiles side by side with a line of text below each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def row(tiles: Sequence[Tile], title: str = "") -> Image.Image:
 
 
 def column(sheets: Sequence[Image.Image]) -> Image.Image:
-    """Sheets below each other."""
+    """The sheets from top to bottom."""
     page = Image.new("RGB", (max(s.width for s in sheets), sum(s.height for s in sheets)), PAPER)
     y = 0
     for sheet in sheets:

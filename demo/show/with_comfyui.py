@@ -1,4 +1,4 @@
-"""The demo's pictures through a real ComfyUI server, by the example workflow of Prompt Edit."""
+"""The demo's pictures through a real ComfyUI server, with the example workflow of Prompt Edit."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 from PIL import Image
 
 from p2p_core.errors import P2PError
+from tools.comfyui.find import find_comfy
+from tools.comfyui.server import PACK, Server, comfy_server
+from tools.workflows.build import defaults
 
-from ..hosts import find_comfy
-from ..server import PACK, Server, comfy_server
-from ..workflows import defaults
 from .pairs import Artist, DemoMaps, DemoPair, Drawn
 
-WORKFLOW = PACK / "examples_workflows" / "api" / "p2p_prompt_edit.json"
+WORKFLOW = PACK / "example_workflows" / "api" / "p2p_prompt_edit.json"
 
 
 @contextmanager
 def artist(steps: int, cfg: float) -> Iterator[Artist]:
-    """Starts the first ComfyUI that is found; stopped when the context ends."""
+    """Starts the first ComfyUI found and stops it when the context ends."""
     installs = find_comfy(os.environ, PACK)
     if not installs:
-        raise P2PError("a ComfyUI", "none", "Give COMFYUI_PATH=/path/to/ComfyUI, or leave HOST out.")
+        raise P2PError("a ComfyUI", "none", "Set COMFYUI_PATH=/path/to/ComfyUI, or omit HOST.")
     with comfy_server(installs[0]) as server:
         yield Artist(
             lambda pair: draw_pair(server, pair, steps, cfg), lambda maps: draw_maps(server, maps, steps, cfg)
@@ -35,7 +35,7 @@ def artist(steps: int, cfg: float) -> Iterator[Artist]:
 
 
 def draw_pair(server: Server, pair: DemoPair, steps: int, cfg: float) -> Drawn:
-    """The workflow with the pair's edits, and once more with the first edit and empty windows."""
+    """Run the workflow with the pair's edits, and again with the first edit and empty windows."""
     source, *edits = _run(server, workflow(pair, steps, cfg))
     _, alone = _run(server, workflow(replace(pair, edits=pair.edits[:1]), steps, cfg, controlled=False))
     return Drawn(source, alone, tuple(edits))
@@ -62,7 +62,7 @@ def workflow(pair: DemoPair, steps: int, cfg: float, controlled: bool = True) ->
 
 
 def draw_maps(server: Server, maps: DemoMaps, steps: int, cfg: float) -> Image.Image:
-    """The example workflow of attention maps with that prompt, its words and seed."""
+    """Run the example workflow of attention maps with this prompt, its words and its seed."""
     graph: dict[str, Any] = json.loads(WORKFLOW.with_name("p2p_attention_maps.json").read_text("utf-8"))
     changes = {
         "P2PPromptPair": {"source": maps.source, "edit": ""},
@@ -77,7 +77,7 @@ def draw_maps(server: Server, maps: DemoMaps, steps: int, cfg: float) -> Image.I
 
 
 def _more_nodes(pair: DemoPair) -> dict[str, dict[str, Any]]:
-    """Reweight and Local Blend, where the pair has them, with their widgets."""
+    """Reweight and Local Blend, if the pair has them, with their widgets."""
     nodes: dict[str, dict[str, Any]] = {}
     if pair.weights:
         nodes["P2PReweight"] = {**defaults("P2PReweight"), "weights": pair.weights}
@@ -88,7 +88,7 @@ def _more_nodes(pair: DemoPair) -> dict[str, dict[str, Any]]:
 
 
 def _run(server: Server, graph: dict[str, Any]) -> list[Image.Image]:
-    """Source and edits, from the nodes of these titles."""
+    """Source and edits, from the nodes with these titles."""
     drawn = server.draw(graph)
     titles = {node["_meta"]["title"]: name for name, node in graph.items() if "_meta" in node}
     files = [*drawn[titles["Source"]], *drawn[titles["Edit"]]]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from PIL import Image
 from torch import Tensor
 
+from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.maps.blending import Blend
-from p2p_core.maps.store import MapStore, Record, word_channel
+from p2p_core.maps.recording import Record
+from p2p_core.maps.store import MapStore, word_channel
 from p2p_core.pictures.drawing import draw
 from p2p_core.pictures.sheets import word_sheet
-from p2p_core.plan import EditPlan, Reweight, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.words.fields import entries
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
@@ -27,7 +29,7 @@ def artist(steps: int, cfg: float) -> Artist:
 
 
 def draw_pair(pipeline: DemoPipeline, pair: DemoPair, steps: int, cfg: float) -> Drawn:
-    """The first edit prompt alone, then all prompts under control, from the noise of one seed."""
+    """The first edit prompt alone, then all prompts with control, from the noise of one seed."""
     prompts, noise = pipeline.prompts(pair.source, *pair.edits), start_noise(pair.seed)
     alone = pipeline.sample(pair.edits[:1], noise, steps, cfg)
     paired = pipeline.sample(prompts.texts, noise, steps, cfg, plan_of(pair, prompts))
@@ -36,7 +38,7 @@ def draw_pair(pipeline: DemoPipeline, pair: DemoPair, steps: int, cfg: float) ->
 
 
 def draw_maps(pipeline: DemoPipeline, maps: DemoMaps, steps: int, cfg: float) -> Image.Image:
-    """What Attention Store and Attention Maps make of a prompt."""
+    """The sheet that Attention Store and Attention Maps give for a prompt."""
     prompts, store = pipeline.prompts(maps.source), MapStore()
     record = Record(tuple(word_channel(word, prompts) for word in maps.words), store)
     plan = EditPlan(prompts).then(prompts, record)
@@ -47,7 +49,7 @@ def draw_maps(pipeline: DemoPipeline, maps: DemoMaps, steps: int, cfg: float) ->
 
 
 def plan_of(pair: DemoPair, prompts: PromptSet) -> EditPlan:
-    """What Prompt Edit, Reweight and Local Blend make of a pair."""
+    """The plan that Prompt Edit, Reweight and Local Blend make for a pair."""
     edit = TokenEdit("edit", Window(0, pair.cross_end), Window(0, pair.self_end))
     plan = EditPlan(prompts).then(prompts, edit)
     if pair.weights:

@@ -1,6 +1,6 @@
-"""Judges pictures of the demo model: which things stand where, in which colour, on which background.
+"""Reads pictures of the demo model: which things are where, in which colour, on which background.
 
-`python -m demo.training.checker` measures the checker on scenes it was not trained on; demo/training/train_checker.py made it.
+`python -m demo.training.checker` measures it on held-out scenes; train_checker.py trains it.
 Positions and radii are fractions, as in scenes.py: x of the width, y of the height, r of the smaller side.
 """
 
@@ -30,16 +30,16 @@ from ..model.shape import FOLDER
 from ..world.scenes import BACKGROUNDS, COLORS, KINDS, Scene, Thing, draw, held_out, random_scene
 
 WEIGHTS = FOLDER / "checker.safetensors"
-STRIDE = 8  # pixels a cell of the maps stands for
-COARSEST = 16  # pictures' sides are multiples of this
+STRIDE = 8  # pixels per cell of the maps
+COARSEST = 16  # the sides of a picture are multiples of this
 USUAL_RADIUS = 32.0  # pixels; radii are predicted as logarithms relative to it
 THRESHOLD = 0.4
-DOUBT = 4  # a shape between two kinds is most likely none: the kind's probability counts to this power
+DOUBT = 4  # power of the kind's probability: a shape between two kinds is most likely neither
 
 
 @dataclass(frozen=True)
 class Found:
-    """A thing that was seen. `score` is the certainty, 0..1, that a thing is there and is of this kind."""
+    """A detected thing. score: the confidence, 0..1, that it is there and is of this kind."""
 
     kind: str
     color: str
@@ -51,7 +51,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a picture shows, surest thing first."""
+    """What a picture shows, most confident thing first."""
 
     things: tuple[Found, ...]
     background: str
@@ -135,7 +135,7 @@ class Checker:
             raise P2PError(
                 "the checker's weight file",
                 f"{weights.name} that cannot be used ({str(error).splitlines()[0]})",
-                "Run `git checkout -- demo/model`, or make it anew with `python -m demo.training.train_checker`.",
+                "Run `git checkout -- demo/model`, or train it: `python -m demo.training.train_checker`.",
             ) from error
         return cls(detector.eval().requires_grad_(False))
 
@@ -157,7 +157,7 @@ class Checker:
 
 
 def found_things(maps: Maps, width: int, height: int, threshold: float) -> list[tuple[Found, ...]]:
-    """The peaks of the maps of pictures of width × height pixels, surest first, one list a picture."""
+    """The peaks of the maps, most confident first, one list per picture of width × height pixels."""
     kind = maps.kind.softmax(1).max(1)
     thing = maps.thing[:, 0].sigmoid()
     score = thing * kind.values**DOUBT
@@ -181,9 +181,9 @@ def found_things(maps: Maps, width: int, height: int, threshold: float) -> list[
 
 
 def without_doubles(things: Iterable[Found], aspect: tuple[float, float] = (1.0, 1.0)) -> tuple[Found, ...]:
-    """Surest first, without things whose centre lies within half the radius of a surer one's.
+    """Most confident first, without things whose centre is within half a radius of a more confident one.
 
-    aspect: the picture's width and height in smaller sides.
+    aspect: the picture's width and height divided by its smaller side.
     """
     kept: list[Found] = []
     for thing in sorted(things, key=lambda t: -t.score):
@@ -193,7 +193,7 @@ def without_doubles(things: Iterable[Found], aspect: tuple[float, float] = (1.0,
 
 
 def _distance(a: Found | Thing, b: Found | Thing, aspect: tuple[float, float] = (1.0, 1.0)) -> float:
-    """Between two centres, in smaller sides of the picture."""
+    """Distance of two centres, as a fraction of the picture's smaller side."""
     return math.hypot((a.cx - b.cx) * aspect[0], (a.cy - b.cy) * aspect[1])
 
 
@@ -201,10 +201,10 @@ def _distance(a: Found | Thing, b: Found | Thing, aspect: tuple[float, float] = 
 
 
 def match(caption_things: Sequence[Thing], verdict: Verdict, colors: bool = True) -> tuple[Found | None, ...]:
-    """For every named thing the found thing that is it, or None. No found thing is given twice.
+    """For every named thing, the matching detected thing or None. No detected thing is used twice.
 
-    Kinds must agree, and colours where the caption names them (`colors=False` ignores them). Places and sizes
-    are not judged. As many named things as possible are matched.
+    Kinds must agree, and colours if the caption names them (`colors=False` ignores them). Places and sizes
+    are ignored. As many named things as possible are matched.
     """
     return assign(caption_things, verdict.things, lambda named, found: _is(named, found, colors))
 
@@ -212,7 +212,7 @@ def match(caption_things: Sequence[Thing], verdict: Verdict, colors: bool = True
 def assign(
     named: Sequence[Thing], found: Sequence[Found], agrees: Callable[[Thing, Found], bool]
 ) -> tuple[Found | None, ...]:
-    """A largest one-to-one assignment (augmenting paths), earlier found things preferred."""
+    """A maximum one-to-one assignment (augmenting paths), preferring earlier detected things."""
     taken: dict[int, int] = {}  # index of found → index of named
 
     def settle(i: int, tried: set[int]) -> bool:
@@ -239,7 +239,7 @@ def _is(named: Thing, found: Found, colors: bool) -> bool:
 
 @dataclass(frozen=True)
 class Quality:
-    """Shares 0..1; false positives a picture; mean distance of the centres as a fraction of the side."""
+    """Shares in 0..1; false positives per image; mean distance of the centres as a fraction of the side."""
 
     found: float
     false_positives: float
@@ -248,7 +248,7 @@ class Quality:
 
 
 def held_out_scenes(seed: int) -> Iterator[Scene]:
-    """Endless scenes whose captions no training has seen."""
+    """Endless scenes whose captions are held out from training."""
     rng = random.Random(seed)
     while True:
         scene = random_scene(rng)
@@ -257,13 +257,13 @@ def held_out_scenes(seed: int) -> Iterator[Scene]:
 
 
 def to_tensor(scene: Scene, pixels: int = 256, supersample: int = 2) -> Tensor:
-    """The drawn scene, [3, pixels, pixels] in -1..1."""
+    """The rendered scene, [3, pixels, pixels] in -1..1."""
     picture = np.array(draw(scene, pixels, supersample))
     return torch.from_numpy(picture).permute(2, 0, 1).float().div(127.5).sub(1)
 
 
 def locate(scene: Scene, verdict: Verdict) -> tuple[Found | None, ...]:
-    """For every drawn thing the found thing of its kind and colour in its place."""
+    """For every rendered thing, the detected thing of its kind and colour in its place."""
     return assign(
         scene.things,
         verdict.things,
@@ -306,7 +306,7 @@ def through_decoder(checkpoint: Path) -> Degrade:
 
 
 def measure(checker: Checker, scenes: Sequence[Scene], ways: dict[str, Degrade]) -> dict[str, Quality]:
-    """The checker's quality on every way of showing the scenes."""
+    """The checker's quality on each version of the scenes."""
     verdicts: dict[str, list[Verdict]] = {name: [] for name in ways}
     for start in tqdm(range(0, len(scenes), 20), desc="checking", unit_scale=20):
         pictures = torch.stack([to_tensor(scene) for scene in scenes[start : start + 20]])
@@ -324,12 +324,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--decoder", type=Path, default=Path("demo/checkpoints/decoder.pt"))
     chosen = parser.parse_args()
-    ways: dict[str, Degrade] = {"as drawn": lambda pictures: pictures, "thumbnails": thumbnails}
+    ways: dict[str, Degrade] = {"as rendered": lambda pictures: pictures, "thumbnails": thumbnails}
     if chosen.decoder.exists():
         ways["through the decoder"] = through_decoder(chosen.decoder)
     scenes = list(islice(held_out_scenes(chosen.seed), chosen.scenes))
     measured = measure(Checker.load(chosen.weights), scenes, ways)
-    print("| scenes | found with kind and colour | false positives a picture | background | centre error |")
+    print("| scenes | found with kind and colour | false positives per image | background | centre error |")
     print("|---|---|---|---|---|")
     for name, q in measured.items():
         pixels = f"{q.centre_error * 256:.1f} px"

@@ -1,4 +1,4 @@
-"""Measure the demo model: `python -m demo.training.evaluate` has it draw captions it never saw."""
+"""Measure the demo model on captions it never saw: `python -m demo.training.evaluate`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Parts:
-    """What draws pictures. decode: latents [B, 3, h, w] to pictures [B, 3, 8h, 8w] in -1..1."""
+    """The parts of a model. decode: latents [B, 3, h, w] to pictures [B, 3, 8h, 8w] in -1..1."""
 
     unet: Any
     text: Any
@@ -45,7 +45,7 @@ def from_weights(weights: Path) -> Parts:
 
 
 def from_checkpoint(folder: Path) -> Parts:
-    """The moving averages of a training that may still be under way."""
+    """The moving averages of a training run that may still be in progress."""
     from transformers import CLIPTokenizer
 
     from .train import averaged, decoder_modules, latent_statistics, unet_modules
@@ -62,7 +62,7 @@ def from_checkpoint(folder: Path) -> Parts:
 
 
 def enlarged(latents: Tensor, autoencoder: ThumbnailAutoencoder) -> Tensor:
-    """The thumbnails themselves, each cell 8 × 8 pixels."""
+    """The thumbnails themselves, with each cell enlarged to 8 × 8 pixels."""
     thumbnails = latents * autoencoder.std + autoencoder.mean.view(1, -1, 1, 1)
     return F.interpolate(thumbnails, scale_factor=float(FACTOR))
 
@@ -71,7 +71,7 @@ def enlarged(latents: Tensor, autoencoder: ThumbnailAutoencoder) -> Tensor:
 def sample(
     unet: Any, text: Any, tokenizer: Any, captions: Sequence[str], seed: int, steps: int, cfg: float
 ) -> Tensor:
-    """Deterministic DDIM, every caption from noise of its own; → latents [B, 3, 32, 32]."""
+    """Deterministic DDIM, each caption from its own noise; → latents [B, 3, 32, 32]."""
     side = PIXELS // FACTOR
     noise = torch.randn(len(captions), CHANNELS, side, side, generator=torch.manual_seed(seed))
     timesteps, sigmas = schedule(steps)
@@ -101,9 +101,9 @@ class Score:
     """What one picture shows of its caption, as counts of things."""
 
     named: int
-    right: int  # kind, and the colour where it is named
+    right: int  # kind, and colour if it is named
     right_kind: int
-    color_named: int  # of those of right kind
+    color_named: int  # of those with the right kind
     right_color: int
     extra: int
     background: bool
@@ -129,7 +129,7 @@ def score(scene: Scene, verdict: Verdict) -> Score:
 
 
 def table(scores: Sequence[Score]) -> str:
-    """A Markdown table of one row."""
+    """A Markdown table with one row."""
 
     def total(name: str) -> int:
         return sum(getattr(s, name) for s in scores)
@@ -143,7 +143,7 @@ def table(scores: Sequence[Score]) -> str:
         "right colour given kind": f"{total('right_color') / max(1, total('color_named')):.1%}",
         "background right": f"{total('background') / captions:.1%}",
         "captions all right": f"{total('all_right') / captions:.1%}",
-        "other things a picture": f"{total('extra') / captions:.2f}",
+        "extra things per image": f"{total('extra') / captions:.2f}",
     }
     return "\n".join("| " + " | ".join(row) + " |" for row in (cells, ["---"] * len(cells), cells.values()))
 
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=5.0)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--weights", type=Path, default=WEIGHTS)
-    source.add_argument("--checkpoint", type=Path, help="folder of the checkpoints of demo.training.train")
+    source.add_argument("--checkpoint", type=Path, help="checkpoint folder of demo.training.train")
     parser.add_argument("--sheet", type=Path, help="write the first 40 pictures here, as PNG")
     chosen = parser.parse_args()
     parts = from_checkpoint(chosen.checkpoint) if chosen.checkpoint else from_weights(chosen.weights)

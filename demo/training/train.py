@@ -1,10 +1,10 @@
-"""Train the demo model: `python -m demo.training.train all`, or vocabulary, decoder, unet, pack on their own.
+"""Train the demo model: `python -m demo.training.train all`, or one of vocabulary, decoder, unet, pack.
 
-Scenes are drawn endlessly, so nothing is downloaded and no picture is seen twice. Each part resumes from its
-checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. A GPU is used if present.
-`--start-from` begins a training at packed weights. `--workers 2` trains the U-Net with two processes that
-step the same weights in shared memory without waiting for each other (Hogwild, Recht et al. 2011): on a
-machine whose cores do other things too, none waits for the slowest.
+Scenes are rendered endlessly, so nothing is downloaded and no picture is seen twice. Each part resumes from
+its checkpoint in `--work`; `pack` writes the weights that the nodes and the demo load. A GPU is used if there
+is one. `--start-from` starts from packed weights. `--workers 2` trains the U-Net with two processes that step
+the same weights in shared memory without waiting for each other (Hogwild, Recht et al. 2011), so that on a
+busy machine no worker waits for the slowest.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CAPTION_DROPOUT = 0.1
 
 
 def scenes(seed: int) -> Iterator[tuple[Tensor, str]]:
-    """Endless pairs of a picture [3, 256, 256] in -1..1 and its caption, held-out captions left out."""
+    """Endless pairs of a picture [3, 256, 256] in -1..1 and its caption, without held-out captions."""
     rng = random.Random(seed)
     while True:
         scene = random_scene(rng)
@@ -77,7 +77,7 @@ class Run:
         decay: float,
         leads: bool = True,
     ) -> None:
-        """leads: whether this process shows its progress and writes the checkpoint."""
+        """leads: whether this process shows progress and writes the checkpoint."""
         self.modules, self.checkpoint, self.minutes, self.rate, self.decay = (
             modules,
             checkpoint,
@@ -245,7 +245,7 @@ def train_unet_worker(
     latent_statistics(autoencoder)
     unet, text = modules["unet"], modules["text"]
     assert isinstance(unet, UNet2DConditionModel)
-    unet.set_attn_processor(AttnProcessor())  # faster than the fused one for training on a CPU
+    unet.set_attn_processor(AttnProcessor())  # faster than fused attention for training on a CPU
     run = Run(modules, work / "unet.pt", minutes, rate=1e-3, decay=0.998, leads=worker == 0)
     stream = scenes(seed=20_000 + 10_000_000 * worker + run.step)
     torch.manual_seed(run.step * workers + worker)
@@ -278,7 +278,7 @@ def packed_part(weights: Path, prefixes: tuple[str, ...]) -> dict[str, Tensor]:
 
 
 def channels_last(module: Module, device: torch.device) -> Module:
-    """The module on the device, its convolutions in the memory layout that is fastest for them."""
+    """The module on the device, with convolutions in their fastest memory layout."""
     module.to(device)
     return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -291,7 +291,7 @@ def _autocast(device: torch.device) -> torch.autocast:
 
 
 def pack(work: Path, target: Path = WEIGHTS) -> None:
-    """Write the averaged weights as one fp16 file; a part without a checkpoint stays as it is there."""
+    """Write the averaged weights as one fp16 file; parts without a checkpoint are kept from that file."""
     weights = load_file(target) if target.exists() else {}
     for modules, name in ((unet_modules, "unet.pt"), (decoder_modules, "decoder.pt")):
         if (work / name).exists():
@@ -307,19 +307,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", choices=["all", "vocabulary", "decoder", "unet", "pack"])
-    parser.add_argument(
-        "--work", type=Path, default=Path("demo/checkpoints"), help="folder of the checkpoints"
-    )
-    parser.add_argument(
-        "--decoder-minutes", type=float, default=20, help="time budget of the decoder, all sittings"
-    )
-    parser.add_argument(
-        "--unet-minutes", type=float, default=240, help="time budget of the U-Net, all sittings"
-    )
-    parser.add_argument(
-        "--start-from", type=Path, help="packed weights that a new training of the U-Net begins at"
-    )
-    parser.add_argument("--workers", type=int, default=1, help="processes that train the U-Net")
+    parser.add_argument("--work", type=Path, default=Path("demo/checkpoints"), help="checkpoint folder")
+    parser.add_argument("--decoder-minutes", type=float, default=20, help="total time budget of the decoder")
+    parser.add_argument("--unet-minutes", type=float, default=240, help="total time budget of the U-Net")
+    parser.add_argument("--start-from", type=Path, help="packed weights to start training the U-Net from")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes that train the U-Net")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
     device = torch.device(chosen.device)

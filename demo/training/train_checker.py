@@ -1,8 +1,8 @@
-"""Train the checker from nothing: `python -m demo.training.train_checker --minutes 12`.
+"""Train the checker from scratch: `python -m demo.training.train_checker --minutes 12`.
 
-Scenes are drawn endlessly; held-out captions are left out. The checker is to judge what a picture shows even
-when its outlines are soft, so most pictures are bent and softened; it is to say nothing about a shape that is
-no kind at all, so many pictures hold junk: blobs, halves of two kinds, morphs, ghosts, smears and specks.
+Scenes are rendered endlessly, without held-out captions. The checker has to recognise things even if their
+outlines are soft, so most pictures are warped and softened. It has to ignore shapes that are no kind at all,
+so many pictures contain junk: blobs, halves of two kinds, morphs, ghosts, smears and specks.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ RADII = (0.10, 0.29)
 KIND, COLOR, BACKGROUND = list(KINDS), list(COLORS), list(BACKGROUNDS)
 
 
-# Junk: patches [RGBA, 2·REACH·r squared] that look like a thing at first sight and are none
+# Junk: patches [RGBA, 2·REACH·r squared] that look like a thing at first glance but are not
 
 REACH = 1.25  # half a patch's side, in radii
 
 
 def _patch(kind: str, r: float, color: Rgb, shift: tuple[float, float] = (0, 0)) -> Image.Image:
-    """One kind on a transparent ground, its centre `shift` radii off the patch's."""
+    """One kind on a transparent background, `shift` radii off the centre of the patch."""
     side = math.ceil(2 * REACH * r)
     patch = Image.new("RGBA", (2 * side, 2 * side))
     draw_thing(ImageDraw.Draw(patch), kind, side + 2 * r * shift[0], side + 2 * r * shift[1], 2 * r, color)
@@ -59,7 +59,7 @@ def _patch(kind: str, r: float, color: Rgb, shift: tuple[float, float] = (0, 0))
 
 
 def blob(rng: random.Random, r: float, color: Rgb) -> Image.Image:
-    """A lumpy outline of no symmetry."""
+    """A lumpy outline without symmetry."""
     waves = [(k, rng.uniform(0.1, 0.4) / k**0.5, rng.uniform(0, 2 * math.pi)) for k in (1, 2, 3, 4, 5)]
     angles = [2 * math.pi * i / 60 for i in range(60)]
     radii = [r * (0.75 + sum(a * math.cos(k * t + p) for k, a, p in waves)) for t in angles]
@@ -87,7 +87,7 @@ def halves(rng: random.Random, r: float, color: Rgb) -> Image.Image:
 
 
 def morph(rng: random.Random, r: float, color: Rgb) -> Image.Image:
-    """An outline half-way between those of two kinds that differ plainly."""
+    """An outline half-way between those of two clearly different kinds."""
     while True:
         first, second = (_patch(kind, r, color).getchannel("A") for kind in rng.sample(KIND, 2))
         common = np.asarray(ImageChops.darker(first, second)).sum(dtype=float)
@@ -101,7 +101,7 @@ def morph(rng: random.Random, r: float, color: Rgb) -> Image.Image:
 
 
 def ghost(rng: random.Random, r: float, color: Rgb) -> Image.Image:
-    """Two kinds shining through each other, or grown together to one outline."""
+    """Two kinds overlaid transparently, or merged into one outline."""
     one, other = rng.sample(KIND, 2)
     if rng.random() < 0.5:
         tints = color, COLORS[rng.choice(COLOR)]
@@ -115,7 +115,7 @@ def ghost(rng: random.Random, r: float, color: Rgb) -> Image.Image:
 
 
 def smear(rng: random.Random, r: float, color: Rgb) -> Image.Image:
-    """A kind blurred until nothing tells it from others."""
+    """A kind blurred until it cannot be told from others."""
     wide = _patch(rng.choice(KIND), 0.8 * r, color)
     margin = math.ceil(0.6 * r)
     side = wide.width + 2 * margin
@@ -134,12 +134,12 @@ Junk = Callable[[random.Random, float, Rgb], Image.Image]
 JUNK: tuple[Junk, ...] = (blob, halves, morph, ghost, smear, speck)
 
 
-# Pictures and their truth
+# Pictures and their ground truth
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture [3, 256, 256] in -1..1, the things that are to be found in it, and its background."""
+    """A picture [3, 256, 256] in -1..1, the things to be found in it, and its background."""
 
     picture: Tensor
     things: tuple[Thing, ...]
@@ -166,7 +166,7 @@ def examples(seed: int) -> Iterator[Example]:
 
 
 def _extra(rng: random.Random, things: Sequence[Thing], background: str) -> Thing | None:
-    """One more thing, where there is room."""
+    """One more thing, if there is room."""
     color = rng.choice([c for c in COLOR if (c, background) not in HIDDEN])
     for _ in range(20):
         r = rng.uniform(*RADII)
@@ -199,7 +199,7 @@ def warped(pictures: Tensor) -> Tensor:
 
 
 def as_thumbnails(pictures: Tensor) -> Tensor:
-    """Averaged over 8 × 8 pixels, a little noise, enlarged, at times mixed with the original."""
+    """Averaged over 8 × 8 pixels, with a little noise, enlarged, sometimes mixed with the original."""
     small = F.avg_pool2d(pictures, FACTOR)
     small = small + random.choice((0.0, 0.03, 0.08)) * torch.randn_like(small)
     mode = random.choice(("nearest", "bilinear", "bicubic"))
@@ -214,7 +214,7 @@ def blurred(pictures: Tensor) -> Tensor:
 
 
 def jittered(pictures: Tensor) -> Tensor:
-    """Contrast, tint and brightness off by some percent, and noise."""
+    """Contrast, tint and brightness changed by a few percent, and noise."""
     count = len(pictures)
     gain = 1 + 0.1 * (torch.rand(count, 1, 1, 1) - 0.5) + 0.06 * (torch.rand(count, 3, 1, 1) - 0.5)
     shift = 0.08 * (torch.rand(count, 1, 1, 1) - 0.5) + 0.06 * (torch.rand(count, 3, 1, 1) - 0.5)
@@ -223,7 +223,7 @@ def jittered(pictures: Tensor) -> Tensor:
 
 
 def softened(pictures: Tensor) -> Tensor:
-    """A third each: as drawn, as thumbnails, blurred; every second one is bent first; all are jittered."""
+    """A third each: unchanged, as thumbnails, blurred; every second one is warped first; all are jittered."""
     pictures = torch.cat([warped(pictures[::2]), pictures[1::2]])
     ways = (lambda x: x, as_thumbnails, blurred)
     kept = torch.empty_like(pictures)
@@ -242,7 +242,7 @@ def reordered(examples: Sequence[Example]) -> list[Example]:
 
 @dataclass(frozen=True)
 class Targets:
-    """heat [B, h, w]: 1 in the cell of a centre, falling off around it. Of the nearest thing: kind and color
+    """heat [B, h, w]: 1 in the cell of a centre, decaying around it. For the nearest thing: kind and color
     [B, h, w], place [B, 3, h, w] as in Maps. background [B]."""
 
     heat: Tensor
@@ -294,7 +294,7 @@ def loss_of(maps: Maps, truth: Targets) -> Tensor:
 def train(
     detector: Detector, minutes: float, rate: float, batch: int, seed: int, device: torch.device
 ) -> None:
-    """AdamW in bfloat16, warm-up, the rate falling to zero over the last half."""
+    """AdamW in bfloat16, with warm-up and the rate decaying to zero over the last half."""
     torch.manual_seed(seed)
     random.seed(seed)
     detector.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]

@@ -1,1 +1,1 @@
-"""Scenes with known truth, and the words for them."""
+"""Scenes with known ground truth, and the words for them."""

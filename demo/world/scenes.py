@@ -1,7 +1,7 @@
 """Procedural captioned scenes: coloured things on eight backgrounds.
 
-The layout (places, sizes in pixels, drawing order) is random and never in the caption, so a model trained on
-these pictures can only keep a layout if something other than the prompt carries it.
+The layout (positions, sizes in pixels, drawing order) is random and never in the caption, so a model trained
+on these pictures can only keep a layout if something other than the prompt carries it.
 Coordinates and radii are fractions of the picture's side.
 """
 
@@ -43,7 +43,7 @@ BACKGROUNDS: dict[str, str] = {
     "water": "in water",
     "snow": "on snow",
 }
-# A thing that would vanish into its background is never drawn there.
+# A thing that would be invisible on its background is never drawn there.
 HIDDEN = {
     ("white", "snow"),
     ("black", "night"),
@@ -58,7 +58,7 @@ HIDDEN = {
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: what it is and where it stands. `named` lists the attributes its caption gives."""
+    """One object: what it is and where it is. `named` lists the attributes that its caption names."""
 
     kind: str
     color: str
@@ -82,7 +82,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Things on a background. `order` is that in which the caption names them; `seed` fixes the texture."""
+    """Things on a background. order: the order in which the caption names them; seed: of the texture."""
 
     things: tuple[Thing, ...]
     background: str
@@ -97,7 +97,7 @@ class Scene:
 
 
 def held_out(caption: str) -> bool:
-    """Whether a caption belongs to the 2 % that training never sees."""
+    """Whether a caption belongs to the 2 % held out from training."""
     return zlib.crc32(caption.encode()) % 50 == 0
 
 
@@ -131,7 +131,7 @@ def _free_place(
 
 
 def recaption(scene: Scene, index: int, **changes: object) -> Scene:
-    """The same scene with fields of one thing changed (layout kept): the truth of an edit."""
+    """The same scene and layout with fields of one thing changed: the ground truth of an edit."""
     things = list(scene.things)
     things[index] = replace(things[index], **changes)  # type: ignore[arg-type]
     return replace(scene, things=tuple(things))

@@ -1,7 +1,7 @@
 """The demo model's BPE vocabulary, in CLIPTokenizer's own file format (vocab.json, merges.txt).
 
-Every byte is in the alphabet, so any text can be tokenised. Words of the captions become one token each, but
-for those in `SPLIT`, which keep their parts, so that the pack meets words of several tokens.
+Every byte is in the alphabet, so any text can be tokenised. Each word of the captions becomes one token,
+except those in `SPLIT`, which stay in parts, so that the pack meets words of several tokens.
 """
 
 from __future__ import annotations

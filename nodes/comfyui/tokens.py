@@ -12,7 +12,7 @@ from ...p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 _END_OF_WORD = "</w>"
 _ENCODERS = ("l", "g", "h")  # SD1's and SDXL's first encoder, SDXL's second, SD2's
 
-Token = tuple[Any, float, int]  # token or embedding vector, weight, word id: 0 for start, end and padding
+Token = tuple[Any, float, int]  # token or embedding vector, weight, word id (0 for start, end and padding)
 
 
 def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
@@ -21,9 +21,9 @@ def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
 
 
 def tokenised(clip: Any, text: str) -> Prompt:
-    """One prompt with the columns that the host's encoders give it, weights and embeddings included.
+    """One prompt with the columns that the host's encoders give it, including weights and embeddings.
 
-    Raises P2PError where a word stands in other columns of one encoder than of another.
+    Raises P2PError if a word is in different columns of two encoders.
     """
     encoders = _clip_encoders(clip)
     read = {name: _encoded(clip, name, text) for name in encoders}
@@ -31,9 +31,9 @@ def tokenised(clip: Any, text: str) -> Prompt:
     for other in others:
         if _word_ids(other) != _word_ids(chunks):
             raise P2PError(
-                "a textual inversion with as many vectors for both text encoders",
-                f"{text!r}, which has an embedding that one of them reads otherwise",
-                "Use an embedding made for SDXL, or take it out of the prompt.",
+                "a textual inversion with the same number of vectors for both text encoders",
+                f"{text!r}, with an embedding that the encoders read differently",
+                "Use an embedding made for SDXL, or remove it from the prompt.",
             )
     name, tokenizer = next(iter(encoders.items()))
     names = _embedding_names(clip, name, text)
@@ -42,7 +42,7 @@ def tokenised(clip: Any, text: str) -> Prompt:
 
 
 def _clip_encoders(clip: Any) -> dict[str, Any]:
-    """The tokenizers of the CLIP encoders of a model by their names, in the host's order."""
+    """The tokenizers of a model's CLIP encoders by name, in the host's order."""
     tokenizers = getattr(clip, "tokenizer", clip)
     named = [(name, getattr(tokenizers, f"clip_{name}", None)) for name in _ENCODERS]
     found = {name: each for name, each in named if each is not None and _is_clip(each)}
@@ -53,7 +53,7 @@ def _clip_encoders(clip: Any) -> dict[str, Any]:
             type(tokenizers).__name__,
             "Connect the CLIP of a Stable Diffusion checkpoint.",
         )
-    return own or found  # a refiner has the tokenizers of both, and one encoder
+    return own or found  # a refiner has both tokenizers but only one encoder
 
 
 def _is_clip(tokenizer: Any) -> bool:
@@ -65,8 +65,8 @@ def _encoder(clip: Any, name: str) -> Any:
 
 
 def _encoded(clip: Any, name: str, text: str) -> list[list[Token]]:
-    """The chunks of a text as the encoder reads them: vectors of another width than its own it leaves out,
-    and what stands after them moves forward."""
+    """The chunks of a text as the encoder reads them: it skips vectors of another width, and the tokens
+    after them move forward."""
     encoder = _encoder(clip, name)
     width = encoder and encoder.transformer.get_input_embeddings().weight.shape[-1]
     chunks: list[list[Token]] = clip.tokenize(text, return_word_ids=True)[name]
@@ -101,7 +101,7 @@ def _pieces(tokens: Sequence[Token], vocabulary: dict[int, str], names: Iterator
 
 
 def _embedding_names(clip: Any, name: str, text: str) -> Iterator[str]:
-    """Names of the textual inversions of a prompt that the encoder reads, in order, as `embedding:name`."""
+    """Names of the textual inversions that the encoder reads in a prompt, in order, as `embedding:name`."""
     for match in re.finditer(r"embedding:[\w./\\-]+", text):
         chunks = _encoded(clip, name, match[0])
         if any(group and not isinstance(token, int) for chunk in chunks for token, _, group in chunk):

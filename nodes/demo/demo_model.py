@@ -1,10 +1,10 @@
-"""Demo Model: the bundled model, so that every example runs without a download, on a CPU too."""
+"""Demo Model: the bundled model, so that every example runs without a download, even on a CPU."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY
 
 
@@ -20,17 +20,19 @@ class P2PDemoModel(io.ComfyNode):
             '"a red circle and a small blue star on grass" and nothing else.',
             inputs=[],
             outputs=[
-                io.Model.Output(display_name="MODEL", tooltip="For the sampler, by way of the P2P nodes."),
-                io.Clip.Output(display_name="CLIP", tooltip="Its text encoder: 77 tokens, few words."),
+                io.Model.Output(display_name="MODEL", tooltip="For the sampler, through the P2P nodes."),
+                io.Clip.Output(
+                    display_name="CLIP", tooltip="Its text encoder: 77 tokens, a small vocabulary."
+                ),
                 io.Vae.Output(
-                    display_name="VAE", tooltip="Its latent is the picture at an eighth of the size."
+                    display_name="VAE", tooltip="Its latent is the image at an eighth of the size."
                 ),
             ],
         )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        # Imported here: where a host has moved what the loader needs, the other nodes still come up.
+        # Imported here, so that the other nodes still load if a ComfyUI version breaks the model loader.
         from ..comfyui.demo_model import load
 
         with naming("Demo Model"):

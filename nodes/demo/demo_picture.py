@@ -1,4 +1,4 @@
-"""Demo Picture: a drawn scene in place of a photograph, so that the examples need no file."""
+"""Demo Picture: a rendered scene in place of a photograph, so that the examples need no file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class P2PDemoPicture(io.ComfyNode):
             node_id="P2PDemoPicture",
             display_name="P2P Demo Picture",
             category=CATEGORY,
-            description="A picture from outside for the demo model, in place of Load Image: a scene drawn by "
-            "program, 256 × 256, and its caption.",
+            description="A source image for the demo model, in place of Load Image: a scene rendered by a "
+            "script, 256 × 256, and its caption.",
             inputs=[
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
-                    tooltip="Which scene. Any number."),
+                    tooltip="Scene number (any value)."),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="For VAE Encode."),

@@ -1,4 +1,4 @@
-"""Local Blend: outside a mask made of attention the edit stays the source, to the last bit."""
+"""Local Blend: outside a mask computed from attention, the edit equals the source to the last bit."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.maps.blending import Blend
+from ...p2p_core.maps.masks import MASK_MODES, MaskRule
 from ...p2p_core.maps.store import MapStore
 from ...p2p_core.words.fields import entries
-from ..comfyui.sampling import with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import with_step
 from ..shared.types import CATEGORY, Prompts, Store, bound, layer_choice, require_option
-
-MASK_MODES = ["intersect", "replace"]
 
 
 class P2PLocalBlend(io.ComfyNode):
@@ -23,35 +22,37 @@ class P2PLocalBlend(io.ComfyNode):
             node_id="P2PLocalBlend",
             display_name="P2P Local Blend",
             category=CATEGORY,
-            description="Keeps the edit inside a mask, which the attention on some words makes (or you "
-            "paint): outside it the edit's latent is the source's, exactly. Blend Mask shows the mask.",
+            description="Confines the edit to a mask, computed from the attention on some words or painted "
+            "by you. Outside it, the edit's latent equals the source's exactly. Blend Mask shows the mask.",
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are not touched."),
+                io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are unaffected."),
                 Prompts.Input("prompts", tooltip="From Prompt Pair."),
                 io.String.Input("source_words", multiline=True, default="",
-                    tooltip="Words of the source prompt whose place may change, one a line or with commas: "
-                    "usually what the edit changes."),
+                    tooltip="Words of the source prompt whose region may change, one per line or separated "
+                    "by commas: usually the words that the edit changes."),
                 io.String.Input("edit_words", multiline=True, default="",
-                    tooltip="Words of the edit prompts whose place may change, as above."),
+                    tooltip="Words of the edit prompts whose region may change, as above."),
                 io.String.Input("subtract_words", multiline=True, default="",
-                    tooltip="Words of any prompt whose place is kept, even where the others reach."),
-                bound("threshold", 0.3, "Where the words' map is above this part of its maximum, 0 to 1, the "
-                      "picture may change. Higher makes a smaller mask."),
-                bound("subtract_threshold", 0.3, "The same for the subtracted words."),
-                bound("start", 0.2, "Progress from which the edit is blended, 0 to 1: before it maps are "
+                    tooltip="Words of any prompt whose region is preserved even where the mask of the other "
+                    "words covers it."),
+                bound("threshold", 0.3, "The image may change where the words' map exceeds this fraction of "
+                      "its maximum, 0 to 1. Higher makes the mask smaller."),
+                bound("subtract_threshold", 0.3, "The same for the subtracted words. 1 subtracts nothing."),
+                bound("start", 0.2, "Progress from which the edit is blended, 0 to 1. Earlier maps are "
                       "still vague."),
                 io.Boolean.Input("pooling", default=True,
-                    tooltip="Widen the maps by their 3 × 3 maximum, as the paper's code does."),
+                    tooltip="Widen the maps by a 3 × 3 maximum, as the paper's code does."),
                 io.Int.Input("soft_edge", default=0, min=0, max=64,
-                    tooltip="Latent cells (8 pixels) over which the mask fades out. 0: a hard edge."),
+                    tooltip="Distance over which the mask fades out, in latent cells (8 pixels each). "
+                    "0: a hard edge."),
                 io.String.Input("layers", default="auto",
                     tooltip="Layers whose maps are used: 'auto' (a quarter of the latent's side, finer for "
-                    "small pictures), or blocks and resolutions such as '1/2'."),
-                io.Combo.Input("mask_mode", options=MASK_MODES, default="intersect",
-                    tooltip="What a connected mask does: cut the words' mask down to it, or take its place."),
+                    "small images), or blocks and resolutions such as '1/2'."),
+                io.Combo.Input("mask_mode", options=list(MASK_MODES), default="intersect",
+                    tooltip="What a connected mask does: restrict the words' mask, or replace it."),
                 io.Mask.Input("mask", optional=True,
-                    tooltip="Where the picture may change: one mask, or one for each edit. Any size: it is "
-                    "brought to the latent's by averaging; cells that it covers partly blend partly."),
+                    tooltip="Where the image may change: one mask, or one per edit. Any size: it is resized "
+                    "to the latent by averaging, so a cell that it covers partly is blended partly."),
             ],
             outputs=[
                 io.Model.Output(display_name="model",
@@ -68,11 +69,23 @@ class P2PLocalBlend(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Local Blend"):
             require_option("mask_mode", mask_mode, MASK_MODES)
-            words = entries(source_words), entries(edit_words), entries(subtract_words)
-            limits, form = (threshold, subtract_threshold, start), (pooling, soft_edge)
-            mask = None if mask is None else mask.reshape(-1, *mask.shape[-2:])  # some nodes make [H, W]
-            blend = Blend(*words, MapStore(), *limits, *form, layer_choice(layers), mask, mask_mode)
-            blend.require_words(prompts)
+            rule = MaskRule(
+                threshold=threshold,
+                subtract_threshold=subtract_threshold,
+                pool=pooling,
+                soft=soft_edge,
+                mask=None if mask is None else mask.reshape(-1, *mask.shape[-2:]),  # some nodes make [H, W]
+                mask_mode=mask_mode,
+            )
+            blend = Blend(
+                source=entries(source_words),
+                edit=entries(edit_words),
+                subtract=entries(subtract_words),
+                store=MapStore(),
+                rule=rule,
+                start=start,
+                layers=layer_choice(layers),
+            )
             return io.NodeOutput(with_step(model, prompts, blend), blend.store)
 
 

@@ -1,4 +1,4 @@
-"""Pair Conditioning: for graphs that encode their own prompts."""
+"""Pair Conditioning: for graphs that encode their prompts with other nodes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
-from ..comfyui.conditionings import pair
+from ..comfyui.advice import naming
+from ..comfyui.pairing import pair
 from ..shared.types import CATEGORY
 
 
@@ -18,16 +18,16 @@ class P2PPairConditioning(io.ComfyNode):
             node_id="P2PPairConditioning",
             display_name="P2P Pair Conditioning",
             category=CATEGORY,
-            description="Pairs two conditionings that other nodes encoded. The prompts of the edit nodes "
-            "still come from Prompt Pair, with the same texts.",
+            description="Pairs two conditionings that other nodes encoded. The edit nodes still get their "
+            "prompts from Prompt Pair, with the same texts.",
             inputs=[
                 io.Conditioning.Input("source", tooltip="The source prompt, encoded."),
-                io.Conditioning.Input("edit", tooltip="The edit prompt, encoded by the source's nodes."),
+                io.Conditioning.Input("edit", tooltip="The edit prompt, encoded the same way."),
             ],
             outputs=[
                 io.Conditioning.Output(
                     display_name="conditioning",
-                    tooltip="Paired: for the positive input of a sampler whose MODEL is patched.",
+                    tooltip="Paired: for the positive input of a sampler with a patched MODEL.",
                 )
             ],
         )

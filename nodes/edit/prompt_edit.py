@@ -1,4 +1,4 @@
-"""Prompt Edit: swaps what changed, refines what was added or removed. The node for most edits."""
+"""Prompt Edit: swaps changed words, refines added and removed ones. The node for most edits."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ class P2PPromptEdit(TokenEditNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        told = io.String.Output(
+        text = io.String.Output(
             display_name="summary",
-            tooltip="What the edit does, in words, one line for each edit prompt; the node shows it too.",
+            tooltip="What the edit does, in words, one line per edit prompt; the node shows it too.",
         )
         return schema(
             "P2PPromptEdit",
             cls.NAME,
-            "Reads both prompts and keeps the picture: changed words are swapped, added words drawn anew, "
-            "removed words taken out. The one node that most edits need.",
-            [told],
+            "Compares both prompts and keeps the image: changed words are swapped, added words get their own "
+            "attention, removed words are dropped. The one node that most edits need.",
+            [text],
         )
 
     @classmethod
-    def output(cls, model: Any, told: str, prompts: Any) -> io.NodeOutput:
-        return io.NodeOutput(model, told, ui={**summary(told), **shown_prompts(prompts)})
+    def output(cls, model: Any, description: str, prompts: Any) -> io.NodeOutput:
+        ui = {**summary(description), **shown_prompts(prompts)}
+        return io.NodeOutput(model, description, ui=ui)
 
 
 NODES = [P2PPromptEdit]

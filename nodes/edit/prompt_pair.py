@@ -1,4 +1,4 @@
-"""Prompt Pair: two prompts, encoded side by side."""
+"""Prompt Pair: source and edit prompts, encoded together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.words.prompts import split_edits
-from ..comfyui.conditionings import pair
+from ..comfyui.advice import naming
+from ..comfyui.pairing import pair
 from ..comfyui.tokens import prompt_set
 from ..shared.shown import shown_prompts
 from ..shared.types import CATEGORY, Prompts
@@ -21,9 +21,9 @@ class P2PPromptPair(io.ComfyNode):
             node_id="P2PPromptPair",
             display_name="P2P Prompt Pair",
             category=CATEGORY,
-            description="Encodes a source prompt and its edit side by side. Connect the conditioning to the "
-            "sampler's positive input and the prompts to Prompt Edit; one latent goes in, a source and an "
-            "edit come out.",
+            description="Encodes a source prompt together with its edit. Connect the conditioning to the "
+            "sampler's positive input and the prompts to Prompt Edit. One latent in gives a source and an "
+            "edit out.",
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of the checkpoint."),
                 io.String.Input(
@@ -31,16 +31,16 @@ class P2PPromptPair(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default="a red circle and a blue star on grass",
-                    tooltip="The prompt of the picture to keep. At least one word.",
+                    tooltip="The prompt of the image to keep. At least one word.",
                 ),
                 io.String.Input(
                     "edit",
                     multiline=True,
                     dynamic_prompts=True,
                     default="a red house and a blue star on grass",
-                    tooltip="The same prompt with words changed. Several edits: put a line of three dashes "
-                    "between them. Equal to the source it changes nothing. Empty: the source prompt alone, "
-                    "for Reweight and Attention Store.",
+                    tooltip="The same prompt with words changed. For several edits, put a line of three "
+                    "dashes between them. If it equals the source, nothing changes. Empty: the source prompt "
+                    "alone, for Reweight and Attention Store.",
                 ),
             ],
             outputs=[
@@ -50,7 +50,7 @@ class P2PPromptPair(io.ComfyNode):
                 ),
                 io.Conditioning.Output(
                     display_name="conditioning",
-                    tooltip="Paired: for the positive input of a sampler whose MODEL is patched.",
+                    tooltip="Paired: for the positive input of a sampler with a patched MODEL.",
                 ),
             ],
         )

@@ -1,4 +1,4 @@
-"""Refine: added words draw with attention of their own, all others with the source's."""
+"""Refine: added words use their own attention, all others the source's."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class P2PRefine(TokenEditNode):
         return schema(
             "P2PRefine",
             cls.NAME,
-            "Adds words and keeps the picture: words of both prompts are drawn with the source's attention, "
-            "new words with their own. Removed words no longer draw anything.",
+            "Adds words and keeps the image: words in both prompts use the source's attention, new words "
+            "their own. Removed words are no longer drawn.",
         )
 
 

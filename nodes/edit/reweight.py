@@ -1,4 +1,4 @@
-"""Reweight: more or less attention on words."""
+"""Reweight: scales the attention on words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
-from ...p2p_core.errors import naming
-from ...p2p_core.plan import Reweight
+from ...p2p_core.edits.steps import WEIGHT_WINDOWS, Reweight
 from ...p2p_core.words.weights import parse_weights
 from ...p2p_core.words.windows import Window
-from ..comfyui.sampling import plan_of, with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import plan_of, with_step
 from ..shared.types import CATEGORY, Prompts, bound, summary
+
+CROSS, SELF = WEIGHT_WINDOWS.cross, WEIGHT_WINDOWS.self_attention
 
 
 class P2PReweight(io.ComfyNode):
@@ -22,33 +24,34 @@ class P2PReweight(io.ComfyNode):
             node_id="P2PReweight",
             display_name="P2P Reweight",
             category=CATEGORY,
-            description="Multiplies the attention on words: more of the snow, less of the smile. After "
-            "Prompt Edit, Word Swap or Refine it weighs the words of their edits. On its own it weighs the "
-            "source prompt: leave Prompt Pair's edit empty, and a plain and a weighted picture come out.",
+            description="Scales the attention on words: more of the snow, less of the smile. After "
+            "Prompt Edit, Word Swap or Refine it weights words of their edit prompts. On its own it weights "
+            "the source prompt: leave Prompt Pair's edit empty to get a plain and a weighted image.",
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are not touched."),
+                io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are unaffected."),
                 Prompts.Input("prompts", tooltip="From Prompt Pair."),
                 io.String.Input("weights", multiline=True, default="",
-                    tooltip="Words or phrases of the edit prompt and their weights, one a line or with "
-                    "commas: 'fluffy: 4, pink: -1'. 1 changes nothing, 0 takes the word out, a negative "
-                    "weight draws its opposite. Blocks between lines of three dashes: one for each edit "
-                    "prompt, or without edit prompts one picture each."),
-                bound("cross_start", 0.0, "Start of the window in which the weights count, 0 to 1."),
-                bound("cross_end", 0.8, "End of the window in which the weights count, 0 to 1; equal to the "
-                      "start switches them off."),
-                bound("self_start", 0.0, "Start of the self-attention window, 0 to 1. Used only where no "
-                      "edit node is on the MODEL, which would have its own."),
-                bound("self_end", 0.4, "End of the self-attention window, 0 to 1. Higher keeps more of the "
-                      "source's outlines; equal to the start switches it off. Used only on its own."),
+                    tooltip="Words or phrases of the edit prompt and their weights, one per line or "
+                    "separated by commas: 'fluffy: 4, pink: -1'. 1 = unchanged, > 1 = stronger, "
+                    "0 = removed, < 0 = push away from it. Separate blocks with a line of three dashes: "
+                    "one block per edit prompt or, without edit prompts, one more image per block."),
+                bound("cross_start", CROSS.start, "Start of the window in which the weights count, 0 to 1."),
+                bound("cross_end", CROSS.end, "End of the window in which the weights count, 0 to 1; equal "
+                      "to the start turns them off."),
+                bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1. Used only "
+                      "without an edit node on the MODEL, which has its own."),
+                bound("self_end", SELF.end, "End of the self-attention window, 0 to 1. Higher preserves more "
+                      "of the source's outlines; equal to the start turns it off. Used only without an edit "
+                      "node on the MODEL."),
                 io.String.Input("layers", default="all", optional=True,
-                    tooltip="Layers to act on: 'all', or blocks and resolutions such as 'middle, 1/4'."),
+                    tooltip="Layers to edit: 'all', or blocks and resolutions such as 'middle, 1/4'."),
             ],
             outputs=[
                 io.Model.Output(display_name="model",
                     tooltip="For the sampler, or for the next Prompt-to-Prompt node."),
                 Prompts.Output(display_name="prompts",
-                    tooltip="The prompts of all its pictures, for Split Pair and Attention Store: as they "
-                    "came in, or without edit prompts the source once for every block of weights more."),
+                    tooltip="The prompts of all images, for Split Pair and Attention Store: the incoming "
+                    "prompts or, without edit prompts, the source plus one copy of it per block."),
             ],
         )  # fmt: skip
 
@@ -58,8 +61,12 @@ class P2PReweight(io.ComfyNode):
         self_start: float, self_end: float, layers: str = "all",
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Reweight"):
-            windows = Window(cross_start, cross_end), Window(self_start, self_end)
-            step = Reweight(parse_weights(weights), *windows, LayerFilter(layers))
+            step = Reweight(
+                parse_weights(weights),
+                cross=Window(cross_start, cross_end),
+                self_attention=Window(self_start, self_end),
+                layers=LayerFilter(layers),
+            )
             patched = with_step(model, prompts, step)
             plan = plan_of(patched, prompts)
             return io.NodeOutput(patched, plan.prompts, ui=summary(plan.describe()))

@@ -1,4 +1,4 @@
-"""Split Pair: source and edits of a paired result, each on its own."""
+"""Split Pair: source and edits of a paired result as separate outputs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ...p2p_core.errors import P2PError
+from ...p2p_core.rows import Rows, edits, per_row, sources
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY, Prompts
 
 
@@ -19,18 +21,18 @@ class P2PSplitPair(io.ComfyNode):
             node_id="P2PSplitPair",
             display_name="P2P Split Pair",
             category=CATEGORY,
-            description="Splits what a paired sampling made into source and edits, pictures or latents.",
+            description="Splits the result of a paired sampling into source and edits: images or latents.",
             inputs=[
-                Prompts.Input("prompts", tooltip="From Prompt Pair: how many prompts a sample has."),
-                io.Image.Input("images", optional=True, tooltip="The decoded pictures of the sampling."),
-                io.Latent.Input("latent", optional=True, tooltip="Or the latent of the sampling."),
+                Prompts.Input("prompts", tooltip="From Prompt Pair: the number of prompts per sample."),
+                io.Image.Input("images", optional=True, tooltip="The decoded images of the sampling."),
+                io.Latent.Input("latent", optional=True, tooltip="The latent of the sampling."),
             ],
             outputs=[
-                io.Image.Output(display_name="source", tooltip="One picture a sample, in order."),
+                io.Image.Output(display_name="source", tooltip="One image per sample, in order."),
                 io.Image.Output(
                     display_name="edits", tooltip="The edits of the first sample, then of the next."
                 ),
-                io.Latent.Output(display_name="source_latent", tooltip="One latent a sample, in order."),
+                io.Latent.Output(display_name="source_latent", tooltip="One latent per sample, in order."),
                 io.Latent.Output(
                     display_name="edits_latent", tooltip="The edits of the first sample, then of the next."
                 ),
@@ -39,33 +41,27 @@ class P2PSplitPair(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompts: Any, images: Any = None, latent: Any = None) -> io.NodeOutput:
-        count = len(prompts.prompts)
+        count = prompts.count
         if count == 1:
-            mend = "Connect the prompts output of Reweight, or use the pictures as they are."
-            raise P2PError("prompts with an edit", "a source prompt alone", mend, "Split Pair")
+            hint = "Connect the prompts output of Reweight, or use the images as they are."
+            raise P2PError("prompts with an edit", "a source prompt alone", hint, "Split Pair")
         if images is None and latent is None:
-            mend = "Connect VAE Decode or the sampler."
-            raise P2PError("pictures or a latent", "neither", mend, "Split Pair")
+            hint = "Connect VAE Decode or the sampler."
+            raise P2PError("images or a latent", "neither", hint, "Split Pair")
         pictures = (ExecutionBlocker(None),) * 2 if images is None else split(images, count)
         latents = (ExecutionBlocker(None),) * 2 if latent is None else split_latent(latent, count)
         return io.NodeOutput(*pictures, *latents)
 
 
 def split(rows: torch.Tensor, prompts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[P·B, ...] → sources [B, ...], edits [(P−1)·B, ...]. Row r holds prompt r mod P of sample r div P."""
-    if rows.shape[0] % prompts:
-        raise P2PError(
-            f"a batch of {prompts} rows a sample",
-            f"{rows.shape[0]} rows",
-            "Connect what the sampler with the paired CONDITIONING made.",
-            "Split Pair",
-        )
-    is_source = torch.arange(rows.shape[0]) % prompts == 0
-    return rows[is_source], rows[~is_source]
+    """[P·B, ...] → sources [B, ...], edits [E·B, ...]."""
+    with naming("Split Pair"):
+        Rows.of(len(rows), prompts)
+        return sources(rows, prompts).clone(), edits(rows, prompts)
 
 
 def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both halves of a LATENT; a noise mask or batch index by sample goes to each of its edits."""
+    """Both halves of a LATENT; a noise mask or batch index per sample goes to each of its edits."""
     halves = split(latent["samples"], prompts)
     source, edits = ({**latent, "samples": half} for half in halves)
     samples = halves[0].shape[0]
@@ -79,7 +75,7 @@ def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], 
 
 
 def _by_row(value: torch.Tensor, samples: int, prompts: int) -> torch.Tensor:
-    return value.repeat_interleave(prompts, dim=0) if value.shape[0] == samples else value
+    return per_row(value, prompts) if value.shape[0] == samples else value
 
 
 NODES = [P2PSplitPair]

@@ -1,4 +1,4 @@
-"""Word Swap: the edit keeps the source's attention, so words change and the picture stays."""
+"""Word Swap: the edit keeps the source's attention, so words change and the image stays."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ class P2PWordSwap(TokenEditNode):
         return schema(
             "P2PWordSwap",
             cls.NAME,
-            "Changes words and keeps the picture: inside the windows the edit is drawn with the source's "
-            "attention.",
+            "Changes words and keeps the image: inside the windows the edit uses the source's attention.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Nodes for real pictures: inversion, null text, pinned sources, trajectory files."""
+"""Nodes for real images: inversion, null text, pinned sources, trajectory files."""
 
 from . import (
     invert,

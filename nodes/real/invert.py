@@ -1,4 +1,4 @@
-"""Invert: a picture's way up the noise levels, for Real Image."""
+"""Invert: an image's latents at every noise level, for Real Image."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 from comfy.samplers import KSampler
 from comfy_api.latest import io
 
-from ...p2p_core.errors import P2PError, naming
-from ...p2p_core.real.inversion import METHODS
-from ..comfyui.conditionings import source_of
-from ..comfyui.inversion import inverted, sigmas_of
-from ..comfyui.sampling import PLAN
+from ...p2p_core.errors import P2PError
+from ...p2p_core.real.inversion import INVERSION_METHODS, Inversion
+from ..comfyui.advice import naming
+from ..comfyui.inversion import Guided, Schedule, inverted, schedule_of
+from ..comfyui.model import require_no_plan
+from ..comfyui.pairing import source_of
 from ..shared.types import CATEGORY, TrajectorySocket, require_option
 
 
@@ -22,39 +23,40 @@ class P2PInvert(io.ComfyNode):
             node_id="P2PInvert",
             display_name="P2P Invert",
             category=CATEGORY,
-            description="Finds the noise that a picture comes from, and its way there, so that Real Image "
-            "can edit it. Steps, scheduler and denoise have to be those of the sampler that draws the edit.",
+            description="Inverts an image: computes its starting noise and every latent on the way, so that "
+            "Real Image can edit it. Use the same steps, scheduler and denoise as in the sampler of the "
+            "edit.",
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL of the checkpoint, without Prompt-to-Prompt "
                     "nodes."),
-                io.Conditioning.Input("source", tooltip="The source prompt: what the picture shows. From a "
-                    "Prompt Pair with an empty edit (a new edit prompt then does not invert again), from "
-                    "the Prompt Pair of the edit, or from CLIP Text Encode."),
-                io.Latent.Input("latent", tooltip="The picture, from VAE Encode, which crops its sides to a "
-                    "multiple of 8 pixels. Several pictures of one prompt make a batch."),
-                io.Combo.Input("method", options=list(METHODS), default="euler at target level",
-                    tooltip="euler at target level: DDIM inversion as published. euler: the same by the "
-                    "level below. fixed point: ReNoise, nearer to the picture, slower. midpoint: second "
-                    "order, twice the time. edit-friendly noise: for the sampler euler_ancestral."),
+                io.Conditioning.Input("source", tooltip="The source prompt, which describes the image. From "
+                    "a Prompt Pair with an empty edit (so that a new edit prompt does not invert again), "
+                    "from the Prompt Pair of the edit, or from CLIP Text Encode."),
+                io.Latent.Input("latent", tooltip="The image, from VAE Encode, which crops its sides to a "
+                    "multiple of 8 pixels. Several images with one prompt can be a batch."),
+                io.Combo.Input("method", options=list(INVERSION_METHODS), default="euler at target level",
+                    tooltip="euler at target level: DDIM inversion as published. euler: the same, evaluated "
+                    "at the level below. fixed point: ReNoise, closer to the image, slower. midpoint: second "
+                    "order, twice the time. edit-friendly noise: for the euler_ancestral sampler."),
                 io.Int.Input("iterations", default=3, min=0, max=50,
-                    tooltip="Of fixed point, for each step: model calls beyond the first. 0: euler at target "
-                    "level. Other methods do not use it."),
+                    tooltip="Extra model calls per step (fixed point only). 0: the same as euler at target "
+                    "level."),
                 io.Int.Input("steps", default=30, min=1, max=1000,
-                    tooltip="As in the sampler. A sampler with denoise below 1 may have as many as fall in "
-                        "its part."),
+                    tooltip="The same as in the sampler. A sampler with a lower denoise needs the number of "
+                        "steps that fall into its part."),
                 io.Combo.Input("scheduler", options=list(KSampler.SCHEDULERS), default="normal",
-                    tooltip="As in the sampler."),
+                    tooltip="The same as in the sampler."),
                 io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01,
-                    tooltip="How far up the picture is inverted, 0 to 1, as in the sampler. 1: to pure "
+                    tooltip="How far the image is inverted, 0 to 1, the same as in the sampler. 1: to pure "
                     "noise. The sampler's may be lower, with fewer steps."),
                 io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1,
                     tooltip="Guidance during the inversion. 1: none, as published for all methods but "
-                    "edit-friendly noise, whose paper has 3.5. Others need a negative."),
+                    "edit-friendly noise (3.5). Values other than 1 need a negative."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
-                    tooltip="Of edit-friendly noise. Other methods draw nothing."),
+                    tooltip="Seed for edit-friendly noise; other methods ignore it."),
                 io.Conditioning.Input("negative", optional=True, tooltip="For a cfg other than 1."),
                 io.Sigmas.Input("sigmas", optional=True, tooltip="In place of steps, scheduler and denoise: "
-                    "those of a custom sampler, falling to 0."),
+                    "those of a custom sampler, descending to 0."),
             ],
             outputs=[
                 TrajectorySocket.Output(display_name="trajectory",
@@ -68,19 +70,23 @@ class P2PInvert(io.ComfyNode):
         denoise: float, cfg: float, seed: int, negative: Any = None, sigmas: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Invert"):
-            require_option("method", method, METHODS)
+            require_option("method", method, INVERSION_METHODS)
             require_option("scheduler", scheduler, KSampler.SCHEDULERS)
-            if PLAN in model.model_options["transformer_options"]:
-                mend = "Connect the MODEL as it is before the first Prompt-to-Prompt node."
-                raise P2PError("a MODEL without edits", "one with", mend)
-            schedule = "those of the SIGMAS given to Invert"
-            if sigmas is None:
-                sigmas = sigmas_of(model, scheduler, steps, denoise)
-                schedule = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"
+            require_no_plan(model)
+            given = schedule_of(model, scheduler, steps, denoise) if sigmas is None else Schedule(sigmas)
             alone, text = source_of(source)
-            away = None if negative is None else source_of(negative)[0]
-            chosen = (method, iterations, seed, away, cfg)
-            return io.NodeOutput(inverted(model, alone, text, latent, sigmas, schedule, *chosen))
+            guided = _guided(alone, negative, cfg)
+            chosen = Inversion(method, iterations, seed)
+            return io.NodeOutput(inverted(model, guided, text, latent, given, chosen))
+
+
+def _guided(source: Any, negative: Any, cfg: float) -> Guided:
+    if cfg == 1:
+        return Guided(source, source)
+    if negative is None:
+        hint = "Connect one, or set cfg to 1."
+        raise P2PError("a negative CONDITIONING for a cfg other than 1", "none", hint)
+    return Guided(source, source_of(negative)[0], cfg)
 
 
 NODES = [P2PInvert]

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import P2PError, naming
 from ...p2p_core.real.null_text import NullText
-from ..comfyui.conditionings import source_of
-from ..comfyui.inversion import with_null_texts
-from ..comfyui.sampling import PLAN
+from ..comfyui.advice import naming
+from ..comfyui.model import require_no_plan
+from ..comfyui.null_text import with_null_texts
+from ..comfyui.pairing import source_of
 from ..shared.types import CATEGORY, TrajectorySocket
 
 
@@ -21,20 +21,20 @@ class P2PNullText(io.ComfyNode):
             node_id="P2PNullText",
             display_name="P2P Null Text",
             category=CATEGORY,
-            description="Null-text inversion: searches an unconditional encoding for each step, with which a "
-            "guided sampling stays on the trajectory. Slow, and takes the memory of a second copy of the "
-            "model. For a source that is drawn and not pinned, and for edits guided away from what it finds.",
+            description="Null-text inversion: optimises an unconditional encoding for each step so that a "
+            "guided sampling stays on the trajectory. Slow, and needs the memory of a second copy of the "
+            "model. Use it when Real Image does not pin the source, or as its negative.",
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL that the picture was inverted with."),
+                io.Model.Input("model", tooltip="The MODEL that the image was inverted with."),
                 TrajectorySocket.Input("trajectory", tooltip="From Invert, with any method but "
                     "edit-friendly noise."),
                 io.Conditioning.Input("source", tooltip="The source prompt, as for Invert."),
-                io.Conditioning.Input("negative", tooltip="Where the search starts: the sampler's negative."),
+                io.Conditioning.Input("negative", tooltip="The starting point: the sampler's negative."),
                 io.Float.Input("cfg", default=7.5, min=1.0, max=100.0, step=0.1,
-                    tooltip="As in the sampler: the encodings fit one guidance scale."),
+                    tooltip="The same as in the sampler: the encodings fit one guidance scale."),
                 io.Int.Input("iterations", default=10, min=1, max=500,
-                    tooltip="At most so many in a step; it stops early where the loss is as small as "
-                        "published."),
+                    tooltip="Maximum per step; a step ends early when its loss is below the published "
+                        "limit."),
             ],
             outputs=[
                 TrajectorySocket.Output(display_name="trajectory",
@@ -47,9 +47,7 @@ class P2PNullText(io.ComfyNode):
         cls, model: Any, trajectory: Any, source: Any, negative: Any, cfg: float, iterations: int
     ) -> io.NodeOutput:
         with naming("Null Text"):
-            if PLAN in model.model_options["transformer_options"]:
-                mend = "Connect the MODEL as it is before the first Prompt-to-Prompt node."
-                raise P2PError("a MODEL without edits", "one with", mend)
+            require_no_plan(model)
             sides = source_of(source)[0], source_of(negative)[0]
             return io.NodeOutput(with_null_texts(model, trajectory, *sides, NullText(cfg, iterations)))
 

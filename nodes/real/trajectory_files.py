@@ -1,4 +1,4 @@
-"""Save and Load Trajectory: a long inversion is done once."""
+"""Save and Load Trajectory: a long inversion runs only once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
-from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.errors import P2PError
 from ...p2p_core.real.files import SUFFIX, load, save
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY, TrajectorySocket
 
 
@@ -20,16 +21,16 @@ class P2PSaveTrajectory(io.ComfyNode):
             node_id="P2PSaveTrajectory",
             display_name="P2P Save Trajectory",
             category=CATEGORY,
-            description="Keeps an inverted picture as a file in ComfyUI's output folder, for Load "
-            "Trajectory. The source prompt is in it, as text.",
+            description="Saves an inverted image to a file in ComfyUI's output folder, for Load "
+            "Trajectory. The file contains the source prompt as text.",
             inputs=[
                 TrajectorySocket.Input("trajectory", tooltip="From Invert or Null Text."),
                 io.String.Input("filename_prefix", default="p2p/trajectory",
-                    tooltip="Start of the file's name, with folders inside the output folder. A number "
-                        "follows."),
+                    tooltip="Start of the file name, with folders inside the output folder. A number is "
+                        "appended."),
             ],
             outputs=[
-                io.String.Output(display_name="file", tooltip="Its name, as Load Trajectory takes it."),
+                io.String.Output(display_name="file", tooltip="The file name, for Load Trajectory."),
             ],
             is_output_node=True,
         )  # fmt: skip
@@ -48,11 +49,11 @@ class P2PLoadTrajectory(io.ComfyNode):
             node_id="P2PLoadTrajectory",
             display_name="P2P Load Trajectory",
             category=CATEGORY,
-            description="Takes an inverted picture from a file of Save Trajectory.",
+            description="Loads an inverted image from a file of Save Trajectory.",
             inputs=[
                 io.String.Input("file", default="p2p/trajectory_00001_.p2p.safetensors [output]",
-                    tooltip="Its name with folders, inside ComfyUI's output folder or, ending in [input], "
-                    "its input folder: what Save Trajectory shows after a run."),
+                    tooltip="The file name with folders, as Save Trajectory shows it: inside ComfyUI's "
+                    "output folder or, if it ends in [input], the input folder."),
             ],
             outputs=[TrajectorySocket.Output(display_name="trajectory", tooltip="For Real Image or Null "
                 "Text.")],
@@ -60,7 +61,7 @@ class P2PLoadTrajectory(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> Any:
-        """The file's state, so that a file written anew is read anew."""
+        """The file's state, so that an overwritten file is read again."""
         try:
             state = file_of(file).stat()
         except (P2PError, OSError):
@@ -74,7 +75,7 @@ class P2PLoadTrajectory(io.ComfyNode):
 
 
 def save_as(trajectory: Any, prefix: str) -> str:
-    """Writes a numbered file in the output folder; its name there. P2PError for a place outside it."""
+    """Writes a numbered file and returns its name in the output folder. P2PError for a place outside it."""
     folder = Path(folder_paths.get_output_directory()).resolve()
     _inside(folder, prefix)
     place, name, number, *_ = folder_paths.get_save_image_path(prefix, str(folder))
@@ -93,24 +94,26 @@ def file_of(name: str) -> Path:
     }.get(where)
     if folder is None or not name.endswith(SUFFIX):
         raise P2PError(
-            f"a name that ends in {SUFFIX}, then [output] or [input]",
+            f"a name ending in {SUFFIX}, then [output] or [input]",
             repr(name),
             "Copy it from Save Trajectory.",
         )
     file = _inside(Path(folder()).resolve(), name)
     if not file.is_file():
-        raise P2PError(f"a file {name!r}", "none of this name", "Copy the name from Save Trajectory.")
+        raise P2PError(
+            f"an existing file, {name!r}", "a name without a file", "Copy the name from Save Trajectory."
+        )
     return file
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The place of a name in a folder; links are followed before it is looked where it is."""
+    """The path of a name in a folder, checked after following links."""
     try:
         place = (folder / name).resolve()
     except (OSError, ValueError) as error:
         raise P2PError("a file name", repr(name), "Use letters, digits and slashes.") from error
     if not name or place == folder or not place.is_relative_to(folder):
-        raise P2PError(f"a name inside {folder.name}", repr(name), "Take out the leading / and every ..")
+        raise P2PError(f"a name inside {folder.name}", repr(name), "Remove the leading / and every ..")
     return place
 
 

@@ -1,1 +1,1 @@
-"""What the node files share: socket types, inputs of token edits, what nodes show."""
+"""Shared by the node files: socket types, inputs of token edits, data for the front end."""

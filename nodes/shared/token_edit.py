@@ -1,4 +1,4 @@
-"""What Word Swap, Refine and Prompt Edit share: their inputs and what becomes of them."""
+"""Shared by Word Swap, Refine and Prompt Edit: their inputs and their `execute`."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ from typing import Any, ClassVar
 from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
-from ...p2p_core.errors import naming
-from ...p2p_core.plan import Method, TokenEdit
+from ...p2p_core.edits.steps import EDIT_WINDOWS, EditMethod, TokenEdit
 from ...p2p_core.words.windows import Window, parse_word_windows
-from ..comfyui.sampling import plan_of, with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import plan_of, with_step
 from .types import CATEGORY, Prompts, bound, summary
+
+CROSS, SELF = EDIT_WINDOWS.cross, EDIT_WINDOWS.self_attention
 
 
 def schema(node_id: str, name: str, description: str, outputs: list[Any] | None = None) -> io.Schema:
-    """The schema of a token edit; `outputs`: what it has beside MODEL."""
+    """The schema of a token edit. outputs: those after MODEL."""
     return io.Schema(
         node_id=node_id,
         display_name=f"P2P {name}",
         category=CATEGORY,
-        description=f"{description} Windows are parts of the sampling, 0 = pure noise, 1 = finished picture.",
+        description=f"{description} Windows are parts of the sampling, 0 = pure noise, 1 = finished image.",
         inputs=[
-            io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are not touched."),
+            io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are unaffected."),
             Prompts.Input("prompts", tooltip="From Prompt Pair."),
-            bound("cross_start", 0.0, "Start of the cross-attention window, 0 to 1."),
-            bound("cross_end", 0.4, "End of the cross-attention window, 0 to 1. Higher keeps more of "
-                  "the source's layout and shapes; equal to the start switches it off."),
-            bound("self_start", 0.0, "Start of the self-attention window, 0 to 1."),
-            bound("self_end", 0.6, "End of the self-attention window, 0 to 1. Higher keeps more of the "
-                  "source's outlines; equal to the start switches it off."),
+            bound("cross_start", CROSS.start, "Start of the cross-attention window, 0 to 1."),
+            bound("cross_end", CROSS.end, "End of the cross-attention window, 0 to 1. Higher preserves more "
+                  "of the source's layout and shapes; equal to the start turns it off."),
+            bound("self_start", SELF.start, "Start of the self-attention window, 0 to 1."),
+            bound("self_end", SELF.end, "End of the self-attention window, 0 to 1. Higher preserves more of "
+                  "the source's outlines; equal to the start turns it off."),
             io.String.Input("word_windows", multiline=True, default="", optional=True,
-                tooltip="Cross-attention windows of single words of the edit prompt, one a line: "
+                tooltip="Cross-attention windows for single words of the edit prompt, one per line: "
                 "'lion: 0.4' or 'red car: 0.2-0.8'. Empty: all words use the window above."),
             io.String.Input("layers", default="all", optional=True,
-                tooltip="Layers to act on: 'all', or a list of blocks and resolutions such as "
-                "'input 4-8, middle, output 3' or '1/2, 1/4' (parts of the latent's side)."),
+                tooltip="Layers to edit: 'all', or a list of blocks and resolutions such as "
+                "'input 4-8, middle, output 3' or '1/2, 1/4' (relative to the latent)."),
             io.Int.Input("self_token_cap", default=0, min=0, max=65536, optional=True,
-                tooltip="Self-attention is taken from the source in layers of at most so many image tokens. "
-                "0: in all layers. The paper's code has 256 (16 × 16) or 1024 (32 × 32)."),
+                tooltip="Take self-attention from the source only in layers with at most this many image "
+                "tokens. 0: in all layers. The paper's code uses 256 (16 × 16) or 1024 (32 × 32)."),
         ],
         outputs=[
             io.Model.Output(display_name="model",
@@ -49,9 +51,9 @@ def schema(node_id: str, name: str, description: str, outputs: list[Any] | None 
 
 
 class TokenEditNode(io.ComfyNode):
-    """Abstract: a node whose class names its method and its title."""
+    """Abstract: subclasses set the method and the title."""
 
-    METHOD: ClassVar[Method]
+    METHOD: ClassVar[EditMethod]
     NAME: ClassVar[str]
 
     @classmethod
@@ -60,12 +62,17 @@ class TokenEditNode(io.ComfyNode):
         self_end: float, word_windows: str = "", layers: str = "all", self_token_cap: int = 0,
     ) -> io.NodeOutput:  # fmt: skip
         with naming(cls.NAME):
-            cross, own = Window(cross_start, cross_end), Window(self_start, self_end)
-            words, chosen = parse_word_windows(word_windows), LayerFilter(layers)
-            edit = TokenEdit(cls.METHOD, cross, own, words, chosen, self_token_cap)
+            edit = TokenEdit(
+                cls.METHOD,
+                cross=Window(cross_start, cross_end),
+                self_attention=Window(self_start, self_end),
+                words=parse_word_windows(word_windows),
+                layers=LayerFilter(layers),
+                self_tokens=self_token_cap,
+            )
             patched = with_step(model, prompts.with_edits(), edit)
             return cls.output(patched, plan_of(patched, prompts).describe(), prompts)
 
     @classmethod
-    def output(cls, model: Any, told: str, prompts: Any) -> io.NodeOutput:
-        return io.NodeOutput(model, ui=summary(told))
+    def output(cls, model: Any, description: str, prompts: Any) -> io.NodeOutput:
+        return io.NodeOutput(model, ui=summary(description))

@@ -1,4 +1,4 @@
-"""The pack's own socket types and what its nodes share."""
+"""The pack's own socket types, and helpers that its nodes share."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
 from ...p2p_core.errors import P2PError
+from ..comfyui.keys import SUMMARY
 
 CATEGORY = "Prompt-to-Prompt"
 Prompts = io.Custom("P2P_PROMPTS")
 Store = io.Custom("P2P_STORE")
 TrajectorySocket = io.Custom("P2P_TRAJECTORY")
-STORE_TOOLTIP = "From Attention Store, the one that the sampler's MODEL went through."
+STORE_TOOLTIP = "From the Attention Store that is on the sampler's MODEL."
 
 
 def bound(name: str, default: float, tooltip: str) -> io.Float.Input:
-    """A number from 0 to 1."""
+    """A Float input from 0 to 1."""
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, round=0.001, tooltip=tooltip)
 
 
 def require_option(name: str, value: Any, options: Iterable[str]) -> None:
-    """Raises P2PError for a value that its list does not have; ComfyUI 0.3.64 lets any value through."""
+    """Raises P2PError for a value that is not an option; ComfyUI 0.3.64 lets any value through."""
     if not isinstance(value, str) or value not in options:
-        raise P2PError(f"a {name} of its list, {', '.join(options)}", repr(value), "Choose one of them.")
+        raise P2PError(f"{name} to be one of {', '.join(options)}", repr(value), "Choose one of them.")
 
 
-def summary(told: str) -> dict[str, list[str]]:
-    """What the front end shows on the node (web/js/summary.js)."""
-    return {"p2p_summary": [told]}
+def summary(text: str) -> dict[str, list[str]]:
+    """UI output that the front end shows on the node (web/js/summary.js)."""
+    return {SUMMARY: [text]}
 
 
 def layer_choice(text: str) -> LayerFilter | None:
-    """Layers as a widget has them, None for `auto`."""
+    """Layers from a widget's text, None for `auto`."""
     return None if text.strip().lower() == "auto" else LayerFilter(text)

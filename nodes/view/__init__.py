@@ -1,4 +1,4 @@
-"""Nodes that show: attention maps, masks, components, comparison."""
+"""Nodes that visualise: attention maps, masks, components, comparison."""
 
 from . import (
     attention_maps,

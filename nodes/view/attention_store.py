@@ -1,4 +1,4 @@
-"""Attention Store: remembers where the words of a prompt look while the picture is drawn."""
+"""Attention Store: records where the words of a prompt attend during a sampling."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
-from ...p2p_core.errors import naming
-from ...p2p_core.maps.store import MapStore, Record, all_words, word_channel
+from ...p2p_core.maps.recording import Record
+from ...p2p_core.maps.store import MapStore, word_channel
 from ...p2p_core.words.fields import entries
 from ...p2p_core.words.windows import Window
-from ..comfyui.sampling import with_step
+from ..comfyui.advice import naming
+from ..comfyui.model import with_step
 from ..shared.types import CATEGORY, Prompts, Store, bound, require_option
 
 SELF_SCALES = {"none": 0, "1/2": 2, "1/4": 4, "1/8": 8}
@@ -24,27 +25,27 @@ class P2PAttentionStore(io.ComfyNode):
             node_id="P2PAttentionStore",
             display_name="P2P Attention Store",
             category=CATEGORY,
-            description="Keeps the attention maps of words during a sampling, with or without an edit, for "
-            "Attention Maps. The picture is not changed. Kept are means over the sampling, in main memory: "
-            "words take a few megabytes; self-attention of N image tokens 4·N² bytes a picture, "
-            "4 MB at 32 × 32.",
+            description="Records the attention maps of words during a sampling, with or without an edit, for "
+            "Attention Maps. The image is unchanged. The store holds means over the sampling, in main "
+            "memory: words take a few megabytes, self-attention of N image tokens 4·N² bytes per image (4 MB "
+            "at 32 × 32).",
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL to watch; other uses of it are not touched."),
+                io.Model.Input("model", tooltip="The MODEL to record; other uses of it are unaffected."),
                 Prompts.Input("prompts", tooltip="From Prompt Pair; its edit may be empty."),
                 io.String.Input("words", multiline=True, default="",
-                    tooltip="Words or phrases to keep, one a line or with commas. Empty: all words."),
+                    tooltip="Words or phrases to record, one per line or separated by commas. Empty: all "
+                    "words."),
                 io.String.Input("layers", default="all",
-                    tooltip="Layers to keep: 'all', or blocks and resolutions such as 'middle, 1/4'. "
-                    "They choose the layers of the self-attention too."),
-                bound("start", 0.0, "Start of the part of the sampling that is kept, 0 to 1."),
-                bound("end", 1.0, "End of the part of the sampling that is kept, 0 to 1."),
+                    tooltip="Layers to record: 'all', or blocks and resolutions such as 'middle, 1/4'. "
+                    "They apply to self-attention too."),
+                bound("start", 0.0, "Start of the part of the sampling to record, 0 to 1."),
+                bound("end", 1.0, "End of the part of the sampling to record, 0 to 1."),
                 io.Int.Input("step_groups", default=1, min=1, max=50,
-                    tooltip="The sampling in so many parts with maps of their own, for the view over steps. "
-                    "1: one mean over all steps. Memory grows with it."),
+                    tooltip="Number of parts of the sampling that get their own maps, for the view over "
+                    "steps. 1: one mean over all steps. Memory grows with it."),
                 io.Combo.Input("self_attention", options=list(SELF_SCALES), default="none",
-                    tooltip="Keep self-attention too, for Self-Attention Components: one mean over those "
-                    "of the chosen layers that have this part of the latent's side. At most 4096 image "
-                    "tokens."),
+                    tooltip="Record self-attention too, for Self-Attention Components: one mean over those "
+                    "of the chosen layers that have this resolution. At most 4096 image tokens."),
             ],
             outputs=[
                 io.Model.Output(display_name="model",
@@ -61,10 +62,14 @@ class P2PAttentionStore(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Attention Store"):
             require_option("self_attention", self_attention, SELF_SCALES)
-            chosen = entries(words) or all_words(prompts)
-            channels = tuple(word_channel(word, prompts) for word in chosen)
-            window, scale = Window(start, end), SELF_SCALES[self_attention]
-            record = Record(channels, MapStore(), LayerFilter(layers), window, step_groups, scale)
+            record = Record(
+                tuple(word_channel(word, prompts) for word in entries(words) or prompts.names),
+                MapStore(),
+                layers=LayerFilter(layers),
+                window=Window(start, end),
+                parts=step_groups,
+                self_scale=SELF_SCALES[self_attention],
+            )
             return io.NodeOutput(with_step(model, prompts, record), record.store)
 
 

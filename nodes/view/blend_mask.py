@@ -1,4 +1,4 @@
-"""Blend Mask: the mask that a local blend used last."""
+"""Blend Mask: the last mask of a local blend."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 from torch.nn import functional as F
 
-from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.errors import P2PError
+from ..comfyui.advice import naming
 from ..shared.shown import shown_masks
 from ..shared.types import CATEGORY, Store
-
-CELL = 8  # pixels a latent cell stands for
 
 
 class P2PBlendMask(io.ComfyNode):
@@ -22,22 +21,22 @@ class P2PBlendMask(io.ComfyNode):
             display_name="P2P Blend Mask",
             category=CATEGORY,
             description="The mask of Local Blend as it was at the end of the sampling: 1 where the edit "
-            "could change the picture. The node shows it over the pictures, and what other "
-            "thresholds would make of the same maps.",
+            "could change the image. The node shows it over the images, and what other "
+            "thresholds would give with the same maps.",
             inputs=[
                 Store.Input("store", tooltip="From Local Blend."),
-                io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
+                io.Latent.Input("latent", tooltip="From the sampler, so that this node runs after it."),
                 io.Image.Input(
                     "images",
                     optional=True,
-                    tooltip="The decoded pictures of the sampling, to show the mask over on the node.",
+                    tooltip="The decoded images of the sampling, to show the mask over on the node.",
                 ),
             ],
             outputs=[
                 io.Mask.Output(
                     display_name="mask",
-                    tooltip="At the size of the picture, one for each edit: those of the first sample, then "
-                    "of the next.",
+                    tooltip="At the size of the image, one per edit: those of the first sample, then of the "
+                    "next.",
                 ),
             ],
         )
@@ -51,7 +50,7 @@ class P2PBlendMask(io.ComfyNode):
                 raise P2PError(
                     "a store of Local Blend", "one of Attention Store", "Connect Local Blend's store."
                 )
-            large = F.interpolate(mask[:, None], scale_factor=CELL, mode="nearest")[:, 0]
+            large = F.interpolate(mask[:, None], scale_factor=recorded.scene.cell, mode="nearest")[:, 0]
             return io.NodeOutput(large, ui=shown_masks(recorded, mask, images))
 
 

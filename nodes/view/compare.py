@@ -1,4 +1,4 @@
-"""Compare: source and edit under a divider, and how much was kept."""
+"""Compare: source and edit under a divider, and how similar they are."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...p2p_core.errors import P2PError, naming
+from ...p2p_core.errors import P2PError
 from ...p2p_core.pictures.likeness import in_words, psnr
-from ..shared.shown import row_name, saved
+from ...p2p_core.rows import Rows
+from ..comfyui.advice import naming
+from ..comfyui.keys import PAIRS
+from ..shared.shown import saved
 from ..shared.types import CATEGORY, Prompts
 
 
@@ -20,19 +23,19 @@ class P2PCompare(io.ComfyNode):
             node_id="P2PCompare",
             display_name="P2P Compare",
             category=CATEGORY,
-            description="Shows source and edit under a divider that you drag, each edit on a tab, and says "
-            "how alike they are: the PSNR over the picture and, with a mask, outside it.",
+            description="Shows source and edit under a divider that you drag, with one tab per edit, and "
+            "reports their similarity: the PSNR over the image and, with a mask, outside it.",
             inputs=[
-                io.Image.Input("source", tooltip="From Split Pair: one picture a sample."),
+                io.Image.Input("source", tooltip="From Split Pair: one image per sample."),
                 io.Image.Input("edits", tooltip="From Split Pair: the edits of each sample, in order."),
                 Prompts.Input("prompts", optional=True,
-                    tooltip="From Prompt Pair, or from Reweight where that makes the edits: to name them."),
+                    tooltip="From Prompt Pair, or from Reweight if that makes the edits: to label them."),
                 io.Mask.Input("mask", optional=True,
-                    tooltip="Where the edit was free to change the picture: one mask, or one for each edit, "
-                    "as from Blend Mask. The likeness outside it is given too."),
+                    tooltip="Where the edit was free to change the image: one mask, or one per edit, such as "
+                    "from Blend Mask. The similarity outside it is reported too."),
             ],
             outputs=[
-                io.String.Output(display_name="report", tooltip="A line for each edit with its PSNR."),
+                io.String.Output(display_name="report", tooltip="One line per edit, with its PSNR."),
             ],
             is_output_node=True,
         )  # fmt: skip
@@ -40,59 +43,56 @@ class P2PCompare(io.ComfyNode):
     @classmethod
     def execute(cls, source: Any, edits: Any, prompts: Any = None, mask: Any = None) -> io.NodeOutput:
         with naming("Compare"):
-            count = edits_of_one(source, edits)
-            texts = edit_texts(prompts, count)
+            rows = rows_of(source, edits)
+            texts = edit_texts(prompts, rows.prompts - 1)
             masks = masks_of_edits(mask, len(edits))
             pairs: list[dict[str, Any]] = []
-            for n, edit in enumerate(edits):
-                sample, number = divmod(n, count)
-                told = likeness(source[sample], edit, masks[n])
-                name = row_name(sample * (count + 1) + number + 1, count + 1)
-                pairs.append({"name": name, "sample": sample, "text": texts[number], "told": told})
+            for row, edit, own_mask in zip(rows.edited, edits, masks, strict=True):
+                sample, text = rows.sample(row), texts[rows.prompt(row) - 1]
+                told = likeness(source[sample], edit, own_mask)
+                pairs.append({"name": rows.name(row), "sample": sample, "text": text, "told": told})
             report = "\n".join(f"{pair['name']}: {pair['told']}" for pair in pairs)
             files = {"sources": saved(source), "edits": saved(edits), "pairs": pairs}
-            return io.NodeOutput(report, ui={"p2p_compare": [files]})
+            return io.NodeOutput(report, ui={PAIRS: [files]})
 
 
-def edits_of_one(source: Tensor, edits: Tensor) -> int:
-    """E, how many edits each source picture has."""
+def rows_of(source: Tensor, edits: Tensor) -> Rows:
+    """The rows that the pictures were. P2PError where not each source has as many edits."""
     if len(edits) % len(source) or not len(edits):
         raise P2PError(
-            f"as many edits for each of {len(source)} source pictures",
+            f"the same number of edits for each of {len(source)} source images",
             f"{len(edits)} edits",
             "Connect source and edits of one Split Pair.",
         )
-    return len(edits) // len(source)
+    return Rows(1 + len(edits) // len(source), len(source))
 
 
 def edit_texts(prompts: Any, count: int) -> list[str]:
-    """The edit prompts, or nothing for each without prompts."""
+    """The edit prompts; without prompts, an empty text for each."""
     if prompts is None:
         return [""] * count
     if len(prompts.edits) != count:
         raise P2PError(
             f"the prompts of {count} edits",
             f"those of {len(prompts.edits)}",
-            "Connect the prompts that Split Pair has.",
+            "Connect the same prompts as for Split Pair.",
         )
     return [edit.text for edit in prompts.edits]
 
 
 def masks_of_edits(mask: Tensor | None, edits: int) -> list[Tensor | None]:
-    """Each edit's own mask, [h, w]; one serves all."""
+    """Each edit's mask, [h, w]; a single mask serves all."""
     if mask is None:
         return [None] * edits
     masks = mask.reshape(-1, *mask.shape[-2:])  # some nodes make [H, W]
     if len(masks) not in (1, edits):
-        raise P2PError(
-            f"one mask or {edits}, one for each edit", f"{len(masks)} masks", "Connect one of these."
-        )
+        raise P2PError(f"one mask or {edits}, one per edit", f"{len(masks)} masks", "Connect one of these.")
     return [masks[n % len(masks)] for n in range(edits)]
 
 
 def likeness(source: Tensor, edit: Tensor, mask: Tensor | None) -> str:
-    """The PSNR over the picture and, with a mask, outside it, in words."""
-    whole = f"PSNR over the picture {in_words(psnr(source, edit))}"
+    """The PSNR over the image and, with a mask, outside it, as text."""
+    whole = f"PSNR over the image {in_words(psnr(source, edit))}"
     if mask is None:
         return whole
     return f"{whole}, outside the mask {in_words(psnr(source, edit, (1 - mask).clamp(0, 1)))}"

@@ -1,4 +1,4 @@
-"""Self-Attention Components: what the model takes for one thing, as the leading components of its maps."""
+"""Self-Attention Components: regions the model treats as one object, as components of its maps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...p2p_core.errors import naming
 from ...p2p_core.pictures.drawing import draw
 from ...p2p_core.pictures.sheets import component_sheet
+from ..comfyui.advice import naming
 from ..shared.types import CATEGORY, STORE_TOOLTIP, Store
 
 
@@ -20,15 +20,15 @@ class P2PSelfAttentionComponents(io.ComfyNode):
             display_name="P2P Self-Attention Components",
             category=CATEGORY,
             description="Draws the leading components (singular vectors) of the self-attention that "
-            "Attention Store kept: parts of the picture that look at each other have the same shade.",
+            "Attention Store recorded: parts of the image that attend to each other get the same shade.",
             inputs=[
                 Store.Input("store", tooltip=STORE_TOOLTIP),
-                io.Latent.Input("latent", tooltip="From the sampler, so that this node waits for it."),
-                io.Int.Input("count", default=10, min=1, max=64, tooltip="How many components, 1 to 64."),
+                io.Latent.Input("latent", tooltip="From the sampler, so that this node runs after it."),
+                io.Int.Input("count", default=10, min=1, max=64, tooltip="Number of components, 1 to 64."),
             ],
             outputs=[
                 io.Image.Output(display_name="sheet",
-                    tooltip="The labelled components, one picture a sample."),
+                    tooltip="The labelled components, one image per sample."),
             ],
         )  # fmt: skip
 

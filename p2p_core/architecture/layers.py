@@ -1,8 +1,9 @@
-"""Which attention layers an edit acts on."""
+"""Attention layers and filters to choose them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,12 +25,18 @@ class Layer:
     index: int = 0
     scale: int = 1
 
+    @property
+    def name(self) -> str:
+        """The name of its block in a layer filter."""
+        return f"{self.stage} {self.number}"
+
 
 @dataclass(frozen=True)
 class LayerFilter:
-    """Layers as a user names them, by block or by resolution. Torch-free.
+    """Layers chosen by block or by resolution. Torch-free.
 
-    `all`, or a list of blocks (`input 4-8, middle, output 3`) and of sides as a part of the latent's (`1/4`).
+    `all`, or a list of blocks (`input 4-8, middle, output 3`) and of resolutions relative to the latent
+    (`1/4`).
     """
 
     text: str = "all"
@@ -43,6 +50,17 @@ class LayerFilter:
             return True
         return layer.scale in chosen.scales or any(
             stage == layer.stage and first <= layer.number <= last for stage, first, last in chosen.blocks
+        )
+
+
+def require_layers(chosen: LayerFilter, layers: Sequence[Layer]) -> None:
+    """Raises P2PError if a filter matches none of a model's layers."""
+    if not any(layer in chosen for layer in layers):
+        scales = ", ".join(f"1/{scale}" for scale in sorted({layer.scale for layer in layers}))
+        raise P2PError(
+            "layers of this model",
+            repr(chosen.text),
+            f"Use 'all', other block numbers, or its resolutions {scales}.",
         )
 
 
@@ -68,8 +86,8 @@ def _parse(text: str) -> _Chosen | None:
         raise P2PError(
             "layers such as 'all', 'input 4-8, middle, output 3' or '1/4'",
             repr(text if bad is None else bad),
-            f"Name stages ({', '.join(STAGES)}), each with block numbers or without for all of them, or "
-            "resolutions as a part of the latent's side.",
+            f"List stages ({', '.join(STAGES)}), with block numbers or without for all of them, or "
+            "resolutions relative to the latent.",
         )
     blocks = [m for item in items if (m := _BLOCK.match(item))]
     ranges = tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in blocks)

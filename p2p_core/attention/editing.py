@@ -1,7 +1,11 @@
 """Edits of attention in value space (paper sections 3.1 and 3.2; docs/adr/0004).
 
 With A_s, A_e the softmax maps of source and edit, an edited cross-attention is A* = A_s·W_s + A_e·diag(w_e),
-so A*·V_e = A_s·(W_s V_e) + A_e·(w_e ⊙ V_e): at most two calls of the host's own attention, no map is built.
+so A*·V_e = A_s·(W_s V_e) + A_e·(w_e ⊙ V_e): at most two calls of the host's own attention, and no map is
+ever materialised.
+
+`prepare_cross` and `prepare_self` prepare the tensors of a call once. The calls themselves copy nothing to
+the device and never synchronise with it.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import P2PError
+from ..rows import PairedRow
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The host's attention: q [B, N, C], k [B, K, C], v [B, K, C] → [B, N, C], heads merged in C."""
@@ -20,128 +25,182 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Mixing:
-    """How one edit's columns are made of attention.
+    """The column mixing of one edit. Both tensors are float32 on the CPU.
 
-    from_source: W_s [T_s, T_e], what each edit column gets of the source's attention.
-    own: w_e [T_e], how much of its own attention each edit column keeps. Both float32.
+    from_source: W_s [T_s, T_e], the share of the source's attention that each edit column gets.
+    own: w_e [T_e], the share of its own attention that each edit column keeps.
     """
 
     from_source: Tensor
     own: Tensor
 
-    def values(self, v: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The values for the source's map and for the edit's own, either None where its weights are all 0.
-
-        v: [..., K, C], K a whole multiple of T_e and T_s: hosts repeat the columns of a prompt to match
-        another prompt's length, which leaves softmax attention as it is.
-        """
-        t_s, t_e = self.from_source.shape
-        k = v.shape[-2]
-        if k % t_s or k % t_e:
-            raise P2PError(
-                f"a conditioning of {t_e} tokens or a multiple, as its prompts have",
-                f"{k} key tokens",
-                "Connect the CONDITIONING of the same Prompt Pair to the sampler.",
-            )
-        mixed = own = None
-        if bool(self.from_source.any()):
-            weights = self.from_source.to(v.device)
-            mixed = (weights @ v[..., :t_e, :].float()).to(v.dtype)
-            mixed = mixed.repeat(*[1] * (v.ndim - 2), k // t_s, 1)
-        if bool(self.own.any()):
-            weights = self.own.to(v.device).repeat(k // t_e)[:, None]
-            own = (weights * v.float()).to(v.dtype)
-        return mixed, own
-
 
 @dataclass(frozen=True)
 class RowEdit:
-    """Batch row `row` is edited from batch row `source`."""
+    """Batch row `row` is edited from batch row `source`. mixing None: its cross-attention is unchanged."""
 
     row: int
     source: int
     mixing: Mixing | None = None
 
 
-@dataclass(frozen=True)
-class PairedRow:
-    """A batch row that holds a prompt of a sample, 0 its source; `source`: the batch row of its source.
+@dataclass(frozen=True, eq=False)
+class EditedBatch:
+    """The paired rows of a batch, including sources, and their edits."""
 
-    mixing: how its cross-attention is made of columns, None for its own map.
+    rows: tuple[PairedRow, ...]
+    edits: tuple[RowEdit, ...] = ()
+
+
+# Cross-attention
+
+
+@dataclass(frozen=True, eq=False)
+class MixedValues:
+    """Rows of v to replace by W·v. rows: [M]; weights: [M, K, K], or [M, K, 1] for a diagonal W.
+
+    spaced: the same rows where they are evenly spaced, which saves a copy of them.
     """
 
-    row: int
-    source: int
-    sample: int
-    prompt: int
-    mixing: Mixing | None = None
+    rows: Tensor
+    weights: Tensor
+    spaced: slice | None
+
+    def of(self, v: Tensor) -> Tensor:
+        """[B, K, C] → [M, K, C], computed in the precision of the weights."""
+        chosen = v.index_select(0, self.rows) if self.spaced is None else v[self.spaced]
+        chosen = chosen.to(self.weights.dtype)
+        diagonal = self.weights.shape[-1] == 1
+        return (self.weights * chosen if diagonal else torch.bmm(self.weights, chosen)).to(v.dtype)
 
 
-def paired_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[PairedRow]:
-    """Every row of the paired parts of a batch, sources too.
+@dataclass(frozen=True, eq=False)
+class CrossEdit:
+    """A prepared edit of one batch's cross-attention. None for parts that do not occur.
 
-    The batch is a sequence of equal parts, one for each entry of `paired` (conditional and unconditional
-    halves); in a paired part row r holds prompt r mod P of sample r div P.
+    origins: [B], the row whose map each row uses. mixed: values under the source's map. scaled: values of
+    rows that use only their own map. kept: values under the own map of rows that also use the source's map,
+    which takes a second call.
     """
-    rows, rest = divmod(batch, len(paired))
-    if rest or rows % prompts:
-        raise P2PError(
-            f"{prompts} rows a sample in each of {len(paired)} parts of the batch",
-            f"a batch of {batch}",
-            "Another node splits the batch; take it out, or put Prompt-to-Prompt after it.",
+
+    origins: Tensor | None
+    mixed: MixedValues | None
+    scaled: MixedValues | None
+    kept: MixedValues | None
+
+
+def prepare_cross(edits: Sequence[RowEdit], keys: int, like: Tensor, batch: int) -> CrossEdit | None:
+    """The edit of a batch of `batch` rows with K = `keys` key columns, or None if no row is mixed.
+
+    like: a tensor with the device and dtype of the values. A row has at most one edit. Raises P2PError if K
+    is not a multiple of the columns of an edit's prompts.
+    """
+    sources, matrices = list(range(batch)), dict[int, Tensor]()
+    scales, kept = dict[int, Tensor](), dict[int, Tensor]()
+    for edit in edits:
+        if edit.mixing is None:
+            continue
+        matrix, own = _over_keys(edit.mixing, keys)
+        if bool(matrix.any()):
+            sources[edit.row], matrices[edit.row] = edit.source, matrix
+            if bool(own.any()):
+                kept[edit.row] = own
+        else:
+            scales[edit.row] = own
+    if not matrices and not scales:
+        return None
+    with torch.inference_mode(False):  # usable in any mode
+        return CrossEdit(
+            torch.tensor(sources, device=like.device) if matrices else None,
+            _values(matrices, like),
+            _values(scales, like),
+            _values(kept, like),
         )
-    starts = [part * rows for part, is_pair in enumerate(paired) if is_pair]
-    return [
-        PairedRow(a + r, a + r - r % prompts, r // prompts, r % prompts) for a in starts for r in range(rows)
-    ]
 
 
-def edited_rows(batch: int, paired: Sequence[bool], prompts: int) -> list[tuple[int, int, int]]:
-    """(row, its source row, edit prompt 1..E) of every edited row of a batch."""
-    return [(r.row, r.source, r.prompt) for r in paired_rows(batch, paired, prompts) if r.prompt]
+def _over_keys(mixing: Mixing, keys: int) -> tuple[Tensor, Tensor]:
+    """W_s as [K, K] and w_e as [K, 1], for prompts whose columns are repeated to K keys.
+
+    Hosts repeat the columns of a prompt to match another's length, which does not change softmax attention:
+    the repeats share the attention of a column, so W_s reads only the values of the first repeat.
+    """
+    t_s, t_e = mixing.from_source.shape
+    if keys % t_s or keys % t_e:
+        raise P2PError(
+            f"a conditioning with the {t_e} tokens of its prompts, or a multiple",
+            f"{keys} key tokens",
+            "Encode source and edit with the prompts of the edit.",
+            topic="other columns",
+        )
+    matrix = torch.zeros(keys, keys)
+    matrix[:, :t_e] = mixing.from_source.repeat(keys // t_s, 1)
+    return matrix, mixing.own.repeat(keys // t_e)[:, None]
+
+
+def _values(weights: dict[int, Tensor], like: Tensor) -> MixedValues | None:
+    """Weights by row, in the dtype of the values if that represents them exactly, else in float32."""
+    if not weights:
+        return None
+    stacked = torch.stack(list(weights.values()))
+    exact = torch.equal(stacked.to(like.dtype).float(), stacked)
+    rows = torch.tensor(list(weights), device=like.device)
+    stacked = stacked.to(like.device, like.dtype if exact else torch.float32)
+    return MixedValues(rows, stacked, _spaced(list(weights)))
+
+
+def _spaced(rows: Sequence[int]) -> slice | None:
+    """Ascending rows as a slice, None if they are not evenly spaced."""
+    step = rows[1] - rows[0] if len(rows) > 1 else 1
+    even = range(rows[0], rows[-1] + 1, step)
+    return slice(even.start, even.stop, step) if list(even) == list(rows) else None
 
 
 def edit_cross(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    edits: Sequence[RowEdit],
+    edit: CrossEdit | None,
     attend: Attend,
-    attend_own: Attend | None = None,
+    attend_again: Attend | None = None,
 ) -> Tensor:
-    """Cross-attention with edited rows: one batched call, one more for rows that keep some of their own map.
+    """Cross-attention with edited rows: one batched call, plus one for rows that keep some of their own map.
 
-    q: [B, N, C]; k, v: [B, K, C]; result [B, N, C]. A row has at most one edit; rows without one come out as
-    `attend` alone gives them.
-    attend_own: for the second call, where `attend` carries what must be added only once.
+    q: [B, N, C]; k, v: [B, K, C]; result [B, N, C]. Rows without an edit are as from `attend` alone.
+    attend_again: for the second call, if `attend` adds something that must be added only once.
     """
-    if all(edit.mixing is None for edit in edits):
+    if edit is None:
         return attend(q, k, v)
-    rows, values = list(range(q.shape[0])), list(v.unbind(0))
-    kept: dict[int, Tensor] = {}
-    for edit in edits:
-        if edit.mixing is None:
-            continue
-        mixed, own = edit.mixing.values(v[edit.row])
-        if mixed is None:  # the row's own map with other values
-            values[edit.row] = torch.zeros_like(v[edit.row]) if own is None else own
-            continue
-        rows[edit.row], values[edit.row] = edit.source, mixed
-        if own is not None:
-            kept[edit.row] = own
-    out = attend(q[rows], k[rows], torch.stack(values))
-    if not kept:
+    values = v
+    for part in (edit.mixed, edit.scaled):
+        if part is not None:
+            values = values.index_copy(0, part.rows, part.of(v))
+    if edit.origins is None:
+        return attend(q, k, values)
+    out = attend(q.index_select(0, edit.origins), k.index_select(0, edit.origins), values)
+    if edit.kept is None:
         return out
-    own_rows = list(kept)
-    extra = (attend_own or attend)(q[own_rows], k[own_rows], torch.stack(list(kept.values())))
-    return out.index_add(0, torch.tensor(own_rows, device=out.device), extra)
+    rows = edit.kept.rows
+    again = (attend_again or attend)(q.index_select(0, rows), k.index_select(0, rows), edit.kept.of(v))
+    return out.index_add(0, rows, again)
 
 
-def edit_self(q: Tensor, k: Tensor, v: Tensor, edits: Sequence[RowEdit], attend: Attend) -> Tensor:
-    """Self-attention with the source's map in edited rows (paper section 3.2, "self-attention"): W_s = 1."""
-    if not edits:
-        return attend(q, k, v)
-    rows = list(range(q.shape[0]))
+# Self-attention
+
+
+def prepare_self(edits: Sequence[RowEdit], like: Tensor, batch: int) -> Tensor:
+    """The row whose map each row of a batch uses, [B], on the device of `like`."""
+    origins = list(range(batch))
     for edit in edits:
-        rows[edit.row] = edit.source
-    return attend(q[rows], k[rows], v)
+        origins[edit.row] = edit.source
+    with torch.inference_mode(False):
+        return torch.tensor(origins, device=like.device)
+
+
+def edit_self(q: Tensor, k: Tensor, v: Tensor, origins: Tensor | None, attend: Attend) -> Tensor:
+    """Self-attention with the source's map in edited rows (paper section 3.2, "self-attention"): W_s = 1.
+
+    origins: from `prepare_self`, None for no edit.
+    """
+    if origins is None:
+        return attend(q, k, v)
+    return attend(q.index_select(0, origins), k.index_select(0, origins), v)

@@ -1,44 +1,75 @@
 """Attention maps of chosen columns, in value space (docs/adr/0012).
 
-A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N×K
-matrix of cross-attention is built here either. Everything is float32.
+A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N × K
+matrix of cross-attention is materialised here either. Everything is float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from .editing import PairedRow
+from .editing import EditedBatch
 
 
-def word_maps(
-    q: Tensor, k: Tensor, heads: int, rows: Sequence[PairedRow], indicators: Sequence[Tensor]
-) -> Tensor:
-    """[R, N, n]: A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) for each row, the plain A·1 for one without mixing.
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Prepared indicator values that read maps from a batch's cross-attention.
 
-    q: [B, N, C]; k: [B, K, C], K a multiple of each T; indicators: for each prompt [T, n].
+    rows: [M], the batch rows to read; values: [M, K, n]. places: [M], the result row that each reading is
+    added to, None if the readings are the result. count: R, the number of result rows.
     """
-    calls: list[tuple[int, int, Tensor]] = []  # place in the result, batch row, values [T, n]
-    for place, row in enumerate(rows):
-        ones = indicators[row.prompt]
-        if row.mixing is None:
-            calls.append((place, row.row, ones))
+
+    rows: Tensor
+    values: Tensor
+    places: Tensor | None
+    count: int
+
+
+def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, device: torch.device) -> Probe:
+    """Reads A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) in each row, or the plain A·1 in a row without mixing.
+
+    indicators: [T, n] for each prompt; keys: K, a multiple of each T.
+    """
+    asked: list[tuple[int, int, Tensor]] = []  # result row, batch row, values [T, n]
+    mixings = {edit.row: edit.mixing for edit in batch.edits}
+    for place, row in enumerate(batch.rows):
+        ones, mixing = indicators[row.prompt], mixings.get(row.row)
+        if mixing is None:
+            asked.append((place, row.row, ones))
         else:
-            calls.append((place, row.source, row.mixing.from_source @ ones))
-            calls.append((place, row.row, row.mixing.own[:, None] * ones))
-    calls = [call for call in calls if bool(call[2].any())]
-    result = torch.zeros(len(rows), q.shape[1], indicators[0].shape[1], device=q.device)
-    if not calls:
+            asked.append((place, row.source, mixing.from_source @ ones))
+            asked.append((place, row.row, mixing.own[:, None] * ones))
+    asked = [each for each in asked if bool(each[2].any())]
+    places = [place for place, _, _ in asked]
+    with torch.inference_mode(False):
+        empty = torch.zeros(0, keys, indicators[0].shape[1])
+        values = [ones.repeat(keys // len(ones), 1) for _, _, ones in asked]
+        return Probe(
+            torch.tensor([row for _, row, _ in asked], dtype=torch.long, device=device),
+            (torch.stack(values) if values else empty).to(device),
+            None if places == list(range(len(batch.rows))) else torch.tensor(places, device=device),
+            len(batch.rows),
+        )
+
+
+def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
+    """The maps that a probe reads, [R, N, n]. q: [B, N, C]; k: [B, K, C]."""
+    answers = None
+    if len(probe.values):
+        asked = q.index_select(0, probe.rows), k.index_select(0, probe.rows)
+        answers = column_maps(*asked, probe.values, heads)
+    if answers is not None and probe.places is None:
+        return answers
+    result = torch.zeros(probe.count, q.shape[1], probe.values.shape[-1], device=q.device)
+    if answers is None or probe.places is None:
         return result
-    batch = [row for _, row, _ in calls]
-    values = [ones.to(q.device).repeat(k.shape[1] // len(ones), 1) for _, _, ones in calls]
-    maps = column_maps(q[batch], k[batch], torch.stack(values), heads)
-    return result.index_add(0, torch.tensor([place for place, _, _ in calls], device=q.device), maps)
+    return result.index_add(0, probe.places, answers)
 
 
 def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:
@@ -49,7 +80,7 @@ def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:
     q, k = (rearrange(t.float(), "r n (h c) -> r h n c", h=heads) for t in (q, k))
     width = q.shape[-1]
     maps: list[Tensor] = []
-    for some in torch.split(values.float(), width, dim=-1):  # backends want values as wide as the keys
+    for some in torch.split(values.float(), width, dim=-1):  # backends need values as wide as the keys
         v = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, heads, -1, -1)
         out = F.scaled_dot_product_attention(q, k, v.contiguous())
         maps.append(out[..., : some.shape[-1]].mean(1))  # [R, N, n]

@@ -1,33 +1,39 @@
 """A real picture as the source of an edit: its rows follow a trajectory (Direct Inversion, Ju et al. 2023).
 
-Edit rows start from the trajectory's noise and are free; source rows are the stored latents at each of its
-noise levels. So the source comes out as it went in, whatever the guidance scale.
+Edit rows start from the trajectory's noise and are free. Source rows are the stored latents at each of its
+noise levels, so the source comes out as it went in, at any guidance scale.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import P2PError
+from ..rows import per_row, with_sources
+from ..step import Hooks, Scene, Step
+from ..words.prompts import PromptSet
+from ..words.windows import Window
+from .guidance import proximal
 from .trajectory import Trajectory
 
 Negative = Literal["as connected", "source prompt", "null text"]
-NEGATIVES: tuple[Negative, ...] = ("as connected", "source prompt", "null text")
-RESTORED_FROM = 0.6  # the published code's t < 400 of 1000
+NEGATIVES: tuple[Negative, ...] = get_args(Negative)
+RESTORED = Window(0.6, 1.0)  # the published code's t < 400 of 1000
 
 
 @dataclass(frozen=True, eq=False)
-class RealImage:
+class RealImage(Step):
     """One node's real picture.
 
-    pin: source rows are the trajectory's. negative: what edits are guided away from; `source prompt` is
-    negative-prompt inversion, of which `share` is the source prompt's part. quantile: of proximal guidance, 0
-    for none; restore: whether it takes the picture back where guidance is too small to count.
+    pin: source rows follow the trajectory. negative: what edits are guided away from; `source prompt` is
+    negative-prompt inversion, with `share` the source prompt's share. quantile: for proximal guidance, 0 for
+    none; restore: whether it restores the picture where no guidance is left.
     """
 
     trajectory: Trajectory
@@ -43,104 +49,110 @@ class RealImage:
                 raise P2PError(f"a {name} within 0..1", f"{value:g}", "Set it between 0 and 1.")
         if self.negative == "null text" and self.trajectory.nulls is None:
             raise P2PError(
-                "a trajectory with null-text encodings", "one without", "Put Null Text after Invert."
+                "a trajectory with null-text encodings",
+                "one without them",
+                "Run null-text inversion first.",
+                topic="no null texts",
+            )
+
+    @property
+    def leads(self) -> bool:
+        return True
+
+    def check(self, prompts: PromptSet, before: Sequence[Step]) -> None:
+        self.require_prompt(prompts.source.text)
+        if any(isinstance(step, RealImage) for step in before):
+            raise P2PError(
+                "one real image as the source",
+                "a second one",
+                "Remove one of them.",
+                topic="two pictures",
             )
 
     def require_prompt(self, text: str) -> None:
-        """Raises P2PError when the picture was inverted with another prompt than the source prompt."""
+        """Raises P2PError if the picture was inverted with another prompt than the source prompt."""
         known = self.trajectory.text
         if known and known != text:
             raise P2PError(
-                f"the source prompt that the picture was inverted with, {known!r}",
+                f"the source prompt that the image was inverted with, {known!r}",
                 repr(text),
-                "Give Invert and Prompt Pair the same source prompt.",
+                "Invert the image with the source prompt of the edit.",
+                topic="other source",
             )
 
     def require_size(self, samples: int, shape: tuple[int, ...]) -> None:
-        """Raises P2PError when the sampler's latent, B and [C, h, w], is not of the pictures' size."""
+        """Raises P2PError if the sampler's latent, B and [C, h, w], does not have the pictures' size."""
         pictures = tuple(self.trajectory.picture.shape)
         if pictures != (samples, *shape):
             raise P2PError(
-                f"a latent of the inverted pictures' size, {_size(pictures)}",
+                f"a latent of the inverted images' size, {_size(pictures)}",
                 _size((samples, *shape)),
-                "Connect the latent output of Real Image to the sampler.",
+                "Sample latents of the inverted images' size.",
+                topic="other size",
             )
 
     def require_encoded(self, prompt: Tensor) -> None:
-        """Raises P2PError when a source prompt [T, W] is encoded otherwise than the inversion's."""
+        """Raises P2PError if a source prompt [T, W] is encoded differently from the inversion's."""
         known = self.trajectory.prompt
         columns = min(len(known), len(prompt))  # hosts repeat columns to match other prompts
         same = known.shape[1:] == prompt.shape[1:]
         if not (same and torch.allclose(known[:columns], prompt[:columns].float().cpu(), 1e-2, 1e-2)):
             raise P2PError(
-                "the source prompt that the picture was inverted with",
-                "another prompt, or another CLIP's encoding of it",
-                "Give Invert and Prompt Pair the same source prompt and CLIP.",
+                "the source prompt that the image was inverted with",
+                "another prompt, or the encoding of another CLIP",
+                "Invert and edit with the same source prompt and text encoder.",
+                topic="other encoding",
             )
 
-    def start(self, first: int, prompts: int) -> Tensor:
-        """The rows at step `first`, each prompt's the same: [P·B, C, h, w]."""
-        return per_row(self.trajectory.latents[first], prompts)
-
-    def pinned(self, rows: Tensor, sigma: float, prompts: int) -> Tensor:
-        """Rows [P·B, C, h, w] that go into the model, with source rows from the trajectory."""
-        level = self.trajectory.level(sigma) if self.pin else None
-        return rows if level is None else with_sources(rows, self.trajectory.latents[level], prompts)
-
-    def finished(self, rows: Tensor, prompts: int) -> Tensor:
-        """Finished rows, in the space of the host's LATENT, with the pictures as source rows."""
-        return with_sources(rows, self.trajectory.picture, prompts) if self.pin else rows
-
     def noise(self, sigma: float, prompts: int) -> Tensor:
-        """What an ancestral sampler draws at this sigma; for a trajectory with noise."""
+        """The noise for an ancestral sampler at this sigma. P2PError for a trajectory without noise."""
         noise = self.trajectory.noise
         if noise is None:
-            raise P2PError("a trajectory with noise", "one without", "Invert with edit-friendly noise.")
+            raise P2PError("a trajectory with noise", "one without noise", "Invert with edit-friendly noise.")
         return per_row(noise[self.trajectory.step(sigma)], prompts)
 
-    def restored(self, clean: Tensor, kept: Tensor, progress: float, prompts: int) -> Tensor:
-        """Predictions with the picture where guidance is too small to count: outside `kept`, like `clean`."""
-        if not self.restore or progress <= RESTORED_FROM:
-            return clean
-        picture = per_row(self.trajectory.latents[-1], prompts).to(clean)
-        return torch.where(F.max_pool2d(kept.float(), 3, stride=1, padding=1) > 0, clean, picture)
+    def begin(self, scene: Scene) -> Hooks:
+        return _Pinned(self, scene)
 
 
-def with_sources(rows: Tensor, sources: Tensor, prompts: int) -> Tensor:
-    """Rows [P·B, ...] with the source rows replaced by [B, ...]."""
-    replaced = rows.clone()
-    replaced[::prompts] = sources.to(rows)
-    return replaced
+class _Pinned(Hooks):
+    """A real picture's hooks: source rows follow its trajectory."""
 
+    def __init__(self, real: RealImage, scene: Scene) -> None:
+        self.real, self.prompts = real, scene.rows.prompts
+        self._latents = real.trajectory.latents
+        self._to_the_end = True
 
-def per_row(samples: Tensor, prompts: int) -> Tensor:
-    """[B, ...] → [P·B, ...], a copy: row r holds sample r div P."""
-    return samples.repeat_interleave(prompts, dim=0)
+    def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor:
+        first = self.real.trajectory.start(sigmas)
+        self._to_the_end = float(sigmas[-1]) == 0
+        return per_row(self.real.trajectory.latents[first], self.prompts)
 
+    def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
+        level = self.real.trajectory.level(sigma) if self.real.pin else None
+        return rows if level is None else with_sources(rows, self._like(rows)[level], self.prompts)
 
-def proximal(with_text: Tensor, without: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
-    """Proximal guidance (Han et al. 2023): the text's direction less what is small in it.
+    def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
+        """Proximal guidance; late in the sampling, also the picture wherever no guidance is left."""
+        if not self.real.quantile:
+            return with_text, others
+        guided, kept = proximal(with_text, others[0], self.real.quantile)
+        if not (self.real.restore and RESTORED.active(progress)):
+            return guided, others
+        picture = per_row(self._like(guided)[-1], self.prompts)
+        guides = F.max_pool2d(kept.float(), 3, stride=1, padding=1) > 0
+        return torch.where(guides, guided, picture), [torch.where(guides, other, picture) for other in others]
 
-    Both: predictions [R, ...]. Gives the prediction with text to guide by, and where something is left of the
-    direction. Each row's threshold is a quantile of its absolute values, by which all are shrunk.
-    """
-    delta = with_text - without
-    limits = torch.quantile(delta.abs().float().flatten(1), quantile, dim=1).to(delta)
-    limit = limits.reshape(-1, *[1] * (delta.ndim - 1))  # [R, 1, ...]
-    shrunk = delta - delta.clamp(-limit, limit)
-    return without + shrunk, shrunk != 0
+    def finish(self, rows: Tensor) -> Tensor:
+        """The rows with the pictures as source rows, in the space of the host's LATENT."""
+        if not (self.real.pin and self._to_the_end):
+            return rows
+        return with_sources(rows, self.real.trajectory.picture, self.prompts)
 
-
-def mixed_negative(prompt: Tensor, negative: Tensor, share: float) -> Tensor:
-    """Negative-prompt inversion (Miyake et al. 2023): the source prompt [1, T, W] as the negative.
-
-    Below a share of 1 mixed with the negative [1, T', W], whose columns are repeated where it is shorter.
-    """
-    if share == 1:
-        return prompt
-    columns = torch.lcm(torch.tensor(prompt.shape[1]), torch.tensor(negative.shape[1]))
-    ours, theirs = (t.repeat(1, int(columns) // t.shape[1], 1) for t in (prompt, negative))
-    return share * ours + (1 - share) * theirs.to(ours)
+    def _like(self, rows: Tensor) -> Tensor:
+        """The trajectory's latents on the device of the rows, copied once."""
+        self._latents = self._latents.to(rows)
+        return self._latents
 
 
 def _size(shape: tuple[int, ...]) -> str:

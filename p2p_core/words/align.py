@@ -15,9 +15,9 @@ Entry = tuple[int, int, float]
 class Alignment:
     """Where the attention on each source token goes.
 
-    mapper: sparse [T_s, T_e], entries (source column, edit column, share), sorted, each pair of columns once;
-    the shares of a source column sum to 1, or to 0 where its word is removed.
-    alpha: [T_e], 1 where the edit's token takes the source's attention, 0 where it keeps its own.
+    mapper: sparse [T_s, T_e], sorted entries (source column, edit column, share), each pair of columns once.
+    The shares of a source column sum to 1, or to 0 if its word is removed.
+    alpha: [T_e], 1 if the edit's token takes the source's attention, 0 if it keeps its own.
     """
 
     mapper: tuple[tuple[int, int, float], ...]
@@ -27,7 +27,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Change:
-    """A span of source words that becomes a span of edit words; `kept` is one word that both have."""
+    """A span of source words that becomes a span of edit words. kept: a single word in both."""
 
     source: Span
     edit: Span
@@ -47,10 +47,10 @@ class Change:
 
 
 def align_swap(source: Prompt, edit: Prompt) -> Alignment:
-    """Word swap: every changed span of words gives its attention to the span that replaces it.
+    """Word swap: every changed span of words passes its attention to the span that replaces it.
 
-    Equal word counts are paired word by word, as in the paper's code. With unequal counts a changed phrase
-    maps onto a changed phrase; a phrase without counterpart is widened by the kept word beside it, so that
+    Equal word counts are paired word by word, as in the paper's code. With unequal counts, a changed phrase
+    maps onto a changed phrase; a phrase without a counterpart is widened by the adjacent kept word, so that
     no attention is lost. All alpha are 1. Both prompts have words.
     """
     entries = _specials(source, edit)
@@ -62,9 +62,9 @@ def align_swap(source: Prompt, edit: Prompt) -> Alignment:
 def align_refine(source: Prompt, edit: Prompt) -> Alignment:
     """Refinement: global alignment of the tokens, match 1, mismatch −1, gap 0, as in the paper's code.
 
-    With these scores the best alignment is a longest common subsequence. Tokens that both prompts have take
-    the source's attention, the edit's other tokens keep their own. Attention on tokens that the edit lacks
-    is dropped.
+    With these scores the best alignment is a longest common subsequence. Tokens in both prompts take the
+    source's attention, and the edit's other tokens keep their own. Attention on tokens that the edit lacks is
+    dropped.
     """
     left, right = _tokens(source), _tokens(edit)
     entries, added = _specials(source, edit), set[int]()
@@ -78,7 +78,7 @@ def align_refine(source: Prompt, edit: Prompt) -> Alignment:
 
 
 def align_edit(source: Prompt, edit: Prompt) -> Alignment:
-    """Both: words in the place of others take over their attention, added words keep their own.
+    """Both: replacing words take over the attention of the replaced ones, added words keep their own.
 
     Attention on removed words is dropped, as in refinement.
     """
@@ -93,7 +93,7 @@ def align_edit(source: Prompt, edit: Prompt) -> Alignment:
 
 
 def edit_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
-    """What is kept, swapped, added and removed, in words and in order; covers all words of both prompts."""
+    """Kept, swapped, added and removed spans, in order, covering all words of both prompts."""
     return tuple(_differences([w.text for w in source.words], [w.text for w in edit.words]))
 
 
@@ -110,7 +110,7 @@ def _kept_or_changed(a: Sequence[str], b: Sequence[str], i: int, j: int) -> Chan
 
 
 def _differences(a: Sequence[str], b: Sequence[str]) -> list[Change]:
-    """Kept words and what changes between them."""
+    """Kept words and the changes between them."""
     changes: list[Change] = []
     s = e = 0
     for i, j in [*common_words(a, b), (len(a), len(b))]:
@@ -125,8 +125,8 @@ def _differences(a: Sequence[str], b: Sequence[str]) -> list[Change]:
 def common_words(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
     """A longest common subsequence as (index in a, index in b), each match as early as possible.
 
-    The rows of the usual table are kept as bits, 0 in bit j of row i where a[:i] and b[:j + 1] have one word
-    more in common than a[:i] and b[:j] (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
+    The rows of the usual table are stored as bits: bit j of row i is 0 if a[:i] and b[:j + 1] have one more
+    word in common than a[:i] and b[:j] (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
     """
     places: dict[str, int] = {}
     for j, word in enumerate(b):
@@ -151,7 +151,7 @@ def common_words(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _widen(changes: Sequence[Change]) -> list[Change]:
-    """Join every one-sided change with the kept word after it, or the last one with what is before it."""
+    """Join every one-sided change with the kept word after it, or the last one with the change before it."""
     result: list[Change] = []
     waiting: Change | None = None
     for change in changes:
@@ -177,7 +177,7 @@ def _alignment(
 
 
 def _tokens(prompt: Prompt) -> list[tuple[str, int]]:
-    """Text and column of every token of the words, word ends marked."""
+    """Text and column of every token of the words, with word ends marked."""
     return [
         (text + "\0" * (column == word.columns[-1]), column)
         for word in prompt.words
@@ -186,7 +186,7 @@ def _tokens(prompt: Prompt) -> list[tuple[str, int]]:
 
 
 def _swapped(left: Sequence[Word], right: Sequence[Word]) -> list[Entry]:
-    """Equally many words one to one, otherwise phrase to phrase."""
+    """Equal numbers of words one to one, otherwise phrase to phrase."""
     if len(left) != len(right):
         return _spread(_columns(left), _columns(right))
     return [entry for a, b in zip(left, right, strict=True) for entry in _share(a.columns, b.columns)]
@@ -210,8 +210,8 @@ def _spread(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
 def _specials(source: Prompt, edit: Prompt) -> list[Entry]:
     """Start to start, end to end, padding to padding in order, chunk by chunk.
 
-    Where the source has more padding than the edit, what is left over is spread over the edit's end and
-    padding; chunks that the edit does not have go to its last one.
+    If the source has more padding than the edit, the remainder is spread over the edit's end and padding.
+    Chunks that the edit does not have go to its last one.
     """
     entries: list[Entry] = []
     tails = _tails(edit)
@@ -226,7 +226,7 @@ def _specials(source: Prompt, edit: Prompt) -> list[Entry]:
 
 
 def _tails(prompt: Prompt) -> list[list[int]]:
-    """For each chunk the columns that are neither its start nor words: end and padding."""
+    """For each chunk, the columns that are neither its start nor words: end and padding."""
     content, size = prompt.content, prompt.chunk
     return [
         [column for column in range(start + 1, start + size) if column not in content]

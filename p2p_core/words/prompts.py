@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -17,9 +18,9 @@ Kind = Literal["text", "special", "embedding"]
 
 @dataclass(frozen=True)
 class Piece:
-    """One token as the text encoder sees it; its place in the sequence is its column.
+    """One token as the text encoder sees it; its position in the sequence is its column.
 
-    text: the vocabulary string without end mark (byte-level BPE letters), or the name of an embedding.
+    text: the vocabulary string without its end mark (byte-level BPE letters), or the name of an embedding.
     kind: `special` for start, end and padding; `embedding` for a vector of a textual inversion.
     ends_word: whether the word ends with this piece.
     """
@@ -42,7 +43,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A tokenised prompt: `text` as typed, its words in order, T = `columns`, a whole number of chunks."""
+    """A tokenised prompt: `text` as typed, its words in order, and T = `columns`, a multiple of `chunk`."""
 
     text: str
     words: tuple[Word, ...]
@@ -50,7 +51,7 @@ class Prompt:
     chunk: int = 77
 
     def __hash__(self) -> int:
-        """Short, because a plan looks its prompts up in every layer."""
+        """Cheap, because a plan looks up its prompts in every layer."""
         return hash((self.text, self.columns))
 
     @property
@@ -58,11 +59,21 @@ class Prompt:
         """The columns that belong to words."""
         return frozenset(c for word in self.words for c in word.columns)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each word: `cat`, or `cat[1]`, `cat[2]` if it occurs more than once."""
+        return _names(self, self.repeated)
+
+    @property
+    def repeated(self) -> frozenset[str]:
+        """The texts of words that occur more than once."""
+        return frozenset(text for text, n in Counter(word.text for word in self.words).items() if n > 1)
+
     def find(self, query: str) -> tuple[int, ...]:
         """Columns of every occurrence of a word or phrase, or of the n-th one for `cat[2]`.
 
-        Case and `(word:1.2)` brackets do not matter, nor does punctuation around it that the prompt does not
-        have; parts of words do not match. Raises P2PError with the prompt's words when it is not there.
+        Case and `(word:1.2)` brackets are ignored, and so is surrounding punctuation that the prompt does not
+        have. Parts of words do not match. Raises P2PError listing the prompt's words if it is missing.
         """
         phrase, nth = parse_query(query)
         found = self._occurrences(phrase)
@@ -105,17 +116,26 @@ class Prompt:
 
     def _missing(self, query: str, count: int) -> P2PError:
         words = ", ".join(word.text for word in self.words) or "none"
-        times = f" (it is there {count} time{'s' * (count != 1)})" if count else ""
+        times = f" (it occurs {count} time{'s' * (count != 1)})" if count else ""
         return P2PError(
             f"a word or phrase of the prompt {self.text!r}",
             f"{query!r}{times}",
-            f"Use one of its words: {words}. The second of two equal words is written word[2].",
+            f"Use one of its words: {words}. Write the second of two equal words as word[2].",
         )
+
+
+def _names(prompt: Prompt, repeated: Collection[str]) -> tuple[str, ...]:
+    seen = Counter[str]()
+    names: list[str] = []
+    for word in prompt.words:
+        seen[word.text] += 1
+        names.append(f"{word.text}[{seen[word.text]}]" if word.text in repeated else word.text)
+    return tuple(names)
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The source prompt and E edit prompts, E may be 0; P = 1 + E rows a sample."""
+    """The source prompt and E ≥ 0 edit prompts; P = 1 + E rows per sample."""
 
     source: Prompt
     edits: tuple[Prompt, ...]
@@ -132,25 +152,37 @@ class PromptSet:
         return (self.source, *self.edits)
 
     @property
+    def count(self) -> int:
+        """P, the source and its edits."""
+        return len(self.prompts)
+
+    @property
     def texts(self) -> tuple[str, ...]:
         return tuple(p.text for p in self.prompts)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every word of the prompts once, in order, numbered if any prompt repeats it."""
+        repeated = frozenset[str]().union(*(prompt.repeated for prompt in self.prompts))
+        return tuple(dict.fromkeys(name for prompt in self.prompts for name in _names(prompt, repeated)))
+
     def with_edits(self) -> PromptSet:
-        """The same prompts. Raises P2PError when there is no edit prompt."""
+        """The same prompts. Raises P2PError if there is no edit prompt."""
         if not self.edits:
             raise P2PError(
                 "at least one edit prompt",
                 "none",
-                "Write the changed prompt into Prompt Pair's edit field, or put Reweight first.",
+                "Provide the changed prompt.",
+                topic="no edit prompt",
             )
         return self
 
     def copies(self, count: int) -> PromptSet:
-        """The prompts, or `count` times the source prompt as edits where there is no edit prompt."""
+        """The prompts or, without an edit prompt, the source with `count` copies of it as edits."""
         return self if self.edits else PromptSet(self.source, (self.source,) * count)
 
     def require(self, words: Iterable[str], prompts: Sequence[Prompt] | None = None) -> None:
-        """Raises P2PError for a word that none of these prompts has, by default any of them all."""
+        """Raises P2PError for a word that is in none of these prompts (default: all prompts)."""
         among = self.prompts if prompts is None else prompts
         for word in words:
             if not any(prompt.has(word) for prompt in among):
@@ -158,12 +190,12 @@ class PromptSet:
 
 
 def split_edits(text: str) -> tuple[str, ...]:
-    """Edit prompts from a text field, separated by a line of three dashes; none in a blank one."""
+    """Edit prompts from a text field, separated by lines of three dashes; none in a blank field."""
     return blocks(text) if text.strip() else ()
 
 
 def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
-    """A Prompt from the T tokens of a text encoder, T a whole number of chunks of `chunk`."""
+    """A Prompt from the T tokens of a text encoder, where T is a multiple of `chunk`."""
     if not pieces or len(pieces) % chunk:
         raise P2PError(
             f"a whole number of chunks of {chunk} tokens", f"{len(pieces)} tokens", "Use a CLIP text encoder."
@@ -193,7 +225,7 @@ def _word(pieces: Sequence[tuple[int, Piece]]) -> Word:
 
 
 def normalise(text: str) -> str:
-    """How words are compared: composed characters, lower case, single spaces."""
+    """The form in which words are compared: composed characters, lower case, single spaces."""
     return " ".join(unicodedata.normalize("NFC", text).lower().split())
 
 
@@ -203,9 +235,9 @@ def _without_punctuation(phrase: str) -> str:
 
 
 def _splits_a_word(text: str, rest: str) -> bool:
-    """Whether a tokenizer would not end the word `text` where `rest` follows: inside a run of letters.
+    """Whether a tokenizer would not end the word `text` before `rest`, that is, inside a run of letters.
 
-    Contractions ('s, 't) are words of CLIP wherever they stand.
+    Contractions ('s, 't) are always separate words in CLIP.
     """
     return text[-1].isalpha() and rest[0].isalpha() and not text.startswith("'")
 
@@ -215,7 +247,7 @@ _WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTAL
 
 
 def parse_query(query: str) -> tuple[str, int | None]:
-    """A word as a user writes it, `cat`, `cat[2]`, `red car`, `(cat:1.2)` → normalised phrase, which one."""
+    """A word as a user writes it (`cat`, `cat[2]`, `red car`, `(cat:1.2)`) → normalised phrase, number."""
     text, nth = _unweighted(query), None
     if match := _NTH.match(text):
         text, nth = _unweighted(match["phrase"]), int(match["nth"])
@@ -230,7 +262,7 @@ def _unweighted(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _byte_of_letter() -> dict[str, int]:
-    """Byte-level BPE writes each byte as one printable letter: the printable bytes stand for themselves, the
+    """Byte-level BPE writes each byte as one printable letter: printable bytes stand for themselves, and the
     others are moved to 256 and up, in order."""
     kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     moved = [b for b in range(256) if b not in set(kept)]

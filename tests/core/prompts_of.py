@@ -1,4 +1,4 @@
-"""Prompts for tests: from the demo model's own tokenizer, and from words whose token counts are given."""
+"""Prompts for tests: from the demo model's own tokenizer, and from words with given token counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 77
 
 
 def tries(count: int) -> settings:
-    """That many examples of a property, however busy the machine is."""
+    """Settings for that many examples of a property, without a deadline."""
     return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -33,7 +33,7 @@ def layout(tokens: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def prompt_of(text: str) -> Prompt:
-    """A prompt as the demo model's tokenizer cuts it."""
+    """A prompt from the demo model's tokenizer."""
     tokens = _tokenizer().tokenize(text)
     return build_prompt(
         text, list(layout([Piece(t.removesuffix("</w>"), ends_word=t.endswith("</w>")) for t in tokens]))
@@ -46,7 +46,7 @@ def _tokenizer() -> CLIPTokenizer:
 
 
 def made_of(text: str) -> Prompt:
-    """A prompt of the words of `text`, a token each; `rhino*3` has three."""
+    """A prompt with the words of `text`, one token each; `rhino*3` has three."""
     tokens: list[Piece] = []
     for item in text.split():
         word, _, count = item.partition("*")
@@ -56,7 +56,7 @@ def made_of(text: str) -> Prompt:
 
 
 def words(most: int, different: int = 200) -> st.SearchStrategy[list[str]]:
-    """Words for `made_of`, of one to four tokens each; with few different ones they repeat."""
+    """Words for `made_of`, with one to four tokens each; with few different ones, they repeat."""
     word = st.integers(0, different - 1).map(lambda n: f"w{n}*{n % 4 + 1}")
     return st.lists(word, min_size=1, max_size=most)
 
@@ -76,7 +76,7 @@ def long_prompts(draw: st.DrawFn, most: int = 200) -> Prompt:
 
 @st.composite
 def word_by_word(draw: st.DrawFn, one_token: bool = False) -> tuple[Prompt, Prompt]:
-    """Two prompts of equally many words, some of them changed."""
+    """Two prompts with equal numbers of words, some of them changed."""
     source = draw(words(18))
     edit = [draw(words(1))[0] if draw(st.booleans()) else word for word in source]
     texts = [" ".join(side) for side in (source, edit)]

@@ -1,4 +1,4 @@
-"""Layers by the names that users give them."""
+"""Layers by the names that users write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The helper that starts ComfyUI servers, tried on other programs: its waits end, and all is stopped."""
+"""The helper that starts ComfyUI servers, tested on other programs: waits end, and everything stops."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.hosts import ComfyInstall
-from demo.server import LINK, Server, ServerError, comfy_server, trouble_of
+from tools.comfyui.find import ComfyInstall
+from tools.comfyui.server import LINK, Server, ServerError, comfy_server, trouble_of
 
 ANSWERS = """
 import http.server, json, os, sys
@@ -66,7 +66,7 @@ def test_a_refused_workflow_is_told_in_the_words_of_the_server(tmp_path: Path) -
 
 def test_a_program_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
     broken = install(tmp_path, "raise SystemExit('a package is missing')")
-    told = pytest.raises(ServerError, match=r"(?s)ended with code 1.*a package is missing")
+    told = pytest.raises(ServerError, match=r"(?s)exited with code 1.*a package is missing")
     with told, comfy_server(broken, timeout=30):
         pytest.fail("it is not up")
 

@@ -1,4 +1,4 @@
-"""Edit quality: which edits are drawn, what is measured of them, how they are sampled and shown."""
+"""Edit quality: the choice of edits, their measures, sampling and reports."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.edit_quality import Settings, find_candidate, run_all
-from benchmarks.edits import AWAY, TYPES, Edit, draw_edit
-from benchmarks.measures import Measured, box, measured, shows, silhouette
-from benchmarks.page import fill
-from benchmarks.plot import COLORS, ticks
-from benchmarks.report import GROUPS, METHODS, contact_sheet, methods_table, types_table, windows_plot
-from benchmarks.side_by_side import Alone, Planned, sample_ways
-from benchmarks.ways import (
+from benchmarks.quality.edit_quality import Settings, find_candidate, run_all
+from benchmarks.quality.edits import AWAY, TYPES, Edit, draw_edit
+from benchmarks.quality.measures import Measured, box, measured, shows, silhouette
+from benchmarks.quality.report import GROUPS, METHODS, contact_sheet, methods_table, types_table, windows_plot
+from benchmarks.quality.side_by_side import Alone, Planned, sample_ways
+from benchmarks.quality.ways import (
     ALONE,
     BLENDED,
     CONTESTS,
@@ -31,10 +29,15 @@ from benchmarks.ways import (
     plan_of,
     with_blend,
 )
+from benchmarks.shared.page import fill
+from benchmarks.shared.plot import COLORS, ticks
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from demo.training.checker import Checker, Found, Verdict, to_tensor
 from demo.world.scenes import HIDDEN, Scene, Thing, recaption
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
+from p2p_core.maps.blending import Blend
+from p2p_core.plan import EditPlan
 
 THINGS = [name for name in TYPES if "background" not in name]
 PLACES = [name for name in TYPES if "background" in name]
@@ -44,7 +47,7 @@ def drawn(type_name: str, count: int = 60) -> list[Edit]:
     return [draw_edit(type_name, random.Random(f"{type_name}{i}")) for i in range(count)]
 
 
-# Which edits are drawn
+# The choice of edits
 
 
 @pytest.mark.parametrize("type_name", TYPES)
@@ -129,7 +132,7 @@ def test_reweighting_weighs_the_words_of_one_thing() -> None:
         assert edit.source.things[edit.index].phrase.endswith(" " + edit.weights[0].word)
 
 
-# What is measured, on drawn scenes
+# Measures, on rendered scenes
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +159,7 @@ def without() -> Edit:
 
 
 def measure(checker: Checker, edit: Edit, result: Scene) -> Measured:
-    """The edit, had it come out as the drawn scene `result`."""
+    """The measures of the edit if its result were the rendered scene `result`."""
     before, after = to_tensor(edit.source), to_tensor(result)
     seen, verdict = checker(torch.stack([before, after]))
     things = shows(edit, seen)
@@ -288,7 +291,7 @@ def test_every_row_comes_out_as_if_it_were_sampled_alone(pipe: DemoPipeline) -> 
 def test_the_published_row_is_that_of_its_own_sampling(pipe: DemoPipeline) -> None:
     edit = replace(pair(kind="house"), blend=(("circle",), ("house",)))
     got = side_by_side(pipe, edit)[LITERAL]
-    from paper_controller import Controller, sample_literal
+    from benchmarks.reference.paper_controller import Controller, sample_literal
 
     controller = Controller(pipe.tokenizer, edit.texts, 5, "replace", self_cap=256)
     expected = sample_literal(pipe, edit.texts, start_noise(4), 5, 5.0, controller)
@@ -314,9 +317,12 @@ def test_every_setting_of_a_curve_is_a_way_of_its_own(pipe: DemoPipeline, contes
         edit = drawn(type_name, 1)[0]
         ways = CONTESTS[contest].ways(edit, pipe, 5)
         plans = [way.run.plan for way in ways.values() if isinstance(way, Planned)]
-        assert len({(p.edits, *((b.threshold, b.start, b.pool) for b in p.blends)) for p in plans}) == len(
-            plans
-        )
+        assert len({settings_of(plan) for plan in plans}) == len(plans)
+
+
+def settings_of(plan: EditPlan) -> tuple[object, ...]:
+    blends = ((b.rule.threshold, b.rule.pool, b.start) for b in plan.of(Blend))
+    return (*plan.of(TokenEdit), *blends)
 
 
 # Running

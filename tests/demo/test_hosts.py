@@ -1,4 +1,4 @@
-"""Finding ComfyUI: the places in their order, the interpreter, the version, the answer to a wrong path."""
+"""Finding ComfyUI: the order of places, the interpreter, the version, the error for a wrong path."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.hosts import find_comfy
 from p2p_core.errors import P2PError
+from tools.comfyui.find import find_comfy
 
 
 def comfy(path: Path, version: str = "0.3.64", venv: str | None = None) -> Path:
@@ -101,7 +101,7 @@ def test_a_given_path_that_is_no_comfy_is_an_error(home: Path, pack: Path, name:
         find_comfy({"HOME": str(home), name: str(wrong)}, pack)
     assert name in caught.value.expected
     assert str(wrong) in caught.value.got
-    assert ("no folder" in caught.value.got) is not exists
+    assert ("not a folder" in caught.value.got) is not exists
 
 
 @pytest.mark.parametrize("venv", ["venv/bin/python", ".venv/bin/python", "venv/Scripts/python.exe"])
@@ -112,7 +112,7 @@ def test_comfy_runs_under_the_environment_in_its_folder(home: Path, pack: Path, 
 
 
 def test_the_interpreter_keeps_the_name_of_its_environment(home: Path, pack: Path) -> None:
-    """bin/python of a venv is a link; followed, it would leave the environment."""
+    """bin/python of a venv is a link; following it would leave the environment."""
     path = comfy(home / "ComfyUI")
     (path / "venv" / "bin").mkdir(parents=True)
     (path / "venv" / "bin" / "python").symlink_to(sys.executable)

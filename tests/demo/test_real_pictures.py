@@ -12,16 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.fidelity import fidelity, ssim, structure_distance
-from benchmarks.pie_set import blended, decoded, read_set
-from benchmarks.real_images import KINDS, WAYS
-from benchmarks.real_report import edits_table, reconstruction_table
+from benchmarks.real.fidelity import fidelity, ssim, structure_distance
+from benchmarks.real.pie_set import blended, decoded, read_set
+from benchmarks.real.real_images import KINDS, WAYS
+from benchmarks.real.real_report import edits_table, reconstruction_table
 from demo.diffusers_host.inverting import NOISE, edit_pictures, encoded, inverted, timestep_of
 from demo.diffusers_host.pipeline import load, schedule
 from demo.training.checker import to_tensor
 from demo.world.scenes import Scene, random_scene
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.plan import EditPlan, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.real.pinning import RealImage
 
 ALL = torch.ones(64, 64)
@@ -54,7 +55,7 @@ def test_structure_knows_outlines_and_no_brightness():
 
 
 def test_ssim_falls_with_noise_and_is_the_published_formula():
-    """A constant shift leaves contrast and structure and only costs luminance."""
+    """A constant shift keeps contrast and structure and only changes luminance."""
     flat = torch.full((3, 32, 32), 0.5)
     wanted = (2 * 0.5 * 0.6 + 1e-4) / (0.25 + 0.36 + 1e-4)
     assert ssim(flat, flat + 0.1) == pytest.approx(wanted, rel=1e-3)

@@ -1,4 +1,4 @@
-"""The runner of the host suite: which ComfyUI it refuses and why, and what its last line says."""
+"""The runner of the host suite: which ComfyUI it rejects and why, and its last line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import run_hosts
-from run_hosts import Outcome
 
-from demo.hosts import ComfyInstall
 from p2p_core.errors import P2PError
+from tools.comfyui import run_hosts
+from tools.comfyui.find import ComfyInstall
+from tools.comfyui.run_hosts import Outcome
 
 
 def install(version: str = "0.33.0", python: str = sys.executable) -> ComfyInstall:
@@ -38,7 +38,7 @@ def test_the_last_line_names_every_host() -> None:
 
 def test_the_last_line_says_how_to_give_a_comfy() -> None:
     line = run_hosts.closing_line([Outcome("stand-in")])
-    assert "stand-in alone" in line and "COMFYUI_PATH=/path/to/ComfyUI" in line
+    assert "stand-in only" in line and "COMFYUI_PATH=/path/to/ComfyUI" in line
 
 
 def test_the_last_line_says_what_failed_and_what_was_left_out() -> None:
@@ -58,7 +58,7 @@ def test_a_process_of_comfy_gets_its_own_environment() -> None:
 def test_every_comfy_is_run_and_tells_its_own(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Here pytest only says its version, or what is wrong with its options."""
+    """Here pytest only prints its version, or an error about its options."""
     monkeypatch.setattr(run_hosts, "NEEDED", ("json",))
     monkeypatch.setattr(run_hosts, "host_tools", lambda python, tag: None)
     installs = [install("0.3.64"), install("0.33.0")]

@@ -1,4 +1,4 @@
-"""Which host the suite runs on: the ComfyUI whose folder P2P_HOST names, without it the stand-in."""
+"""The host of the suite: the ComfyUI in folder P2P_HOST, or the stand-in if it is unset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMFYUI = os.environ.get("P2P_HOST")
 
 
 def _host_first_on_the_path() -> None:
-    """ComfyUI reads its options from the command line, once, when it is imported: here to run on the CPU."""
+    """ComfyUI reads its options from the command line once, at import: here, to run on the CPU."""
     sys.path.insert(0, COMFYUI or str(ROOT / "tests" / "standin"))
     if COMFYUI:
         own, sys.argv = sys.argv, ["x", "--cpu"]
@@ -37,10 +37,21 @@ _host_first_on_the_path()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    without = pytest.mark.skip(reason="needs ComfyUI itself; give COMFYUI_PATH=/path/to/ComfyUI")
+    without = pytest.mark.skip(reason="needs ComfyUI itself; set COMFYUI_PATH=/path/to/ComfyUI")
     for item in items:
         if not COMFYUI and item.get_closest_marker("real_host"):
             item.add_marker(without)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_on_the_stand_in() -> Iterator[None]:
+    """Its models are so small that more threads would mostly wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads if COMFYUI else 1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +104,7 @@ def error(pack: ModuleType) -> type[Exception]:
 
 @pytest.fixture
 def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[..., Any]]:
-    """Calls something that has to be refused, with a message of these parts in order."""
+    """Calls something that must raise a P2PError whose message has these parts in order."""
     import torch
     from graphs import SOURCE, state
 
@@ -101,11 +112,11 @@ def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[
     before = state(model)
 
     def check(
-        node: str, value: str, mend: str, function: Callable[..., Any], *args: Any, **options: Any
+        node: str, value: str, hint: str, function: Callable[..., Any], *args: Any, **options: Any
     ) -> None:
         with pytest.raises(error) as caught:
             function(*args, **options)
-        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(mend)
+        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(hint)
         assert re.search(parts, str(caught.value), re.DOTALL), str(caught.value)
 
     yield check
@@ -115,7 +126,7 @@ def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[
 
 @pytest.fixture(scope="module")
 def gallery(graph: Any) -> Any:
-    """Real pictures and their inversions."""
+    """Real images and their inversions."""
     from pictures import Gallery
 
     return Gallery(graph)

@@ -1,7 +1,7 @@
-"""The pack in ComfyUI's own front end, in a real browser, with each way to draw nodes.
+"""The pack in ComfyUI's own front end, in a real browser, with each node renderer.
 
-tests/web/visit.mjs opens and uses it, once for the session; here is judged what it saw. Its screenshots are
-in tests/web/out.
+tests/web/visit.mjs opens and uses it once per session; these tests check its observations. Its screenshots
+are in tests/web/out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from demo.server import LINK, Server
+from tools.comfyui.server import LINK, Server
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server, pytest.mark.slow]
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "tests" / "web"
 SCRIPT = WEB / "visit.mjs"
-FOLDER = ROOT / "examples_workflows"
+FOLDER = ROOT / "example_workflows"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
 READ = {name: json.loads((FOLDER / f"{name}.json").read_text("utf-8")) for name in NAMES}
 TWINS = {name: json.loads((FOLDER / "api" / f"{name}.json").read_text("utf-8")) for name in NAMES}
@@ -44,7 +44,7 @@ TIMEOUT = 900  # seconds
 
 
 def _front_end() -> tuple[int, ...]:
-    """The version that ComfyUI serves from this interpreter's packages; (0,) where it is not one of them."""
+    """The front-end version in this interpreter's packages; (0,) if it is not installed there."""
     try:
         return tuple(int(part) for part in version("comfyui-frontend-package").split("."))
     except (PackageNotFoundError, ValueError):
@@ -52,7 +52,7 @@ def _front_end() -> tuple[int, ...]:
 
 
 FRONT_END = _front_end()
-RENDERERS = ["canvas", "vue"] if FRONT_END >= VUE_SINCE else ["canvas"]  # before, Vue was an experiment
+RENDERERS = ["canvas", "vue"] if FRONT_END >= VUE_SINCE else ["canvas"]  # before that, Vue was experimental
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,13 @@ def browser() -> str:
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Node.js with what the script imports, installed on first use."""
+    """Node.js with the script's packages, installed on first use."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if not (program and npm):
         pytest.skip("needs Node.js and npm")
     lock, done = WEB / "package-lock.json", WEB / "node_modules" / ".package-lock.json"
     with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # another host's tests may be at it too
+        fcntl.flock(held, fcntl.LOCK_EX)  # another host's tests may be doing the same
         if not done.is_file() or done.stat().st_mtime < lock.stat().st_mtime:
             install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             made = subprocess.run(install, cwd=WEB, capture_output=True, text=True, timeout=180, check=False)
@@ -82,7 +82,7 @@ def node() -> str:
 
 @pytest.fixture(scope="module")
 def views(browser: str, node: str, server: Server) -> dict[str, Any]:
-    """What the script saw with each of the ways in which this front end draws nodes."""
+    """The script's observations with each node renderer of this front end."""
     out = WEB / "out"
     out.mkdir(exist_ok=True)
     prefix = out / ".".join(map(str, FRONT_END))
@@ -98,7 +98,7 @@ def seen(request: pytest.FixtureRequest, views: dict[str, Any]) -> dict[str, Any
 
 
 def _output_of(command: list[str]) -> str:
-    """What a command printed; it and all that it started have ended by then, in good time or by force."""
+    """The output of a command. It and its children have ended by then, on their own or killed."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     try:
@@ -111,7 +111,7 @@ def _output_of(command: list[str]) -> str:
     return output
 
 
-# As it opens
+# When it opens
 
 
 def saved(name: str) -> dict[str, dict[str, Any]]:
@@ -167,7 +167,7 @@ def _overlap(a: list[float], b: list[float]) -> bool:
     return not (apart_across or apart_down)
 
 
-# As it runs
+# When it runs
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -190,7 +190,7 @@ def test_the_prompts_are_shown_word_by_word_on_both_nodes(seen: dict[str, Any]) 
 
 
 def test_before_a_run_a_panel_says_what_to_do(views: dict[str, Any]) -> None:
-    """With the first way to draw nodes; later ones may know the last run."""
+    """With the first renderer; later ones may know the last run."""
     for opened in next(iter(views.values()))["opened"].values():
         assert all(text.startswith("Run the graph") for text in opened.get("empty", {}).values())
 
@@ -198,32 +198,32 @@ def test_before_a_run_a_panel_says_what_to_do(views: dict[str, Any]) -> None:
 def test_pointing_at_a_word_shows_its_map_and_sliders_choose_steps_and_layers(seen: dict[str, Any]) -> None:
     maps = seen["maps"]
     (first, one), (hovered, two), (last, three) = maps["first"], maps["hovered"], maps["last"]
-    assert first == "Where “circle” looks: source, all steps, chosen layers"
-    assert hovered == "Where “star” looks: source, all steps, chosen layers"
-    assert last == f"Where “grass” looks: source, part 2 of 2, {maps['layers']}"
+    assert first == "Where “circle” attends: source, all steps, chosen layers"
+    assert hovered == "Where “star” attends: source, all steps, chosen layers"
+    assert last == f"Where “grass” attends: source, part 2 of 2, {maps['layers']}"
     assert len({one, two, three}) == 3, "the pictures differ"
 
 
 def test_a_mask_is_shown_and_another_threshold_without_a_run(seen: dict[str, Any]) -> None:
     first, higher = (re.match(r"(\d+) %", seen["masks"][key]) for key in ("first", "higher"))
     assert first and higher and int(higher[1]) < int(first[1])
-    assert seen["masks"]["first"].endswith("the threshold of the run, 0.30")
-    assert seen["masks"]["higher"].endswith("at 0.60; the run had 0.30")
+    assert seen["masks"]["first"].endswith("with the threshold of the run, 0.30")
+    assert seen["masks"]["higher"].endswith("with threshold 0.60 (the run used 0.30)")
     assert seen["masks"]["threshold"] == 0.6
 
 
 def test_source_and_edit_are_divided_by_keyboard_and_by_pointer(seen: dict[str, Any]) -> None:
     compare = seen["compare"]
     assert (compare["keyed"], compare["dragged"]) == ("52", "25")
-    assert re.match(r"PSNR over the picture \d+\.\d dB\s+outside the mask \d+\.\d dB", compare["told"])
+    assert re.match(r"PSNR over the image \d+\.\d dB\s+outside the mask \d+\.\d dB", compare["told"])
 
 
 def test_after_a_reload_of_the_page_the_panels_still_show_the_last_run(views: dict[str, Any]) -> None:
-    """The server keeps results and sends those of unchanged nodes no second time."""
+    """The server caches results and sends those of unchanged nodes only once."""
     panels = list(views.values())[-1]["reloaded"]
     assert panels["What the edit does"].startswith("swap: circle → house")
     assert "house" in panels["The prompts, word by word"]
-    assert "of the picture may change" in panels["Where the edit could change the picture"]
+    assert "of the image may change" in panels["Where the edit could change the image"]
 
 
 def test_several_edits_stand_on_tabs(seen: dict[str, Any]) -> None:
@@ -232,7 +232,7 @@ def test_several_edits_stand_on_tabs(seen: dict[str, Any]) -> None:
     assert compare["second"].startswith("the second") and compare["again"]
 
 
-# As it is written in
+# When a user types
 
 
 def test_a_click_on_a_word_puts_it_into_a_field_of_a_connected_node(seen: dict[str, Any]) -> None:
@@ -270,7 +270,7 @@ def test_markup_in_a_prompt_is_text(seen: dict[str, Any]) -> None:
 
 def test_a_workflow_of_another_version_opens_with_a_message(seen: dict[str, Any]) -> None:
     assert "another version of Prompt-to-Prompt" in seen["older"]
-    assert "P2P Blend Mask no longer has shape" in seen["older"] and "now has images too" in seen["older"]
+    assert "P2P Blend Mask no longer has shape" in seen["older"] and "now also has images" in seen["older"]
 
 
 @pytest.mark.parametrize("palette", ["dark", "light"])
@@ -281,8 +281,8 @@ def test_axe_has_nothing_against_the_panels(seen: dict[str, Any], palette: str) 
 
 
 def test_the_console_logs_no_error_of_ours(seen: dict[str, Any]) -> None:
-    """A bare front end logs some when it starts, asks other hosts for the models of its template, and looks
-    for the input pictures that a workflow names."""
+    """A bare front end logs some at startup, requests the models of its template from other hosts, and looks
+    for the input images that a workflow names."""
     others = re.compile(r"https://|/api/view\?type=input")
     ours = re.compile(rf"{LINK}|P2P", re.IGNORECASE)
     assert [text for text in seen["before"] if ours.search(text)] == []

@@ -1,4 +1,4 @@
-"""PIE-Bench's data layout in miniature, drawn here, through the command that runs the real one."""
+"""PIE-Bench's data layout in miniature, generated here, through the command that runs the real one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo.world.scenes import draw, random_scene
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
-SCRIPT = ROOT / "benchmarks" / "pie_bench.py"
+MODULE = "benchmarks.real.pie_bench"
 
 
 def miniature(folder: Path) -> Path:
@@ -46,9 +46,8 @@ def miniature(folder: Path) -> Path:
 
 def run(data: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     options = ["--data", str(data), "--checkpoint", "demo", "--cpu", "--steps", "2", "--out", str(out), *more]
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *options], capture_output=True, text=True, check=False, timeout=600
-    )
+    command = [sys.executable, "-m", MODULE, *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_the_command_writes_the_table(tmp_path: Path):

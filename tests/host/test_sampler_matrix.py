@@ -1,4 +1,4 @@
-"""Every sampler, every scheduler and every way to sample, once at least; `make matrix` runs them all."""
+"""Every sampler, every scheduler and every sampling node, at least once; `make matrix` runs them all."""
 
 from __future__ import annotations
 

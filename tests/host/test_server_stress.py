@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.stress import drawn_again, interrupted, one, pictures, reference
-from demo.server import PACK, Server, trouble_of
+from benchmarks.host.stress import drawn_again, interrupted, one, pictures, reference
+from tools.comfyui.server import PACK, Server, trouble_of
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
-REFERENCES = PACK / "examples_workflows" / "api"
+REFERENCES = PACK / "example_workflows" / "api"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_views_drawn_anew_from_a_cached_sampling(server: Server):
 
 
 def longer(seed: int) -> dict[str, Any]:
-    """The example workflow by another seed."""
+    """The example workflow with another seed."""
     graph = json.loads((REFERENCES / "p2p_word_swap.json").read_text("utf-8"))
     for node in graph.values():
         if node["class_type"] == "KSampler":

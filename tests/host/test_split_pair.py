@@ -1,4 +1,4 @@
-"""Split Pair: source and edits of a paired result, each on its own."""
+"""Split Pair: source and edits of a paired result as separate outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts as the host's CLIP sees them: which word stands in which columns."""
+"""Prompts as the host's CLIP sees them: which word occupies which columns."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_an_embedding_is_a_word(graph: Graph, host: Host, clip_with_embedding: A
 
 @pytest.mark.real_host
 def test_an_embedding_that_is_not_there_is_no_word(graph: Graph, host: Host, clip_with_embedding: Any):
-    """The host leaves it out with a warning of its own; the names of the others stay right."""
+    """The host skips it with its own warning; the names of the others stay correct."""
     text = "a embedding:nothing circle embedding:thing, on embedding:thing"
     clip = clip_with_embedding
     pair, _ = host.run(graph.node["P2PPromptPair"], clip=clip, source=text, edit="a red circle")

@@ -58,6 +58,16 @@ test("the pair is found into a subgraph and out of one", () => {
   assert.equal(pairOf(top.nodes[1]), holder.nodes[0]);
 });
 
+test("an inserted word gets the number that its node would use", () => {
+  const windows = { word_windows: "", cross_end: 0.35 };
+  const g = graph([
+    PAIR,
+    { id: 3, type: "P2PPromptEdit", inputs: { prompts: [1, 0] }, widgets: windows },
+    { id: 4, type: "P2PReweight", inputs: { prompts: [1, 0] }, widgets: { weights: "" } },
+  ]);
+  assert.deepEqual(fieldsFor(g.nodes[0], "edit").map((field) => field.after), [": 0.35", ": 1"]);
+});
+
 test("an unconnected node has no choices", () => {
   const g = graph([PAIR, BLEND]);
   assert.equal(originOf(g.nodes[1], "prompts"), null);
@@ -109,7 +119,7 @@ test("fields that went and came are named", () => {
   assert.deepEqual([found.gone, found.added, found.values], [["old"], ["limit"], 0]);
   assert.equal(
     inWords("P2P X", found),
-    "P2P X no longer has old, whose values and links are left out; now has limit too, at the default."
+    "P2P X no longer has old (their values and links are dropped); now also has limit (set to the default)."
   );
 });
 

@@ -3,7 +3,7 @@
 //   node pictures.mjs ADDRESS CHROMIUM FOLDER PLAN.json
 //
 // The plan is a list of {workflow, set: [{node, name, value}], add: [{type, title, size, from: {input: [title,
-// output]}}], shots: {file: title or type}, sizes: {title or type: [width, height]}}; demo/help_pictures.py has it.
+// output]}}], shots: {file: title or type}, sizes: {title or type: [width, height]}}; tools/pictures/help_pictures.py has it.
 
 import { readFile } from "node:fs/promises";
 import { launch, load, newPage, openFrontEnd, run } from "./browser.mjs";

@@ -1,4 +1,4 @@
-"""The files that people and the front end read: workflows, API twins, thumbnails, help, scripts, README."""
+"""The files that people and the front end read: workflows, thumbnails, help pages, scripts, README."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 
 from demo.show.pairs import PAIRS
-from p2p_core.plan import EditPlan, Method, Reweight, TokenEdit
+from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
+from p2p_core.plan import EditPlan
 from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
 from p2p_core.words.weights import parse_weights
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = ROOT / "examples_workflows"
+WORKFLOWS = ROOT / "example_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
-SCHEMAS = json.loads((ROOT / "tests" / "host" / "schemas.json").read_text("utf-8"))  # held by the host suite
+SCHEMAS = json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8"))
 IDS = sorted(SCHEMAS)
 CORE = {
     *("Canny", "CheckpointLoaderSimple", "CLIPTextEncode", "ControlNetApplyAdvanced", "ControlNetLoader"),
@@ -37,7 +38,7 @@ NOTES = {"MarkdownNote", "Note"}
 PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
 README = (ROOT / "README.md").read_text("utf-8")
-METHODS: dict[str, Method] = {
+METHODS: dict[str, EditMethod] = {
     "P2PPromptEdit": "edit",
     "P2PRefine": "refine",
     "P2PReweight": "edit",
@@ -46,14 +47,14 @@ METHODS: dict[str, Method] = {
 
 
 def read(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A workflow in the UI format and its twin in the API format."""
+    """A workflow in the UI format and in the API format."""
     files = WORKFLOWS / f"{name}.json", WORKFLOWS / "api" / f"{name}.json"
     ui, api = (json.loads(file.read_text("utf-8")) for file in files)
     return ui, api
 
 
 def to_api(ui: dict[str, Any]) -> dict[str, Any]:
-    """What the front end would send for a workflow."""
+    """The API format that the front end would send for a workflow."""
     sources = {link: [str(node), slot] for link, node, slot, *_ in ui["links"]}
     nodes = [node for node in ui["nodes"] if node["type"] not in NOTES]
     return {str(node["id"]): (node["type"], inputs_of(node, sources)) for node in nodes}
@@ -66,7 +67,7 @@ def inputs_of(node: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, 
         if "widget" in each:
             inputs[each["name"]] = values.pop(0)
             if each["name"] == "seed":
-                assert values.pop(0) == "fixed"  # what becomes of the seed after a run
+                assert values.pop(0) == "fixed"  # the seed's "control after generate" widget
         if each["link"] is not None:
             inputs[each["name"]] = sources[each["link"]]
     assert not values, f"{node['type']}: {values} left over"
@@ -107,10 +108,25 @@ def test_a_workflow_has_a_small_thumbnail(name: str) -> None:
         assert picture.format == "JPEG" and picture.width / picture.height == pytest.approx(16 / 9, rel=0.02)
 
 
-def test_the_folder_has_the_name_that_comfyui_scans() -> None:
-    link = ROOT / "example_workflows"
-    assert link.is_symlink() and str(link.readlink()) == "examples_workflows"
+def test_every_workflow_has_an_api_twin() -> None:
     assert NAMES and sorted(file.stem for file in WORKFLOWS.glob("api/*.json")) == NAMES
+
+
+# Folders of a custom node in which ComfyUI looks for templates (app/custom_node_manager.py)
+SCANNED = ("example_workflows", "example", "examples", "workflow", "workflows")
+
+
+@pytest.mark.parametrize("links", ["true", "false"])
+def test_comfyui_finds_the_workflows_in_a_checkout(tmp_path: Path, links: str) -> None:
+    """Also where git writes a link as a text file with its target, as on Windows by default."""
+    git, names = ["git", "-c", f"core.symlinks={links}"], ["example_workflows", "examples_workflows"]
+    tracked = subprocess.run([*git, "ls-files", "-z", *names], cwd=ROOT, check=True, capture_output=True)
+    write = [*git, "checkout-index", "-z", "--stdin", f"--prefix={tmp_path}/"]
+    subprocess.run(write, cwd=ROOT, check=True, input=tracked.stdout)
+    found = [file.stem for name in SCANNED for file in tmp_path.glob(f"{name}/*.json")]
+    assert sorted(found) == NAMES
+    assert (tmp_path / "examples_workflows").is_symlink() == (links == "true")
+    assert {file.stem for file in (ROOT / "examples_workflows").glob("*.jpg")} == set(NAMES)
 
 
 def test_every_node_has_a_help_page_and_every_help_page_a_node() -> None:
@@ -128,7 +144,7 @@ def test_a_help_page_names_all_inputs_and_outputs(node: str) -> None:
 
 @pytest.mark.parametrize("node", IDS)
 def test_a_help_page_gives_the_defaults(node: str) -> None:
-    """Beside the name, `**cross_end** (0.8)`; the example prompts of a text field are not repeated."""
+    """After the name, `**cross_end** (0.8)`; example prompts of text fields are not repeated."""
     defaults = {name: written(rest[0]) for name, _, _, *rest in SCHEMAS[node]["inputs"] if rest}
     wrong = [
         f"{name} ({default})"
@@ -173,7 +189,7 @@ def test_every_edit_node_has_an_example() -> None:
 
 
 def prompt_of(text: str) -> Prompt:
-    """A prompt whose words are a token each."""
+    """A prompt with one token per word."""
     special, words = Piece("", "special"), [Piece(word) for word in text.split()]
     return build_prompt(text, [special, *words, *[special] * (76 - len(words))])
 
@@ -181,7 +197,7 @@ def prompt_of(text: str) -> Prompt:
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
 def test_a_script_parses(script: Path, tmp_path: Path) -> None:
-    module = tmp_path / f"{script.stem}.mjs"  # node says nothing of mistakes in a module that is named .js
+    module = tmp_path / f"{script.stem}.mjs"  # node reports no errors in a module named .js
     module.write_bytes(script.read_bytes())
     checked = subprocess.run(["node", "--check", module], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr

@@ -118,7 +118,7 @@ function panel(page, label) {
 }
 
 async function useMaps(page) {
-  const maps = panel(page, "Where the words look");
+  const maps = panel(page, "Where the words attend");
   const canvas = maps.locator("canvas");
   const read = async () => [await canvas.getAttribute("aria-label"), await canvas.evaluate((c) => c.toDataURL().length)];
   const first = await read();
@@ -168,7 +168,7 @@ async function complete(page) {
 }
 
 async function useMasks(page) {
-  const masks = panel(page, "Where the edit could change the picture");
+  const masks = panel(page, "Where the edit could change the image");
   const first = await masks.locator(".p2p-told").innerText();
   await masks.getByRole("slider").focus();
   for (let i = 0; i < 3; i++) await page.keyboard.press("PageUp");

@@ -1,12 +1,12 @@
 // @ts-check
-// Attention Maps: the map of the word under the pointer over the picture, with sliders over steps and layers.
+// Attention Maps: the map of the word under the pointer, over the image, with sliders for steps and layers.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { make, note, slider, tabs } from "./lib/dom.js";
 import { addressOf, addView, GONE, loaded } from "./lib/view.js";
 
-const SIDE = 512; // pixels of the drawing's longer side
+const SIDE = 512; // pixels of the canvas's longer side
 
 app.registerExtension({
   name: "PromptToPrompt.AttentionMaps",
@@ -15,11 +15,11 @@ app.registerExtension({
     if ((node.constructor?.comfyClass ?? node.comfyClass) !== "P2PAttentionMaps") return;
     addView(node, {
       name: "p2p_maps",
-      label: "Where the words look",
+      label: "Where the words attend",
       height: 260,
-      empty: "Run the graph to look at the maps here: point at a word.",
-      keys: ["p2p_maps"],
-      show: (panel, output) => void showMaps(panel, output.p2p_maps[0]),
+      empty: "Run the graph to see the maps here. Point at a word to show its map.",
+      keys: ["p2p.maps"],
+      show: (panel, output) => void showMaps(panel, output["p2p.maps"][0]),
     });
   },
 });
@@ -44,7 +44,7 @@ async function showMaps(panel, data) {
   panel.append(
     ...[
       make("div", { class: "p2p-line", role: "group", "aria-label": "Words" }, words),
-      tabs("Picture", data.rows.map((row) => row.name), (i) => change("row", i)),
+      tabs("Image", data.rows.map((row) => row.name), (i) => change("row", i)),
       make("div", { class: "p2p-stage" }, [canvas]),
       slider("steps", data.steps, (i) => change("step", i)),
       slider("layers", data.layers.map((layer) => layer.label), (i) => change("layer", i)),
@@ -83,7 +83,7 @@ async function showMaps(panel, data) {
     const picture = data.pictures[data.pictures.length === 1 ? 0 : at.row];
     try {
       const [strip, under] = await Promise.all([image(file), picture ? image(picture) : null]);
-      if (wanted !== JSON.stringify(at)) return; // the pointer has gone on
+      if (wanted !== JSON.stringify(at)) return; // the pointer has moved on
       const width = under?.naturalWidth ?? size[1], height = under?.naturalHeight ?? size[0];
       canvas.width = Math.round((SIDE * width) / Math.max(width, height));
       canvas.height = Math.round((SIDE * height) / Math.max(width, height));
@@ -95,16 +95,16 @@ async function showMaps(panel, data) {
         const top = (at.row * data.steps.length + at.step) * size[0];
         context.drawImage(strip, at.word * size[1], top, size[1], size[0], 0, 0, canvas.width, canvas.height);
       }
-      canvas.setAttribute("aria-label", said(row, label));
+      canvas.setAttribute("aria-label", describe(row, label));
     } catch {
       panel.replaceChildren(note(GONE));
     }
   }
   /** @param {{ name: string, has: boolean[] }} row @param {string} layers */
-  function said(row, layers) {
+  function describe(row, layers) {
     const word = data.words[at.word];
     if (!row.has[at.word]) return `${row.name} has no “${word}”`;
-    return `Where “${word}” looks: ${row.name}, ${data.steps[at.step]}, ${layers}`;
+    return `Where “${word}” attends: ${row.name}, ${data.steps[at.step]}, ${layers}`;
   }
   await draw();
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Blend Mask: the mask over the picture, and what another threshold would have made of the same maps.
+// Blend Mask: the mask over the image, and what another threshold would give with the same maps.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
@@ -8,7 +8,7 @@ import { originOf } from "./lib/graph.js";
 import { setValue } from "./lib/insert.js";
 import { addressOf, addView, GONE, loaded } from "./lib/view.js";
 
-const SIDE = 512; // pixels of the drawing's longer side
+const SIDE = 512; // pixels of the canvas's longer side
 
 app.registerExtension({
   name: "PromptToPrompt.BlendMask",
@@ -17,11 +17,11 @@ app.registerExtension({
     if ((node.constructor?.comfyClass ?? node.comfyClass) !== "P2PBlendMask") return;
     addView(node, {
       name: "p2p_masks",
-      label: "Where the edit could change the picture",
+      label: "Where the edit could change the image",
       height: 260,
-      empty: "Run the graph to see the mask here, over the picture where images are connected.",
-      keys: ["p2p_masks"],
-      show: (panel, output) => void showMasks(node, panel, output.p2p_masks[0]),
+      empty: "Run the graph to see the mask here, over the image if images are connected.",
+      keys: ["p2p.masks"],
+      show: (panel, output) => void showMasks(node, panel, output["p2p.masks"][0]),
     });
   },
 });
@@ -34,13 +34,13 @@ app.registerExtension({
  */
 async function showMasks(node, panel, data) {
   const canvas = make("canvas", { role: "img" });
-  const told = make("p", { class: "p2p-told", role: "status" });
+  const status = make("p", { class: "p2p-told", role: "status" });
   const at = { edit: 0, tile: 0 }; // the first tile is the mask that was used
   const limits = data.limits.map((limit) => limit.toFixed(2));
   const used = data.threshold == null ? 0 : Math.round(data.threshold * (limits.length - 1));
   const blend = originOf(node, "store");
-  const takes = data.threshold != null && blend?.type === "P2PLocalBlend";
-  const take = takes
+  const canUse = data.threshold != null && blend?.type === "P2PLocalBlend";
+  const useButton = canUse
     ? make("button", { type: "button", class: "p2p-tab", text: "Use in Local Blend", onclick: useIt })
     : null;
   panel.append(
@@ -48,14 +48,14 @@ async function showMasks(node, panel, data) {
       tabs("Edits", data.edits.map((edit) => edit.name), (i) => change(i, at.tile)),
       make("div", { class: "p2p-stage" }, [canvas]),
       slider("threshold", limits, (i) => change(at.edit, i + 1), used),
-      make("div", { class: "p2p-line" }, [told, take]),
+      make("div", { class: "p2p-line" }, [status, useButton]),
     ].filter((part) => part != null)
   );
 
   function useIt() {
     const limit = at.tile ? data.limits[at.tile - 1] : Number(data.threshold);
     setValue(blend, "threshold", limit);
-    told.textContent = `Local Blend has the threshold ${limit.toFixed(2)}. Run again.`;
+    status.textContent = `Set the threshold of Local Blend to ${limit.toFixed(2)}. Run again.`;
   }
   /** @param {number} edit @param {number} tile */
   function change(edit, tile) {
@@ -74,7 +74,7 @@ async function showMasks(node, panel, data) {
       if (wanted !== JSON.stringify(at) || !sheet) return;
       paint(canvas, sheet, under, data, at.tile);
       const text = inWords(data, at);
-      told.textContent = text;
+      status.textContent = text;
       canvas.setAttribute("aria-label", `Mask of ${edit.name}. ${text}`);
     } catch {
       panel.replaceChildren(note(GONE));
@@ -85,14 +85,14 @@ async function showMasks(node, panel, data) {
 
 /** @param {any} data @param {{ edit: number, tile: number }} at */
 function inWords(data, at) {
-  const share = `${(100 * data.edits[at.edit].shares[at.tile]).toFixed(0)} % of the picture may change`;
-  if (data.threshold == null) return `${share}: the mask that was painted`;
-  if (!at.tile) return `${share}: the threshold of the run, ${data.threshold.toFixed(2)}`;
-  return `${share} at ${data.limits[at.tile - 1].toFixed(2)}; the run had ${data.threshold.toFixed(2)}`;
+  const share = `${(100 * data.edits[at.edit].shares[at.tile]).toFixed(0)} % of the image may change`;
+  if (data.threshold == null) return `${share}: the painted mask`;
+  if (!at.tile) return `${share} with the threshold of the run, ${data.threshold.toFixed(2)}`;
+  return `${share} with threshold ${data.limits[at.tile - 1].toFixed(2)} (the run used ${data.threshold.toFixed(2)})`;
 }
 
 /**
- * The picture, darker and hatched where it is kept.
+ * The image, dark and hatched where the source is kept.
  * @param {any} canvas
  * @param {HTMLImageElement} sheet
  * @param {HTMLImageElement | null} under

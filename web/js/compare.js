@@ -1,5 +1,5 @@
 // @ts-check
-// Compare: source and edit under a divider, each edit on a tab, how alike they are below.
+// Compare: source and edit under a divider, one tab per edit, their similarity below.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
@@ -18,8 +18,8 @@ app.registerExtension({
       label: "Source and edit",
       height: 260,
       empty: "Run the graph to compare source and edit here.",
-      keys: ["p2p_compare"],
-      show: (panel, output) => void showPairs(panel, output.p2p_compare[0]),
+      keys: ["p2p.pairs"],
+      show: (panel, output) => void showPairs(panel, output["p2p.pairs"][0]),
     });
   },
 });
@@ -30,9 +30,9 @@ app.registerExtension({
  */
 async function showPairs(panel, data) {
   const stage = make("div", { class: "p2p-stage" });
-  const told = make("p", { class: "p2p-told", role: "status" });
+  const report = make("p", { class: "p2p-told", role: "status" });
   const names = data.pairs.map((pair) => pair.name);
-  panel.append(...[tabs("Edits", names, (i) => void show(i)), stage, told].filter((part) => part != null));
+  panel.append(...[tabs("Edits", names, (i) => void show(i)), stage, report].filter((part) => part != null));
 
   /** @param {number} i */
   async function show(i) {
@@ -41,7 +41,7 @@ async function showPairs(panel, data) {
       const files = [data.sources[pair.sample], data.edits[i]];
       const [source, edit] = await Promise.all(files.map((file) => loaded(addressOf(file, api))));
       stage.replaceChildren(divided(source, edit, pair.name));
-      told.replaceChildren(
+      report.replaceChildren(
         ...pair.told.split(", ").map((text) => make("span", { text })),
         pair.text ? make("span", { class: "p2p-hint", text: pair.text }) : ""
       );
@@ -53,7 +53,7 @@ async function showPairs(panel, data) {
 }
 
 /**
- * The source left of a line that moves, the edit right of it.
+ * The source to the left of a movable line, the edit to its right.
  * @param {HTMLImageElement} source
  * @param {HTMLImageElement} edit
  * @param {string} name
@@ -72,21 +72,21 @@ function divided(source, edit, name) {
     make("span", { class: "p2p-corner p2p-corner-right", text: name }),
   ]);
   frame.style.setProperty("--ratio", String(source.naturalWidth / source.naturalHeight));
-  let place = 50;
-  /** @param {number} to in per cent */
+  let position = 50;
+  /** @param {number} to in percent */
   const move = (to) => {
-    place = Math.min(100, Math.max(0, to));
-    frame.style.setProperty("--place", `${place}%`);
-    line.setAttribute("aria-valuenow", String(Math.round(place)));
-    line.setAttribute("aria-valuetext", `${Math.round(place)} % source`);
+    position = Math.min(100, Math.max(0, to));
+    frame.style.setProperty("--place", `${position}%`);
+    line.setAttribute("aria-valuenow", String(Math.round(position)));
+    line.setAttribute("aria-valuetext", `${Math.round(position)} % source`);
   };
-  move(place);
+  move(position);
   line.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const by = /** @type {any} */ (KEYS)[event.key];
     if (!by) return;
     event.preventDefault();
     event.stopPropagation();
-    move(place + by);
+    move(position + by);
   });
   const follow = (/** @type {PointerEvent} */ event) => {
     const box = frame.getBoundingClientRect();

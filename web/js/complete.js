@@ -1,5 +1,5 @@
 // @ts-check
-// Completes words in word fields from the connected prompt: a list under the field, by keyboard or by pointer.
+// Completes words of the connected prompt in word fields: a list below the field, for keyboard and pointer.
 
 import { app } from "../../../scripts/app.js";
 import { make } from "./lib/dom.js";
@@ -36,8 +36,8 @@ function offer(target) {
 }
 
 /**
- * The node and the name of a text field. The canvas draws a node's fields as elements of its widgets; Vue
- * draws its own, in the order of the widgets.
+ * The node and the name of a text field. The canvas renderer keeps a node's fields as elements of its
+ * widgets. The Vue renderer creates its own, in the order of the widgets.
  * @param {HTMLTextAreaElement} field
  * @returns {{ node: any, name: string } | null}
  */
@@ -110,7 +110,7 @@ function point(to) {
   else open.field.removeAttribute("aria-activedescendant");
 }
 
-/** Puts the word in place of what is typed of it, as typing would. @param {number} i */
+/** Replaces the typed part with the whole word, as typing would. @param {number} i */
 function take(i) {
   if (!open) return;
   const { field, words } = open;
@@ -119,5 +119,5 @@ function take(i) {
   field.setRangeText(words[i], field.selectionStart - last.length, field.selectionStart, "end");
   close();
   field.dispatchEvent(new Event("input", { bubbles: true }));
-  close(); // what is whole needs no completion
+  close(); // a whole word needs no completion
 }

@@ -1,11 +1,11 @@
 // @ts-check
-// Says what changed where a workflow was saved with an older (or newer) version of a node.
+// Reports what changed if a workflow was saved with an older (or newer) version of a node.
 
 import { app } from "../../../scripts/app.js";
 import { difference, inWords, savedNodes } from "./lib/versions.js";
 
 const FIELD = new Set(["INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"]);
-const TITLE = "This workflow is of another version of Prompt-to-Prompt";
+const TITLE = "This workflow was saved with another version of Prompt-to-Prompt";
 
 /** @type {Map<string, { title: string, inputs: string[], widgets: string[] }>} */
 const known = new Map();

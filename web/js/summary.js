@@ -1,5 +1,5 @@
 // @ts-check
-// What the last run did with the prompts: in words on the edit nodes, as chips on Prompt Edit and Prompt Pair.
+// What the last run did with the prompts: as text on the edit nodes, as chips on Prompt Edit and Prompt Pair.
 
 import { app } from "../../../scripts/app.js";
 import { chips } from "./lib/chips.js";
@@ -8,9 +8,9 @@ import { textOf } from "./lib/graph.js";
 import { inserter } from "./lib/insert.js";
 import { addView, chain } from "./lib/view.js";
 
-const IN_WORDS = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight"]);
+const WITH_SUMMARY = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight"]);
 const PAIR = "P2PPromptPair";
-const OLD = "These are the prompts of the last run; they have changed since.";
+const OLD = "These are the prompts of the last run. They have changed since then.";
 
 app.registerExtension({
   name: "PromptToPrompt.Summary",
@@ -18,7 +18,7 @@ app.registerExtension({
   nodeCreated(node) {
     const type = node.constructor?.comfyClass ?? node.comfyClass;
     if (type === PAIR) addChips(node);
-    else if (IN_WORDS.has(type)) addSummary(node, type === "P2PPromptEdit");
+    else if (WITH_SUMMARY.has(type)) addSummary(node, type === "P2PPromptEdit");
   },
 });
 
@@ -28,12 +28,12 @@ function addSummary(node, withChips) {
     name: "p2p_summary",
     label: "What the edit does",
     height: withChips ? 120 : 56,
-    empty: "Run the graph to see here what the edit does.",
-    keys: ["p2p_summary", "p2p_prompts"],
+    empty: "Run the graph to see what the edit does.",
+    keys: ["p2p.summary", "p2p.prompts"],
     show(panel, output) {
-      const text = output.p2p_summary.join("\n");
+      const text = output["p2p.summary"].join("\n");
       panel.append(make("div", { class: "p2p-summary", role: "status", text }));
-      const prompts = output.p2p_prompts?.[0];
+      const prompts = output["p2p.prompts"]?.[0];
       if (prompts) showChips(node, panel, prompts);
     },
   });
@@ -47,10 +47,10 @@ function addChips(node) {
     name: "p2p_prompts",
     label: "The prompts, word by word",
     height: 110,
-    empty: "Run the graph to see here the prompts word by word.",
-    keys: ["p2p_prompts"],
+    empty: "Run the graph to see the prompts word by word.",
+    keys: ["p2p.prompts"],
     show(panel, output) {
-      const prompts = output.p2p_prompts[0];
+      const prompts = output["p2p.prompts"][0];
       shown = { panel, prompts };
       panel.append(make("p", { class: "p2p-note p2p-old", role: "status", hidden: true, text: OLD }));
       showChips(node, panel, prompts);
@@ -63,7 +63,7 @@ function addChips(node) {
   }
   function markOld() {
     const line = shown.panel?.querySelector(".p2p-old");
-    if (line) line.hidden = isOf(node, shown.prompts);
+    if (line) line.hidden = isCurrent(node, shown.prompts);
   }
 }
 
@@ -74,11 +74,11 @@ function showChips(node, panel, prompts) {
 }
 
 /**
- * Whether these are the prompts that stand in the fields. A dynamic prompt, {red|blue}, may be any.
+ * Whether these prompts match the fields. A dynamic prompt, {red|blue}, always counts as a match.
  * @param {any} pair
  * @param {import("./lib/chips.js").Prompts} prompts
  */
-function isOf(pair, prompts) {
+function isCurrent(pair, prompts) {
   const written = [textOf(pair, "source"), textOf(pair, "edit")];
   if (written.some((text) => /[{]|\/\/|\/\*/.test(text))) return true;
   const plain = (/** @type {string} */ text) => text.replace(/\s+/g, " ").trim();

@@ -1,5 +1,5 @@
 // @ts-check
-// Two prompts as chips, one above the other: what is kept, swapped, added and removed.
+// Two prompts as chips, one above the other, with kept, swapped, added and removed words.
 
 import { make } from "./dom.js";
 
@@ -58,13 +58,13 @@ function aligned(source, edit, label, choose) {
 function changed(kind, left, right, choose) {
   const mark = /** @type {any} */ (MARKS)[kind];
   const sign = make("span", { class: "p2p-mark", text: mark, "aria-hidden": "true" });
-  const said = make("span", { class: "p2p-unseen", text: `${kind}: ` });
-  if (kind === "kept") return make("li", { class: "p2p-change p2p-kept" }, [said, ...cells(left, "all", choose)]);
+  const hidden = make("span", { class: "p2p-unseen", text: `${kind}: ` });
+  if (kind === "kept") return make("li", { class: "p2p-change p2p-kept" }, [hidden, ...cells(left, "all", choose)]);
   const above = left.length ? make("span", { class: "p2p-side p2p-source" }, cells(left, "source", choose)) : null;
   const below = right.length ? make("span", { class: "p2p-side p2p-edit" }, cells(right, "edit", choose)) : null;
   const becomes = above && below ? make("span", { class: "p2p-unseen", text: " becomes " }) : null;
   const sides = make("span", { class: "p2p-sides" }, [above, becomes, below]);
-  return make("li", { class: `p2p-change p2p-${kind}` }, [sign, said, sides]);
+  return make("li", { class: `p2p-change p2p-${kind}` }, [sign, hidden, sides]);
 }
 
 /** @param {Word[]} words @param {"source" | "edit" | "all"} side @param {Choose} choose */
@@ -76,7 +76,7 @@ function cells(words, side, choose) {
 function chip(word, side, choose) {
   const pieces = word.tokens.map((text) => make("span", { class: "p2p-token", text }));
   const count = word.columns === 1 ? "one token" : `${word.columns} tokens`;
-  const title = `${word.name}: ${count}. Click to put it into a field.`;
+  const title = `${word.name}: ${count}. Click to insert it into a field.`;
   const button = make("button", { type: "button", class: "p2p-word", title }, pieces);
   button.setAttribute("aria-label", word.text);
   button.addEventListener("click", () => choose(word, side, button));
@@ -87,5 +87,5 @@ function chip(word, side, choose) {
 function tokenNote(prompts) {
   const words = [prompts.source, ...prompts.edits].flatMap((prompt) => prompt.words);
   const split = words.some((word) => word.columns > 1);
-  return split ? [make("p", { class: "p2p-hint", text: "A line within a word parts its tokens." })] : [];
+  return split ? [make("p", { class: "p2p-hint", text: "A line inside a word separates its tokens." })] : [];
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Elements with text in them. Text is never markup: it goes in by textContent alone.
+// Creates elements. Text is never markup: it is only set through textContent.
 
 /**
  * @typedef {Record<string, unknown>} Properties
@@ -22,7 +22,7 @@ export function make(tag, properties = {}, children = []) {
 }
 
 /**
- * One of several by name: a row of buttons, none where there is no choice.
+ * A choice by name: a row of buttons, or null if there is only one.
  * @param {string} label
  * @param {string[]} names
  * @param {(index: number) => void} choose
@@ -55,7 +55,7 @@ export function tabs(label, names, choose) {
 }
 
 /**
- * A labelled slider over named places, none where there is only one.
+ * A labelled slider over named positions, or null if there is only one.
  * @param {string} label
  * @param {string[]} names
  * @param {(index: number) => void} choose

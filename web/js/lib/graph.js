@@ -1,11 +1,11 @@
 // @ts-check
-// Where an input of a node comes from, through reroutes and in and out of subgraphs. Only reads.
+// Finds the origin of a node's input, through reroutes and across subgraph boundaries. Read-only.
 
-const ENTRY = -10; // the id that a subgraph's own inputs have as the start of a link
+const ENTRY = -10; // origin id of links that start at a subgraph's own inputs
 const DEEP = 50;
 
 /**
- * The node at the other end of an input, null for none.
+ * The node that an input is connected to, or null.
  * @param {any} node
  * @param {string} input
  * @returns {any}
@@ -38,7 +38,7 @@ function linkOf(graph, id) {
   return graph.links.get?.(id) ?? graph.links[id] ?? null;
 }
 
-/** The node that stands for a subgraph. @param {any} subgraph @returns {any} */
+/** The node that represents a subgraph. @param {any} subgraph @returns {any} */
 function hostOf(subgraph) {
   const all = allNodes(subgraph.rootGraph ?? subgraph);
   return all.find((node) => node.subgraph === subgraph) ?? null;
@@ -57,7 +57,7 @@ export function allNodes(graph, seen = new Set()) {
 }
 
 /**
- * The Prompt Pair that a node's prompts come from, null for none.
+ * The Prompt Pair that a node's prompts come from, or null.
  * @param {any} node
  * @returns {any}
  */
@@ -71,7 +71,7 @@ export function pairOf(node) {
 }
 
 /**
- * The text of a node's field: its own, or that of the node that is linked to it.
+ * The text of a node's field: its own, or that of the connected node.
  * @param {any} node
  * @param {string} name
  * @returns {string}

@@ -1,12 +1,12 @@
 // @ts-check
-// Puts a word of a prompt into a word field of a connected node.
+// Inserts a word of a prompt into a word field of a connected node.
 
 import { make, note } from "./dom.js";
 import { pairOf } from "./graph.js";
 import { fieldsFor, withWord } from "./words.js";
 
 /**
- * A row under the chips that offers the fields for a word, or says that there are none.
+ * A row below the chips that lists the fields for a word, or says that there are none.
  * @param {any} node the node with the chips
  * @returns {{ element: HTMLElement, choose: import("./chips.js").Choose }}
  */
@@ -21,7 +21,7 @@ export function inserter(node) {
   };
   /** @param {string} name @param {ReturnType<typeof fieldsFor>} fields @param {HTMLElement} button */
   function offers(name, fields, button) {
-    const heading = make("span", { text: `Put “${name}” into` });
+    const heading = make("span", { text: `Insert “${name}” into` });
     const buttons = fields.map((field) =>
       make("button", { type: "button", class: "p2p-tab", text: field.label, onclick: () => put(name, field, button) })
     );
@@ -30,7 +30,7 @@ export function inserter(node) {
   /** @param {string} name @param {ReturnType<typeof fieldsFor>[number]} field @param {HTMLElement} button */
   function put(name, field, button) {
     setText(field.node, field.name, (text) => withWord(text, name, field.after));
-    element.replaceChildren(note(`“${name}” is in ${field.label}.`));
+    element.replaceChildren(note(`Inserted “${name}” into ${field.label}.`));
     button.focus();
   }
   return { element, choose };

@@ -1,13 +1,13 @@
 // @ts-check
-// What differs between a node as a workflow has it and as it is now. No page is touched here.
+// Differences between a node in a saved workflow and the current node. Does not touch the page.
 
 /**
  * @typedef {{ type: string, gone: string[], added: string[], values: number }} Difference
- * values: how many saved values are left over or missing, where the workflow does not name its fields.
+ * values: number of extra (or, if negative, missing) saved values, if the workflow does not name its fields.
  */
 
 /**
- * The nodes of a saved workflow, those in its subgraphs too.
+ * The nodes of a saved workflow, including those in its subgraphs.
  * @param {any} workflow
  * @returns {any[]}
  */
@@ -18,8 +18,8 @@ export function savedNodes(workflow) {
 
 /**
  * @param {any} saved a node of a workflow
- * @param {{ inputs: string[], widgets: string[] }} now what the node has
- * @returns {Difference | null} null where nothing differs
+ * @param {{ inputs: string[], widgets: string[] }} now the current node
+ * @returns {Difference | null} null if nothing differs
  */
 export function difference(saved, now) {
   const inputs = /** @type {any[]} */ (saved.inputs ?? []);
@@ -34,9 +34,9 @@ export function difference(saved, now) {
 /** @param {string} title @param {Difference} found */
 export function inWords(title, { gone, added, values }) {
   const parts = [];
-  if (gone.length) parts.push(`no longer has ${gone.join(", ")}, whose values and links are left out`);
-  if (added.length) parts.push(`now has ${added.join(", ")} too, at the default`);
-  if (values < 0) parts.push("has more fields than were saved; the last ones are at their defaults");
-  if (values > 0) parts.push("has fewer fields than were saved; the last values are left out");
+  if (gone.length) parts.push(`no longer has ${gone.join(", ")} (their values and links are dropped)`);
+  if (added.length) parts.push(`now also has ${added.join(", ")} (set to the default)`);
+  if (values < 0) parts.push("has more fields than were saved (the last ones are set to their defaults)");
+  if (values > 0) parts.push("has fewer fields than were saved (the last values are dropped)");
   return `${title} ${parts.join("; ")}.`;
 }

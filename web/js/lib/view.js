@@ -1,20 +1,20 @@
 // @ts-check
-// A panel on a node that shows what the node's last run handed over. It is no part of the workflow or the prompt.
+// A panel on a node that shows the output of its last run. It is not part of the workflow or the prompt.
 
 import { make, note } from "./dom.js";
 
-const MARGIN = 10; // that the canvas leaves above and below an element
+const MARGIN = 10; // of the canvas, above and below an element
 const KEY = "p2p.shown";
-const AGAIN = "Nothing after a run? Then nothing had changed: change a setting, such as the seed, and run again.";
-export const GONE = `The pictures of that run are gone. Run the graph again. ${AGAIN}`;
+const AGAIN = "Still empty after a run? The result was cached: change a setting, such as the seed, and run again.";
+export const GONE = `The images of that run are gone. Run the graph again. ${AGAIN}`;
 
 /**
  * @typedef {{ [name: string]: any }} Output
  * @param {any} node
  * @param {{ name: string, label: string, height: number, empty: string, keys: string[],
  *   show: (panel: any, output: Output) => void }} options
- *   height: the least, in pixels. empty: what stands there before a run. keys: of the output, the first has
- *   to be there. show: fills the panel; an error in it becomes a note.
+ *   height: minimum, in pixels. empty: the text before a run. keys: of the output; the first is required.
+ *   show: fills the panel; an error in it becomes a note.
  */
 export function addView(node, { name, label, height, empty, keys, show }) {
   useStyle();
@@ -34,8 +34,8 @@ export function addView(node, { name, label, height, empty, keys, show }) {
     try {
       show(panel, output);
     } catch (error) {
-      console.warn("Prompt-to-Prompt: a panel could not be drawn", error);
-      panel.replaceChildren(note("This could not be shown. Run the graph again."));
+      console.warn("Prompt-to-Prompt: could not draw a panel", error);
+      panel.replaceChildren(note("This output cannot be shown. Run the graph again."));
     }
   };
   fill(null);
@@ -50,7 +50,7 @@ export function addView(node, { name, label, height, empty, keys, show }) {
   return panel;
 }
 
-/** Lets a node do one thing more. @param {any} node @param {string} name @param {(...given: any[]) => void} more */
+/** Adds a callback after an existing one. @param {any} node @param {string} name @param {(...given: any[]) => void} more */
 export function chain(node, name, more) {
   const before = node[name];
   node[name] = function (/** @type {any[]} */ ...given) {
@@ -60,7 +60,7 @@ export function chain(node, name, more) {
   };
 }
 
-/** @param {any} file what a node saved in the temp folder @param {any} api */
+/** @param {any} file a file that a node saved in the temp folder @param {any} api */
 export function addressOf(file, api) {
   return api.apiURL(`/view?${new URLSearchParams(file)}`);
 }
@@ -70,12 +70,12 @@ export function loaded(address) {
   return new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
-    image.onerror = () => reject(new Error("the picture is gone"));
+    image.onerror = () => reject(new Error("the image is gone"));
     image.src = address;
   });
 }
 
-/** The canvas below pans and zooms by these; a panel that scrolls or drags keeps them. @param {Event} event */
+/** Keeps pan and zoom events from the canvas while a panel scrolls or drags. @param {Event} event */
 function keepFromCanvas(event) {
   const panel = /** @type {HTMLElement} */ (event.currentTarget);
   const scrolls = panel.scrollHeight > panel.clientHeight;
@@ -89,9 +89,9 @@ export function useStyle() {
   document.head.append(make("link", { id: "p2p-style", rel: "stylesheet", href }));
 }
 
-// A reload of the page forgets the outputs while the server goes on knowing them and sends none again.
+// A page reload loses the outputs, and the server does not send cached results again.
 
-/** Null in a graph without an id of its own, which could be any. @param {any} node */
+/** The storage key; null in a graph without its own id, which would be ambiguous. @param {any} node */
 function placeOf(node) {
   const graph = String(node.graph?.id ?? "");
   return /[1-9a-f]/.test(graph) ? `${KEY}/${graph}/${node.id}/${node.type}` : null;
@@ -103,7 +103,7 @@ function remember(place, output) {
   try {
     sessionStorage.setItem(place, JSON.stringify(output));
   } catch {
-    forgetAll(); // it is full
+    forgetAll(); // the storage is full
   }
 }
 

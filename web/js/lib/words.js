@@ -1,11 +1,12 @@
 // @ts-check
-// Words in text fields: which there are, which field wants which, and putting one in. No page is touched here.
+// Words in text fields: their prompts, candidates and insertion. Does not touch the page.
 
 import { allNodes, originOf, pairOf, textOf } from "./graph.js";
 
 /**
- * The fields of words by node: of which prompt their words are, and what follows a word that is put in.
- * @type {Record<string, Record<string, { of: "source" | "edit" | "all", after?: string }>>}
+ * The word fields of each node: the prompt their words come from, and the number after an inserted word: a
+ * constant, or the value of another widget of the node.
+ * @type {Record<string, Record<string, { of: "source" | "edit" | "all", number?: number | string }>>}
  */
 export const FIELDS = {
   P2PLocalBlend: {
@@ -15,23 +16,23 @@ export const FIELDS = {
   },
   P2PAttentionStore: { words: { of: "all" } },
   P2PAttentionMaps: { words: { of: "all" } },
-  P2PReweight: { weights: { of: "edit", after: ": 1" } },
-  P2PPromptEdit: { word_windows: { of: "edit", after: ": 0.4" } },
-  P2PWordSwap: { word_windows: { of: "edit", after: ": 0.4" } },
-  P2PRefine: { word_windows: { of: "edit", after: ": 0.4" } },
+  P2PReweight: { weights: { of: "edit", number: 1 } },
+  P2PPromptEdit: { word_windows: { of: "edit", number: "cross_end" } },
+  P2PWordSwap: { word_windows: { of: "edit", number: "cross_end" } },
+  P2PRefine: { word_windows: { of: "edit", number: "cross_end" } },
 };
 
 const WORD = /embedding:[\w./\\-]+|[\p{L}\p{N}]+(?:['’]\p{L}+)?/gu;
 const WEIGHT = /:\s*[-+]?\d*\.?\d+(?=\s*\))/g;
 
-/** The words of a text, each once, lower case. @param {string} text */
+/** The unique words of a text, in lower case. @param {string} text */
 export function wordsIn(text) {
   const words = text.replace(WEIGHT, " ").match(WORD) ?? [];
   return [...new Set(words.map((word) => word.toLowerCase()))];
 }
 
 /**
- * The words that a field of a node can name, from the prompts as they are written now.
+ * The words that a field of a node can name, from the current text of the prompts.
  * @param {any} node
  * @param {string} field
  */
@@ -46,9 +47,9 @@ export function choices(node, field) {
 }
 
 /**
- * The fields that a word of a pair's prompts can go into.
+ * The fields that accept a word of a pair's prompts.
  * @param {any} pair
- * @param {"source" | "edit" | "all"} side where the word is
+ * @param {"source" | "edit" | "all"} side the prompts that contain the word
  */
 export function fieldsFor(pair, side) {
   const nodes = allNodes(pair?.graph?.rootGraph ?? pair?.graph);
@@ -56,8 +57,19 @@ export function fieldsFor(pair, side) {
     Object.entries(FIELDS[node.type] ?? {})
       .filter(([name, { of }]) => (of === "all" || side === "all" || of === side) && isFree(node, name))
       .filter(() => pairOf(node) === pair)
-      .map(([name, { after }]) => ({ node, name, after: after ?? "", label: `${node.title}: ${name}` }))
+      .map(([name, { number }]) => ({ node, name, after: suffix(node, number), label: `${node.title}: ${name}` }))
   );
+}
+
+/** @param {any} node @param {number | string} [number] a constant, or the name of a widget */
+function suffix(node, number) {
+  if (number === undefined) return "";
+  return `: ${typeof number === "number" ? number : valueOf(node, number)}`;
+}
+
+/** @param {any} node @param {string} name */
+function valueOf(node, name) {
+  return node.widgets?.find((/** @type {any} */ each) => each.name === name)?.value;
 }
 
 /** @param {any} node @param {string} name */
@@ -66,7 +78,7 @@ function isFree(node, name) {
 }
 
 /**
- * The text with the word as one more entry; as it is where the word is an entry already.
+ * The text with the word appended as an entry, or unchanged if it already is an entry.
  * @param {string} text
  * @param {string} word
  * @param {string} after
@@ -91,7 +103,7 @@ export function unfinished(text, caret) {
 }
 
 /**
- * The words that go on from what is typed; none where it is one of them or has its weight already.
+ * The words that start with the typed text; none if it is a complete word or already has a weight.
  * @param {string} typed
  * @param {string[]} words
  */

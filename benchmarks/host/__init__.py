@@ -1,0 +1,1 @@
+"""Measurements inside ComfyUI: overhead, samplers, precision, random inputs."""

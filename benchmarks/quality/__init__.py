@@ -1,0 +1,1 @@
+"""Edit quality on scenes with known ground truth."""

@@ -1,0 +1,1 @@
+"""Real pictures: reconstruction and edits by method."""

@@ -1,0 +1,1 @@
+"""The paper in its literal form, to compare with."""

@@ -1,0 +1,145 @@
+"""Creates paired conditionings: one tensor with a row for the source and one for each edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.conds import CONDConstant
+from torch import Tensor
+
+from ...p2p_core.errors import P2PError
+from ...p2p_core.real.guidance import common_columns
+from .keys import PAIR
+
+Conditioning = list[list[Any]]
+Entry = dict[str, Any]  # one entry of a conditioning, as the host converts it for a sampling
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The contents of a paired entry: P rows under these keys, and the prompts if known."""
+
+    rows: int
+    texts: tuple[str, ...] | None
+    keys: frozenset[str]
+
+
+class PairGuard(CONDConstant):
+    """Carries the Pair of a conditioning. The sampling wrapper removes it; a plain sampling fails on it."""
+
+    def process_cond(self, batch_size: int, **kwargs: Any) -> Any:
+        raise P2PError(
+            "a MODEL with Word Swap (or another Prompt-to-Prompt edit)",
+            f"a plain MODEL with a paired CONDITIONING of {self.cond.rows} prompts",
+            "Connect the MODEL output of the Prompt-to-Prompt node to the sampler, or use CLIP Text Encode.",
+            "Prompt Pair",
+        )
+
+
+def pair(conditionings: Sequence[Conditioning], texts: tuple[str, ...] | None = None) -> Conditioning:
+    """One CONDITIONING of P rows from P matching ones, entry by entry. [1, T, C] each → [P, T, C].
+
+    A single one is unchanged apart from a note of its prompt, so that a plain MODEL accepts it too. An entry
+    that is the same on all sides, such as a region without an edit, is unchanged if another entry differs.
+    """
+    counts = [len(c) for c in conditionings]
+    if len(set(counts)) > 1 or not counts[0]:
+        raise _unlike("the same number of entries", " and ".join(map(str, counts)))
+    sides = list(zip(*conditionings, strict=True))
+    same = [texts is None and all(_same(entries[0], other) for other in entries[1:]) for entries in sides]
+    same = [False] * len(same) if all(same) else same
+    return [
+        entries[0] if alike else _pair_entry(entries, texts)
+        for entries, alike in zip(sides, same, strict=True)
+    ]
+
+
+def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> list[Any]:
+    tensors, options = [entry[0] for entry in entries], [entry[1] for entry in entries]
+    for option in options:
+        if PAIR in option or PAIR in option.get("model_conds", {}):
+            raise _unlike("unpaired conditionings", "one that is already paired")
+    merged: dict[str, Any] = {}
+    keys = sorted({key for option in options for key in option})
+    for key in keys:
+        merged[key] = _merge(key, [option.get(key) for option in options])
+    stacked = {key for key in keys if merged[key] is not options[0].get(key)}
+    found = Pair(len(entries), texts, frozenset({"cross_attn", *stacked}))
+    if found.rows == 1:
+        return [tensors[0], {**merged, PAIR: found}]
+    guard = PairGuard(found)
+    merged["model_conds"] = {**merged.get("model_conds", {}), PAIR: guard}
+    return [_stack_text(tensors), merged]
+
+
+def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
+    """[1, T_i, C] each → [P, T, C], T the least common multiple; repeated columns change no attention."""
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tensor.shape[0] != 1:
+            shape = tuple(getattr(tensor, "shape", ())) or type(tensor).__name__
+            raise _unlike("conditionings with one prompt each, shaped [1, tokens, channels]", str(shape))
+    lengths, widths = [t.shape[1] for t in tensors], {t.shape[2] for t in tensors}
+    if len(widths) > 1:
+        raise _unlike("text encodings of one width", f"{' and '.join(map(str, sorted(widths)))} channels")
+    longest = common_columns(*lengths)
+    return torch.cat([t.repeat(1, longest // t.shape[1], 1) for t in tensors])
+
+
+def _merge(key: str, values: Sequence[Any]) -> Any:
+    """One value for all prompts: tensors per prompt are stacked, everything else must be equal."""
+    first = values[0]
+    if all(_same(first, value) for value in values[1:]):
+        return first
+    if all(isinstance(v, Tensor) and v.shape == first.shape and v.shape[0] == 1 for v in values):
+        return torch.cat(list(values))
+    if all(value is None for value in values):
+        return None
+    raise _unlike(f"the same {key!r} on source and edit", "different ones", _AFTER)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and torch.equal(a, b)
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return False
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return a is b or bool(a == b)
+
+
+_AFTER = " Apply whatever both share (a ControlNet, an area) after the pairing."
+
+
+def _unlike(expected: str, got: str, more: str = "") -> P2PError:
+    return P2PError(expected, got, "Encode source and edit with the same CLIP and the same nodes." + more)
+
+
+def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
+    """The CONDITIONING of the source prompt alone, for a plain MODEL, and its text ("" if unknown).
+
+    A plain CONDITIONING is returned unchanged.
+    """
+    pairs = [pair_of(entry[1]) for entry in conditioning]
+    texts = [pair.texts[0] for pair in pairs if pair is not None and pair.texts]
+    return [
+        _first(entry[0], entry[1], pair) for entry, pair in zip(conditioning, pairs, strict=True)
+    ], "".join(texts[:1])
+
+
+def _first(tensor: Tensor, options: dict[str, Any], found: Pair | None) -> list[Any]:
+    """An entry with the first row of everything it holds per prompt."""
+    stacked = found.keys if found else ()
+    own = {key: value[:1] if key in stacked else value for key, value in options.items() if key != PAIR}
+    if "model_conds" in own:
+        own["model_conds"] = {key: cond for key, cond in own["model_conds"].items() if key != PAIR}
+    return [tensor[:1], own]
+
+
+def pair_of(entry: Entry) -> Pair | None:
+    guard = entry.get("model_conds", {}).get(PAIR)
+    return entry.get(PAIR) if guard is None else guard.cond

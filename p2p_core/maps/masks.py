@@ -1,0 +1,140 @@
+"""Masks of local blend: from maps of words, from a user, with a soft edge (paper section 3.2).
+
+The rule is that of the published code's second version (its null-text notebook), generalised to any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..architecture.layers import Layer
+from ..errors import P2PError
+from ..rows import Rows, joined_with_source
+from ..step import Size
+from .resolution import mean_map
+
+MaskMode = Literal["intersect", "replace"]
+MASK_MODES: tuple[MaskMode, ...] = get_args(MaskMode)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskRule:
+    """How to compute a mask from maps and from a user's mask.
+
+    The mask is where a map exceeds `threshold`, minus where a map of the subtracted words exceeds
+    `subtract_threshold`; maps are relative to their maximum. pool: 3 × 3 maximum pooling of the maps. soft:
+    latent cells over which the mask fades out. mask: a user's, [1, E or E·B, H, W], which is intersected with
+    the words' mask or replaces it.
+    """
+
+    threshold: float = 0.3
+    subtract_threshold: float = 0.3
+    pool: bool = True
+    soft: int = 0
+    mask: Tensor | None = None
+    mask_mode: MaskMode = "intersect"
+
+    def __post_init__(self) -> None:
+        limits = {"threshold": self.threshold, "subtract threshold": self.subtract_threshold}
+        for name, value in limits.items():
+            require_share(name, value)
+        if self.soft < 0:
+            raise P2PError("a soft edge of 0 cells or more", f"{self.soft}", "Set it to 0 for a hard edge.")
+        if self.mask is not None:
+            _require_mask(self.mask)
+
+    @property
+    def ignores_words(self) -> bool:
+        return self.mask is not None and self.mask_mode == "replace"
+
+    def users_mask(self, rows: Rows, size: Size) -> Tensor | None:
+        """The user's mask for each edit of each sample, [E·B, H, W], or None."""
+        return None if self.mask is None else user_mask(self.mask, rows, size)
+
+    def of_maps(self, maps: Mapping[Layer, Tensor], users: Tensor | None, rows: Rows, size: Size) -> Tensor:
+        """The mask [E·B, H, W] of these maps, by layer [P·B, 2, h, w]: added and subtracted words."""
+        return self._above(self.threshold, self._field(maps, rows, size), users)
+
+    def at(self, thresholds: Sequence[float], maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
+        """The masks of other thresholds with these maps, [len(thresholds), E·B, H, W]."""
+        field, users = self._field(maps, rows, size), self.users_mask(rows, size)
+        return torch.stack([self._above(threshold, field, users) for threshold in thresholds])
+
+    def _above(self, threshold: float, field: Tensor, users: Tensor | None) -> Tensor:
+        words = field.gt(threshold).float()
+        return soft_edge(words if users is None else words * users.to(words.device), self.soft)
+
+    def _field(self, maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
+        """The values to compare with a threshold, [E·B, H, W]: the larger of edit's and source's maps, −1
+        where subtracted."""
+        mean = mean_map(list(maps.values()))
+        added = joined_with_source(_relative(mean[:, 0], size, pool=self.pool), rows.prompts)
+        subtracted = joined_with_source(_relative(mean[:, 1], size, pool=False), rows.prompts)
+        return added.masked_fill(subtracted.gt(self.subtract_threshold), -1.0)
+
+
+def _relative(maps: Tensor, size: Size, pool: bool) -> Tensor:
+    """Maps relative to their maximum at the latent's size; an all-zero map stays 0. [R, h, w] → [R, H, W]."""
+    pooled = F.max_pool2d(maps[:, None], 3, stride=1, padding=1) if pool else maps[:, None]
+    large = F.interpolate(pooled, size, mode="nearest")[:, 0]
+    most = large.amax((1, 2), keepdim=True)
+    return large / most.where(most > 0, torch.ones_like(most))
+
+
+def user_mask(mask: Tensor, rows: Rows, size: Size) -> Tensor:
+    """A user's mask for each edit of each sample, [E·B, H, W], resized to the latent by averaging.
+
+    One mask serves all edits, E masks serve the edits of every sample. Partly covered cells blend partly.
+    """
+    small = F.interpolate(mask[:, None].float(), size, mode="area")[:, 0]
+    edits, count = rows.prompts - 1, len(rows.edited)
+    if len(small) not in (1, edits, count):
+        raise P2PError(
+            f"one mask, one for each of {edits} edits, or one for each of {count} edited images",
+            f"{len(small)} masks",
+            "Provide one of these numbers of masks.",
+            topic="number of masks",
+        )
+    return small.repeat(count // len(small), 1, 1)
+
+
+def _require_mask(mask: Tensor) -> None:
+    hint = "Paint the part of the image that may change, or use no mask."
+    if not bool(torch.isfinite(mask).all()):
+        raise P2PError("a mask with values from 0 to 1", "one with NaN or infinity", hint, topic="mask")
+    if not bool((mask > 0).any()):
+        raise P2PError("a mask that covers something", "an empty mask", hint, topic="mask")
+    low, high = float(mask.min()), float(mask.max())
+    if low < 0 or high > 1:
+        raise P2PError("a mask with values from 0 to 1", f"one from {low:g} to {high:g}", hint, topic="mask")
+
+
+def require_share(name: str, value: float) -> None:
+    """Raises P2PError for a number outside 0..1."""
+    if not 0 <= value <= 1:
+        raise P2PError(f"a {name} within 0..1", f"{value:g}", "Set it between 0 and 1.")
+
+
+def soft_edge(mask: Tensor, cells: int) -> Tensor:
+    """The mask, fading to 0 over `cells` cells around it. [R, H, W] → the same."""
+    wide = mask
+    for step in range(1, cells + 1):  # each ring is slightly lower than the one inside it
+        wide = torch.maximum(wide, _grown(wide).clamp_(max=1 - step / (cells + 1)))
+    return wide
+
+
+def _grown(mask: Tensor) -> Tensor:
+    """The maximum of each cell and its eight neighbours; far faster than max_pool2d on a CPU."""
+    for dim in (1, 2):
+        cells = mask.shape[dim] - 1
+        before, after = mask.narrow(dim, 0, cells), mask.narrow(dim, 1, cells)
+        mask = mask.clone()
+        for part, neighbour in ((mask.narrow(dim, 1, cells), before), (mask.narrow(dim, 0, cells), after)):
+            torch.maximum(part, neighbour, out=part)
+    return mask

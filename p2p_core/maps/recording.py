@@ -1,0 +1,231 @@
+"""Records attention maps during a sampling: running means by layer and part of the sampling.
+
+NaN and infinity stay in a mean, so they are checked once, at the end: each check makes a GPU wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..architecture.layers import Layer, LayerFilter
+from ..attention.editing import EditedBatch
+from ..attention.probing import Probe, prepare_probe, probabilities, word_maps
+from ..errors import P2PError
+from ..step import Call, Hooks, Scene, Step
+from ..words.windows import Window
+from .masks import MaskRule
+from .store import Channel, MapStore, Recorded, signature
+
+SELF_TOKENS = 4096  # the self-attention map of more tokens is larger than 64 MiB
+
+
+@dataclass(frozen=True, eq=False)
+class Record(Step):
+    """What a run writes into a store.
+
+    parts: number of equal parts of the window, each with its own mean. self_scale: also keep the mean
+    self-attention of the layers that are this many times smaller than the latent, which takes 4·N² bytes per
+    row; 0 for none. rule: how to compute a mask from the maps, None for maps alone.
+    """
+
+    channels: tuple[Channel, ...]
+    store: MapStore
+    layers: LayerFilter = field(default_factory=LayerFilter)
+    window: Window = field(default_factory=Window)
+    parts: int = 1
+    self_scale: int = 0
+    rule: MaskRule | None = None
+
+    @property
+    def filter(self) -> LayerFilter:
+        return self.layers
+
+    @property
+    def timed(self) -> bool:
+        return self.window != Window() or self.parts > 1
+
+    def keeps_self(self, layer: Layer) -> bool:
+        return layer.scale == self.self_scale and layer in self.layers
+
+    def require_layers(self, layers: Sequence[Layer]) -> None:
+        super().require_layers(layers)
+        if self.self_scale and not any(map(self.keeps_self, layers)):
+            scales = ", ".join(
+                f"1/{scale}" for scale in sorted({x.scale for x in layers if x in self.layers})
+            )
+            raise P2PError(
+                "a self-attention resolution that the chosen layers of this model have",
+                f"1/{self.self_scale}",
+                f"Choose one of {scales or 'none'}, or other layers.",
+            )
+
+    def begin(self, scene: Scene) -> Hooks:
+        return Recording(self, scene)
+
+    def part(self, progress: float) -> int | None:
+        """The part of the window that contains a model call at this progress."""
+        if not self.window.active(progress):
+            return None
+        share = (progress - self.window.start) / (self.window.end - self.window.start)
+        return min(int(share * self.parts), self.parts - 1)
+
+
+class Recorder:
+    """The running means of one run."""
+
+    def __init__(self, record: Record, scene: Scene) -> None:
+        count = scene.rows.prompts
+        self.record = replace(record, channels=tuple(c.over(count) for c in record.channels))
+        self.scene = scene
+        self.version = 0  # number of maps so far
+        self._means: dict[tuple[Layer, int], _Mean] = {}
+        self._self: _Mean | None = None  # of [h, w, N] per row
+        self._self_finite: dict[Layer, Tensor] = {}
+        self._indicators = tuple(_indicator(self.record.channels, p, scene) for p in range(count))
+        self._probes: dict[object, Probe] = {}
+
+    def observes(self, layer: Layer, progress: float) -> bool:
+        """Whether maps of cross-attention are recorded."""
+        wanted = layer in self.record.layers and bool(self.record.channels)
+        return wanted and self.record.part(progress) is not None
+
+    def observes_self(self, layer: Layer, progress: float) -> bool:
+        return self.record.keeps_self(layer) and self.record.part(progress) is not None
+
+    def observe(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
+        """A cross-attention call. q: [B, h·w, C]; k: [B, K, C]."""
+        part = self.record.part(call.progress)
+        if part is None or not batch.rows:
+            return
+        maps = word_maps(q, k, call.heads, self._probe(batch, k))
+        grid = rearrange(maps, "r (h w) n -> r n h w", h=call.size[0])
+        if (call.layer, part) not in self._means:
+            self._means[call.layer, part] = _Mean(self.scene.rows.count, grid)
+        self._means[call.layer, part].add(grid, self._targets(batch))
+        self.version += 1
+
+    def observe_self(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
+        """A self-attention call. q, k: [B, h·w, C]."""
+        if not batch.rows:
+            return
+        if q.shape[1] > SELF_TOKENS:
+            raise P2PError(
+                f"self-attention with at most {SELF_TOKENS} image tokens",
+                f"{call.size[1]} × {call.size[0]} in {call.layer.name}",
+                "Record self-attention at a lower resolution.",
+            )
+        origins = {edit.row: edit.source for edit in batch.edits}
+        used = [origins.get(row.row, row.row) for row in batch.rows]
+        maps = torch.stack([probabilities(q[row], k[row], call.heads) for row in used])
+        grid = rearrange(maps, "r (h w) n -> r h w n", h=call.size[0])
+        self._self = self._self or _Mean(self.scene.rows.count, grid)
+        self._self.add(grid, self._targets(batch))
+        finite = torch.isfinite(maps).all().to(self._self.value.device)
+        self._self_finite[call.layer] = finite & self._self_finite.get(call.layer, True)
+
+    def _probe(self, batch: EditedBatch, k: Tensor) -> Probe:
+        key = (batch, k.shape[1], k.device)
+        if key not in self._probes:
+            self._probes[key] = prepare_probe(batch, self._indicators, k.shape[1], k.device)
+        return self._probes[key]
+
+    def _targets(self, batch: EditedBatch) -> list[int]:
+        return [self.scene.rows.row(row.sample, row.prompt) for row in batch.rows]
+
+    def means(self) -> Mapping[Layer, Tensor]:
+        """The means so far, for a record with one part: [P·B, n, h, w] by layer."""
+        return {layer: mean.value for (layer, _), mean in self._means.items()}
+
+    def recorded(self, returned: Sequence[Tensor], blend: Tensor | None = None) -> Recorded:
+        """The contents for the store. returned: the latents of the run. Raises P2PError for NaN."""
+        maps: dict[Layer, Tensor] = {}
+        for layer in dict.fromkeys(layer for layer, _ in self._means):
+            means = [self._means.get((layer, part)) for part in range(self.record.parts)]
+            values = [None if mean is None else mean.value.cpu() for mean in means]
+            empty = torch.zeros_like(next(value for value in values if value is not None))
+            maps[layer] = torch.stack([empty if value is None else value for value in values])
+        _require_finite({layer: torch.isfinite(values).all() for layer, values in maps.items()})
+        _require_finite(self._self_finite)
+        own = None if self._self is None else self._self.value.cpu()  # [P·B, h, w, N]
+        return Recorded(
+            self.scene,
+            self.record.channels,
+            MappingProxyType(maps),
+            self_map=None if own is None else rearrange(own, "r h w n -> r (h w) n"),
+            self_size=None if own is None else (own.shape[1], own.shape[2]),
+            blend=None if blend is None else blend.cpu(),
+            rule=self.record.rule,
+            signatures=tuple(map(signature, returned)),
+        )
+
+
+class Recording(Hooks):
+    """A record's hooks."""
+
+    def __init__(self, record: Record, scene: Scene) -> None:
+        self.recorder = Recorder(record, scene)
+        self.observer = self.recorder if record.channels or record.self_scale else None
+        self._recorded: Recorded | None = None
+
+    def mask(self) -> Tensor | None:
+        """The mask to keep with the maps, or None."""
+        return None
+
+    def collect(self, returned: Sequence[Tensor]) -> None:
+        self._recorded = self.recorder.recorded(returned, self.mask())
+
+    def publish(self) -> None:
+        if self._recorded is not None:
+            self.recorder.record.store.fill(self._recorded)
+
+
+class _Mean:
+    """A running mean per row; additions may cover only some rows. Never synchronises with a GPU."""
+
+    def __init__(self, rows: int, like: Tensor) -> None:
+        """like: [R, ...], of the same form as the additions."""
+        self.value, self.count = like.new_zeros(rows, *like.shape[1:]), [0] * rows
+
+    def add(self, maps: Tensor, rows: Sequence[int]) -> None:
+        """maps: [R, ...] for these rows of the result, each row any number of times; on any device."""
+        if self.value.shape[1:] != maps.shape[1:]:
+            raise P2PError(
+                "attention maps of one size",
+                f"{list(maps.shape[1:])} after {list(self.value.shape[1:])}",
+                "Sample the whole image at once.",
+                topic="parts of the picture",
+            )
+        maps = maps.to(self.value.device)
+        if list(rows) == list(range(len(self.value))) and len(set(self.count)) == 1:  # all rows, in order
+            self.count = [self.count[0] + 1] * len(self.count)
+            self.value.lerp_(maps, 1 / self.count[0])
+            return
+        for row, new in zip(rows, maps, strict=True):
+            self.count[row] += 1
+            self.value[row].lerp_(new, 1 / self.count[row])
+
+
+def _require_finite(finite: Mapping[Layer, Tensor]) -> None:
+    """finite: for each layer, whether all of its maps are finite."""
+    if finite and not bool(torch.stack([each.cpu() for each in finite.values()]).all()):
+        layer = next(layer for layer, good in finite.items() if not good)
+        raise P2PError(
+            "finite attention maps",
+            f"NaN or infinity in {layer.name}",
+            "Run the model in a higher precision, or use another attention backend.",
+            topic="precision",
+        )
+
+
+def _indicator(channels: Sequence[Channel], prompt: int, scene: Scene) -> Tensor:
+    """[T, n], 1 where a column of the prompt belongs to the channel."""
+    indicator = torch.zeros(scene.prompts.prompts[prompt].columns, len(channels))
+    for n, channel in enumerate(channels):
+        indicator[list(channel.columns[prompt]), n] = 1
+    return indicator

@@ -1,0 +1,152 @@
+"""What a plan asks of its steps, and what a sampling asks of their hooks.
+
+A step is frozen and says what one node wants. When a sampling starts, `begin` makes the step's hooks, an
+object with state that is dropped with the run. A new kind of step overrides what it needs; plan and run know
+none of them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from .architecture.layers import Layer, LayerFilter, require_layers
+from .attention.editing import EditedBatch
+from .rows import Rows
+from .words.prompts import Prompt, PromptSet
+
+Size = tuple[int, int]
+"""Height and width."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The facts of a sampling: prompts, samples, the latent's size in cells, the layers of the model.
+
+    cell: pixels per latent cell.
+    """
+
+    prompts: PromptSet
+    samples: int
+    latent: Size
+    layers: tuple[Layer, ...]
+    cell: int = 8
+
+    @property
+    def rows(self) -> Rows:
+        return Rows(self.prompts.count, self.samples)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attention call of a model. size: height and width of its N = h·w image tokens.
+
+    progress: 0 (pure noise) to 1 (finished). paired: for each of the batch's equal parts, whether it holds
+    paired rows.
+    """
+
+    layer: Layer
+    progress: float
+    size: Size
+    heads: int
+    paired: tuple[bool, ...]
+
+
+class Observer(Protocol):
+    """Observes attention calls without changing them. q: [B, h·w, C]; k: [B, K, C]."""
+
+    def observes(self, layer: Layer, progress: float) -> bool:
+        """Whether to observe cross-attention of this layer at this progress."""
+        ...
+
+    def observes_self(self, layer: Layer, progress: float) -> bool:
+        """Whether to observe self-attention of this layer at this progress."""
+        ...
+
+    def observe(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
+        """A cross-attention call. batch: the same object for all calls with the same edits."""
+        ...
+
+    def observe_self(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
+        """A self-attention call. batch: has no edits if edit rows use their own map."""
+        ...
+
+
+class Hooks:
+    """What a step does in one sampling, called in this order. A step overrides the hooks it needs.
+
+    Rows are latents or predictions [P·B, C, H, W]. observer: observes attention calls, if not None.
+    """
+
+    observer: Observer | None = None
+
+    def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor | None:
+        """Called before the first model call. Returns the rows to start from, None for the host's noise.
+
+        sigmas: [n+1]; progress: of the n model calls at the schedule's levels. Raises P2PError if the step
+        cannot act in this schedule, before any time is spent on it.
+        """
+
+    def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
+        """The input rows of the model."""
+        return rows
+
+    def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
+        """The predictions for guidance: with the prompts, and those to guide away from."""
+        return with_text, others
+
+    def after_model(self, clean: Tensor, progress: float) -> Tensor:
+        """The prediction of the clean rows, after guidance."""
+        return clean
+
+    def finish(self, rows: Tensor) -> Tensor:
+        """The finished rows."""
+        return rows
+
+    def collect(self, returned: Sequence[Tensor]) -> None:
+        """Collect the results of the run. returned: its latents. Raises P2PError for unusable results."""
+
+    def publish(self) -> None:
+        """Leave the results for later; called when all hooks have collected theirs."""
+
+
+class Step:
+    """Abstract: one node's contribution to a plan."""
+
+    @property
+    def filter(self) -> LayerFilter | None:
+        """The layers that the step was given, or None if it chooses them itself."""
+        return None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it goes before all other steps, wherever its node is in the chain."""
+        return False
+
+    @property
+    def timed(self) -> bool:
+        """Whether it depends on the progress of the sampling."""
+        return True
+
+    def extended(self, prompts: PromptSet) -> PromptSet:
+        """The prompts of a plan with this step."""
+        return prompts
+
+    def check(self, prompts: PromptSet, before: Sequence[Step]) -> None:
+        """Raise P2PError if the step cannot join a plan with these prompts and steps."""
+
+    def require_layers(self, layers: Sequence[Layer]) -> None:
+        """Raise P2PError if the model has none of the layers that the step was given."""
+        if self.filter is not None:
+            require_layers(self.filter, layers)
+
+    def describe(self, source: Prompt, edit: Prompt, row: int) -> str:
+        """What it does to edit prompt `row` (1..E), as text; "" if there is nothing to say."""
+        return ""
+
+    def begin(self, scene: Scene) -> Hooks | None:
+        """Its hooks in a sampling, None where it needs none."""
+        return None

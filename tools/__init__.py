@@ -1,0 +1,1 @@
+"""What the developers run: finding ComfyUI, example workflows, pictures of the nodes."""

@@ -1,0 +1,1 @@
+"""Finds ComfyUI, and runs a server or the host suite on it."""

@@ -1,0 +1,1 @@
+"""Thumbnails, cards and help pictures."""
