@@ -56,7 +56,7 @@ demo/show                | DEV                    | p2p_core/* world model diffu
 
 tests/conftest           |                        |
 tests/standin            | HOST torch             |
-tests/harness            | HOST torch             |
+tests/harness            | HOST DEV sentencepiece |
 benchmarks/shared        | DEV                    | p2p_core/errors
 benchmarks/core          | DEV                    | p2p_core/* shared
 benchmarks/reference     | DEV                    | demo/diffusers_host

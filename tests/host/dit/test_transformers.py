@@ -36,6 +36,7 @@ class Pack:
         self.model, self.pairing = part("nodes.comfyui.model"), part("nodes.comfyui.pairing")
         self.families, self.dit = part("nodes.comfyui.families"), part("nodes.comfyui.dit")
         self.plan, self.prompts = part("p2p_core.plan"), part("p2p_core.words.prompts")
+        self.pieces = part("p2p_core.words.pieces")
         self.columns, self.steps = part("p2p_core.edits.columns"), part("p2p_core.edits.steps")
         self.maps, self.blending = part("p2p_core.maps.store"), part("p2p_core.maps.blending")
         self.recording, self.masks = part("p2p_core.maps.recording"), part("p2p_core.maps.masks")
@@ -43,10 +44,10 @@ class Pack:
 
     def prompt(self, words: str, columns: int) -> Any:
         """A prompt of one-token words between two special columns, padded with special columns."""
-        piece = self.prompts.Piece
+        piece = self.pieces.Piece
         pieces = [piece("", "special"), *[piece(word, ends_word=True) for word in words.split()]]
         pieces += [piece("", "special")] * (columns - len(pieces))
-        return self.prompts.build_prompt(words, pieces, chunk=columns)
+        return self.pieces.build_prompt(words, pieces, chunk=columns)
 
 
 @pytest.fixture(scope="session")
