@@ -1,4 +1,4 @@
-"""The least time that training takes: `python -m demo.training.floor --rate 790` counts what a sample costs.
+"""A lower bound of training time: `python -m demo.training.floor --rate 790` counts the cost of a sample.
 
 --rate: the card's matrix rate in bfloat16, in TFLOP/s (an H100 is measured at about 790).
 """
@@ -27,7 +27,7 @@ def main() -> None:
     chosen = parser.parse_args()
     pictures = assets.load(chosen.folder / "things.safetensors")
     setting = Setting(chosen.folder, pictures, torch.device("cpu"), seed=0)
-    print("| model | parameters | GFLOP per sample | samples/s at most |")
+    print("| model | parameters | GFLOP per sample | samples/s, upper limit |")
     print("|---|---|---|---|")
     for name, part in PARTS.items():
         training, loss = part(setting)

@@ -51,7 +51,7 @@ def text_columns(clip: Any, tokens: Mapping[str, Chunks]) -> list[Stretch]:
 def unknown_clip(clip: Any) -> P2PError:
     names = [type(getattr(clip, part, None)).__name__ for part in ("tokenizer", "cond_stage_model")]
     return P2PError(
-        "a CLIP whose tokens can be found in its conditioning",
+        "a CLIP whose tokens can be located in its conditioning",
         " with ".join(names),
         "Use the text encoder that belongs to the model.",
         topic="unknown text encoder",
