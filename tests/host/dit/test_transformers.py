@@ -260,3 +260,31 @@ def test_local_blend_keeps_the_source_outside_its_mask(pair: Pair) -> None:
         outside = mask[row - 1] == 0
         assert torch.equal(result[row][..., outside], result[0][..., outside])
         assert not torch.equal(result[row], result[0])
+
+
+SOME = [name for name in ("Wan 2.1", "Anima", "Z-Image", "Flux.1", "SD3.5 medium") if name in NAMES]
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_samples_of_a_batch_are_each_edited_from_their_own_source(p2p: Pack, name: str) -> None:
+    pair = Pair(p2p, name)
+    step = pair.step("refine", 1, 1)
+    result = pair.sample(pair.edited(step), pair.paired, 2)
+    close(result, pair.expected(step, samples=2)[0])
+    assert not torch.equal(result[0], result[3])
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_the_override_of_another_pack_is_called_in_every_attention(p2p: Pack, name: str) -> None:
+    pair, calls = Pair(p2p, name), [0]
+    edited = pair.edited(pair.step("swap", 1, 1))
+    expected = pair.sample(edited, pair.paired)
+
+    def counting(function: Any, *args: Any, **kwargs: Any) -> Tensor:
+        calls[0] += 1
+        return function(*args, **kwargs)
+
+    edited.model_options["transformer_options"]["optimized_attention_override"] = counting
+    assert torch.equal(pair.sample(edited, pair.paired), expected)
+    assert calls[0] > 0
+    assert edited.model_options["transformer_options"]["optimized_attention_override"] is counting
