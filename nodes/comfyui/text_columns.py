@@ -39,6 +39,8 @@ def text_columns(clip: Any, tokens: Mapping[str, Chunks]) -> list[Stretch]:
     with torch.no_grad():
         out = _with(model, {**_projections(model), **parts}).encode_token_weights(plain)
     columns, extra = out[0][0], (out[2] if len(out) > 2 else {})
+    if not (_projections(model) or _are_numbers(columns, len(names))):  # another node replaced the encoding
+        raise unknown_clip(clip)
     if "t5xxl_ids" in extra:  # Anima: the model's own text network attends from these tokens
         return [("t5xxl", tuple(range(len(extra["t5xxl_ids"]))))]
     found = _stretches(columns, tokens)
@@ -133,6 +135,10 @@ def _with(module: nn.Module, parts: Mapping[str, nn.Module]) -> Any:
     other = copy.copy(module)
     other.__dict__["_modules"] = {**module.__dict__["_modules"], **parts}
     return other
+
+
+def _are_numbers(columns: Tensor, encoders: int) -> bool:
+    return bool(((columns >= 0) & (columns == columns.round()) & (columns <= encoders * _EACH)).all())
 
 
 def _stretches(columns: Tensor, tokens: Mapping[str, Chunks]) -> list[Stretch]:
