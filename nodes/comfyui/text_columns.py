@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...p2p_core.errors import P2PError
-from .encoders import Chunks
+from .encoders import Chunks, unknown_clip
 
 Column = tuple[str, int]  # name of an encoder and number of a token, "" where no encoder is loaded
 Stretch = tuple[str, tuple[int, ...]]  # columns of one encoder in a row
@@ -48,16 +47,6 @@ def text_columns(clip: Any, tokens: Mapping[str, Chunks]) -> list[Stretch]:
         more = _stretches(extra["conditioning_llama3"][0, -1], tokens)
         found += [*more, *((f"{name} by block", numbers) for name, numbers in more)]
     return found
-
-
-def unknown_clip(clip: Any) -> P2PError:
-    names = [type(getattr(clip, part, None)).__name__ for part in ("tokenizer", "cond_stage_model")]
-    return P2PError(
-        "a CLIP whose tokens can be found in its conditioning",
-        " with ".join(names),
-        "Use the text encoder that belongs to the model.",
-        topic="unknown text encoder",
-    )
 
 
 def _encoders(model: nn.Module, names: Sequence[str]) -> Iterator[tuple[str, nn.Module]]:
