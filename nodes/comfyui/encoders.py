@@ -17,7 +17,7 @@ def tokenizer_of(clip: Any, name: str) -> Any:
 
 
 def encoder_of(clip: Any, name: str) -> Any:
-    """The encoder of these tokens, None where none is loaded."""
+    """The encoder of these tokens, or None if it is not loaded."""
     return _named(getattr(clip, "cond_stage_model", None), name)
 
 
@@ -26,8 +26,8 @@ def _named(owner: Any, name: str) -> Any:
 
 
 def as_read(chunks: Chunks, encoder: Any) -> Chunks:
-    """The tokens as the encoder reads them: vectors of another width than its own it leaves out, and what
-    stands after them moves forward."""
+    """The tokens as the encoder reads them: it drops vectors of another width, and later tokens move
+    forward."""
     width = encoder and encoder.transformer.get_input_embeddings().weight.shape[-1]
     kept = [[t for t in chunk if width is None or not _is_foreign(t[0], width)] for chunk in chunks]
     return [[*some, *[PAD] * (len(chunk) - len(some))] for some, chunk in zip(kept, chunks, strict=True)]
@@ -43,13 +43,13 @@ def word_id(token: Token) -> int:
 
 
 def require_same_words(text: str, each: Sequence[Chunks]) -> None:
-    """Raises P2PError where encoders whose outputs stand side by side read words in other columns."""
+    """Raises P2PError if encoders whose outputs are joined per column read the words in different columns."""
     ids = [[word_id(token) for chunk in chunks for token in chunk] for chunks in each]
     if any(other != ids[0] for other in ids[1:]):
         raise P2PError(
-            "a textual inversion with as many vectors for both text encoders",
-            f"{text!r}, which has an embedding that one of them reads otherwise",
-            "Use an embedding made for SDXL, or take it out of the prompt.",
+            "a textual inversion with equally many vectors for both text encoders",
+            f"{text!r}, which has an embedding that they read differently",
+            "Use an embedding made for SDXL, or remove it from the prompt.",
         )
 
 
@@ -57,7 +57,7 @@ def unknown_clip(clip: Any) -> P2PError:
     """The error for what has no text encoders of the kinds that are known."""
     parts = [getattr(clip, name) for name in ("tokenizer", "cond_stage_model") if hasattr(clip, name)]
     return P2PError(
-        "a CLIP whose tokens can be found in its conditioning",
+        "a CLIP whose tokens can be located in its conditioning",
         " with ".join(type(part).__name__ for part in parts or [clip]),
         "Use the text encoder that belongs to the model.",
         topic="unknown text encoder",

@@ -67,14 +67,14 @@ def _read(clip: Any, text: str, encoders: Mapping[str, _Encoder]) -> tuple[Text,
             cut += [reading for reading in found.values() if reading.missing]
     if cut:
         raise P2PError(
-            "a prompt that the text encoder reads to its end",
-            f"one that it cuts before {cut[0].missing[0]!r}",
+            "a prompt that the text encoder reads completely",
+            f"one that it cuts off before {cut[0].missing[0]!r}",
             "Shorten the prompt.",
         )
     raise P2PError(
-        f"a prompt whose words stand in the tokens of {type(clip.tokenizer).__name__}",
+        f"a prompt whose words {type(clip.tokenizer).__name__} keeps",
         f"{text!r}, which it changes",
-        "Write the prompt in plain words, without marks of a template and without unusual characters.",
+        "Write the prompt in plain words, without template markup or unusual characters.",
     )
 
 

@@ -24,16 +24,16 @@ def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
 
 
 def _require_equal_glyphs(clip: Any, texts: Sequence[str]) -> None:
-    """Raises P2PError where a glyph encoder reads quoted texts of different lengths."""
+    """Raises P2PError if a glyph encoder reads quoted texts of different lengths."""
     if encoder_of(clip, "byt5_small") is None:
         return
     lengths = [sum(map(len, clip.tokenize(text).get("byt5", []))) for text in texts]
     for text, length in zip(texts, lengths, strict=True):
         if length != lengths[0]:
             raise P2PError(
-                "quoted text of the same length in source and edit, for the encoder of letters",
+                "quoted text of equal length in source and edit, for the encoder that reads letters",
                 f"{text!r} next to {texts[0]!r}",
-                "Quote texts of the same number of letters, or write them without quotation marks.",
+                "Quote texts with equally many letters, or remove the quotation marks.",
             )
 
 

@@ -128,5 +128,5 @@ def test_what_is_on_two_devices_does_not_mix() -> None:
         assert (a.device, b.device, torch.zeros(2, device=FIRST).device) == (FIRST, SECOND, FIRST)
         for other in (b, torch.ones(2)):
             with pytest.raises(RuntimeError, match="of tensors on"):
-                a + other
+                torch.add(a, other)
         assert (a.to(SECOND) + b).cpu().tolist() == [2, 3] and (a[1:] * 2).device == FIRST

@@ -205,7 +205,7 @@ def test_a_prompt_that_the_encoder_cuts(
 ) -> None:
     if name not in HERE:
         pytest.skip("not in this version")
-    with pytest.raises(error, match=r"reads to its end, got one that it cuts before 'cat'. Shorten"):
+    with pytest.raises(error, match=r"reads completely, got one that it cuts off before 'cat'. Shorten"):
         prompt(tiny_clip(name), "cat " * count + "red dog")
 
 
