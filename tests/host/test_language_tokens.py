@@ -238,7 +238,7 @@ def test_quoted_texts_of_other_lengths(prompts: Prompted, error: type[Exception]
     assert prompts(clip, 'a sign "OPEN"', ['a sign "SHUT"']).source.has("open")
     assert prompts(clip, "a sign open", ["a sign closed"]).source.has("open")
     for edit in ('a sign "CLOSED"', "a sign OPEN"):
-        with pytest.raises(error, match="quoted text of the same length"):
+        with pytest.raises(error, match="quoted text of equal length"):
             prompts(clip, 'a sign "OPEN"', [edit])
 
 
