@@ -63,7 +63,7 @@ golden: $(READY) ## record the final latents on every host, after a change that 
 bench: $(READY) ## speed and memory compared with a plain batch, on the first ComfyUI found
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead $(ARGS)
 
-bench-ops: $(READY) ## ops on the device beyond those of a plain run, by kind of edit
+bench-ops: $(READY) ## device ops that each kind of edit adds to a plain run
 	$(PY) -m benchmarks.core.ops
 
 matrix: $(READY) ## every sampler × scheduler × sampling node; ARGS=--docs updates docs/compatibility.md

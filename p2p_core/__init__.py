@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from .maps.recording import Record
     from .maps.store import MapStore, Recorded, word_channel
     from .plan import EditPlan
-    from .real.inversion import INVERSION_METHODS, Inversion, find
+    from .real.inversion import INVERSION_METHODS, Inversion, invert
     from .real.levels import Levels
-    from .real.null_text import NullText, optimise
+    from .real.null_text import Course, NullText, optimise
     from .real.pinning import NEGATIVES, RealImage
     from .real.trajectory import Trajectory
     from .rows import Rows, per_row
     from .run import Run
     from .step import Call, Scene, Step
-    from .words.prompts import Piece, Prompt, PromptSet, build_prompt, split_edits
+    from .words.pieces import Piece, build_prompt
+    from .words.prompts import Prompt, PromptSet, split_edits
     from .words.weights import Weights, parse_weights
     from .words.windows import Window, WordWindow, parse_word_windows
 
@@ -42,6 +43,7 @@ __all__ = [
     "NEGATIVES",
     "Blend",
     "Call",
+    "Course",
     "EditPlan",
     "Inversion",
     "Layer",
@@ -69,8 +71,8 @@ __all__ = [
     "WordWindow",
     "build_prompt",
     "diffusers_layer",
-    "find",
     "heat_maps",
+    "invert",
     "optimise",
     "parse_weights",
     "parse_word_windows",
@@ -82,7 +84,7 @@ __all__ = [
 
 # From the ground floor up: a name is taken from the first module that has it.
 _MODULES = (
-    *("errors", "words.windows", "words.prompts", "words.weights", "architecture.layers"),
+    *("errors", "words.windows", "words.prompts", "words.pieces", "words.weights", "architecture.layers"),
     *("architecture.unet", "rows", "step", "edits.steps", "maps.masks", "maps.store", "maps.recording"),
     *("maps.blending", "maps.heat", "real.levels", "real.inversion", "real.null_text", "real.trajectory"),
     *("real.pinning", "plan", "run"),

@@ -1,4 +1,4 @@
-"""What a plan asks of its steps, and what a sampling asks of their hooks.
+"""The interface of a plan's steps, and of their hooks in a sampling.
 
 A step is frozen and says what one node wants. When a sampling starts, `begin` makes the step's hooks, an
 object with state that is dropped with the run. A new kind of step overrides what it needs; plan and run know
@@ -110,7 +110,7 @@ class Hooks:
         """Collect the results of the run. returned: its latents. Raises P2PError for unusable results."""
 
     def publish(self) -> None:
-        """Leave the results for later; called when all hooks have collected theirs."""
+        """Publishes the results. Called after all hooks have finished."""
 
 
 class Step:
@@ -148,5 +148,5 @@ class Step:
         return ""
 
     def begin(self, scene: Scene) -> Hooks | None:
-        """Its hooks in a sampling, None where it needs none."""
+        """Its hooks for one sampling, or None."""
         return None

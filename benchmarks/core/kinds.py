@@ -19,7 +19,8 @@ from p2p_core.real.pinning import RealImage
 from p2p_core.real.trajectory import Trajectory
 from p2p_core.run import Run
 from p2p_core.step import Call, Scene, Step
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window
 

@@ -23,7 +23,8 @@ from p2p_core.plan import EditPlan
 from p2p_core.rows import per_row
 from p2p_core.run import Run
 from p2p_core.step import Call, Scene
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet
 
 from ..model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
 from ..model.shape import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config

@@ -9,6 +9,7 @@ from ...p2p_core import errors
 ADVICE = {
     "batch parts": "Another node splits the batch. Remove it, or put Prompt-to-Prompt after it.",
     "no whole samples": "Connect the result of the sampler that has the paired CONDITIONING.",
+    "unknown text encoder": "{hint} Load it with the loader and type that the model's template uses.",
     "other columns": "Connect the CONDITIONING of the same Prompt Pair to the sampler.",
     "other prompts": "Connect all Prompt-to-Prompt nodes of one MODEL to the same Prompt Pair.",
     "no edit prompt": "Write the changed prompt into Prompt Pair's edit field, or put Reweight first.",

@@ -14,7 +14,7 @@ from comfy.utils import ProgressBar
 from torch import Tensor
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.real.inversion import Found, Inversion, find
+from ...p2p_core.real.inversion import Found, Inversion, invert
 from ...p2p_core.real.levels import Denoise
 from ...p2p_core.real.trajectory import Trajectory, require_sigmas
 from .fingerprint import fingerprint, levels_of
@@ -74,7 +74,7 @@ class Schedule:
 
 
 def schedule_of(model: Any, scheduler: str, steps: int, denoise: float) -> Schedule:
-    """That of KSampler with these settings."""
+    """The schedule of KSampler with these settings."""
     name = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"
     return Schedule(_sigmas(model, scheduler, steps, denoise), name)
 
@@ -100,7 +100,7 @@ def inverted(
     def work(guider: Any, clean: Tensor, extra_args: dict[str, Any]) -> None:
         clean, falling = clean.float(), sigmas.float().cpu()
         denoise = _denoiser(guider, extra_args)
-        found.append(find(denoise, clean, falling, chosen, levels, bar.update_absolute))
+        found.append(invert(denoise, clean, falling, chosen, levels, bar.update_absolute))
 
     with torch.no_grad():
         run_instead(model, guided, picture, sigmas, work)

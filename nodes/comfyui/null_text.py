@@ -13,8 +13,7 @@ from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.real.levels import Levels
-from ...p2p_core.real.null_text import NullText, optimise
+from ...p2p_core.real.null_text import Course, NullText, optimise
 from ...p2p_core.real.trajectory import AGAIN, Trajectory
 from .fingerprint import fingerprint, levels_of
 from .inversion import Guided, run_instead
@@ -36,8 +35,8 @@ def with_null_texts(
         """Runs outside inference mode, in which ComfyUI runs nodes and which allows no gradients."""
         with torch.inference_mode(False), torch.enable_grad():
             latents = trajectory.latents.to(clean.device, torch.float32).clone()
-            options = extra_args["model_options"]
-            module = _Optimisation(guider, options, latents, trajectory.sigmas, levels, chosen)
+            course = Course(latents, trajectory.sigmas, levels)
+            module = _Optimisation(guider, extra_args["model_options"], course, chosen)
             nulls.append(torch.func.functional_call(module, module.weights(), (bar.update_absolute,)).cpu())
 
     guided = Guided(source, negative, chosen.cfg)
@@ -51,12 +50,10 @@ class _Optimisation(nn.Module):
     Weights loaded in inference mode cannot take part in autograd; copies of them can.
     """
 
-    def __init__(
-        self, guider: Any, options: Any, latents: Tensor, sigmas: Tensor, levels: Levels, chosen: NullText
-    ) -> None:
+    def __init__(self, guider: Any, options: Any, course: Course, chosen: NullText) -> None:
         super().__init__()
         self.model, self.guider, self.options = guider.inner_model, guider, options
-        self.latents, self.sigmas, self.levels, self.chosen = latents, sigmas, levels, chosen
+        self.course, self.chosen = course, chosen
 
     def weights(self) -> dict[str, Tensor]:
         """Weights and buffers that gradients can pass through, without gradients of their own."""
@@ -79,5 +76,4 @@ class _Optimisation(nn.Module):
         def with_null(x: Tensor, sigma: float, null: Tensor) -> Tensor:
             return predict(x, sigma, [with_tensors(entry, {TEXT: null}) for entry in free])
 
-        options = (self.levels, self.chosen, on_step)
-        return optimise(with_prompt, with_null, null, self.latents, self.sigmas, *options)
+        return optimise(with_prompt, with_null, null, self.course, self.chosen, on_step)

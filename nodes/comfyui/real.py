@@ -91,7 +91,7 @@ class _Sides:
 
     @staticmethod
     def of(conds: Sequence[Side], edited: Collection[Any]) -> _Sides | None:
-        """None where there is nothing to guide away from, or nothing paired."""
+        """None if there is nothing to guide away from, or nothing paired."""
         paired = [bool(side) and any(entry["uuid"] in edited for entry in side) for side in conds]
         free = tuple(i for i, side in enumerate(conds) if side and not paired[i])
         return _Sides(tuple(conds), paired.index(True), free) if free and any(paired) else None
@@ -105,7 +105,7 @@ class _Sides:
         return replace(self, entries=tuple(changed))
 
     def only(self, free: bool) -> list[Side]:
-        """The free sides alone, or all others alone."""
+        """Only the free sides, or only the others."""
         return [side if (i in self.free) == free else None for i, side in enumerate(self.entries)]
 
 

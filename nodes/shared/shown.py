@@ -19,7 +19,8 @@ from ...p2p_core.maps.heat import places
 from ...p2p_core.maps.store import Recorded
 from ...p2p_core.pictures.strips import steps_of, strips
 from ...p2p_core.words.align import Change, edit_changes
-from ...p2p_core.words.prompts import Prompt, PromptSet, decode_bytes
+from ...p2p_core.words.prompts import Prompt, PromptSet
+from ...p2p_core.words.texts import is_readable
 from ..comfyui.keys import MAPS, MASKS, PROMPTS
 
 Shown = dict[str, list[Any]]
@@ -39,10 +40,8 @@ def shown_prompts(prompts: PromptSet) -> Shown:
 def _text(prompt: Prompt) -> dict[str, Any]:
     words: list[dict[str, Any]] = []
     for word, name in zip(prompt.words, prompt.names, strict=True):
-        tokens = [decode_bytes(token) for token in word.tokens]
-        if "\ufffd" in "".join(tokens):  # tokens that split a letter are not readable
-            tokens = [word.text]
-        words.append({"text": word.text, "name": name, "tokens": tokens, "columns": len(word.columns)})
+        tokens = word.tokens if all(map(is_readable, word.tokens)) else (word.text,)
+        words.append({"text": word.text, "name": name, "tokens": list(tokens), "columns": len(word.columns)})
     return {"text": prompt.text, "words": words}
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..architecture.layers import STAGES, Layer, LayerFilter
 from ..errors import P2PError
-from ..words.prompts import parse_query
+from ..words.texts import parse_query
 from .masks import require_share
 from .resolution import map_scale, mean_map
 from .store import Recorded, word_channel

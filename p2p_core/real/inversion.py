@@ -43,35 +43,26 @@ class Found:
     noise: Tensor | None = None
 
 
-def find(
-    denoise: Denoise, picture: Tensor, sigmas: Tensor, chosen: Inversion, levels: Levels,
-    on_step: OnStep = lambda step: None,
-) -> Found:  # fmt: skip
-    """The latents of a picture [B, C, h, w] at all noise levels, by any method."""
-    if chosen.method == "edit-friendly noise":
-        generator = torch.Generator().manual_seed(chosen.seed)
-        return Found(*edit_friendly(denoise, picture, sigmas, levels, generator, on_step))
-    options = (chosen.method, levels, chosen.iterations, on_step)
-    return Found(invert(denoise, picture, sigmas, *options))
-
-
 def direction(denoise: Denoise, x: Tensor, sigma: float) -> Tensor:
     """d = (x − D)/σ, the slope of the path through the noise levels."""
     return (x - denoise(x, sigma)) / sigma
 
 
 def invert(
-    denoise: Denoise, picture: Tensor, sigmas: Tensor, method: InversionMethod, levels: Levels,
-    iterations: int = 3, on_step: OnStep = lambda step: None,
-) -> Tensor:  # fmt: skip
-    """The latents of a picture [B, C, h, w] at each sigma, [n+1, B, C, h, w].
+    denoise: Denoise, picture: Tensor, sigmas: Tensor, chosen: Inversion, levels: Levels,
+    on_step: OnStep = lambda step: None,
+) -> Found:  # fmt: skip
+    """The way of a picture [B, C, h, w] through the noise levels, by any method.
 
     on_step: called after each step with the number of steps done. Raises P2PError if a step is not finite.
     """
     require_sigmas(sigmas)
+    if chosen.method == "edit-friendly noise":
+        generator = torch.Generator().manual_seed(chosen.seed)
+        return Found(*edit_friendly(denoise, picture, sigmas, levels, generator, on_step))
     latents = [picture]
     for low, high in pairwise(floats(sigmas.flip(0))):
-        x = _up(denoise, latents[-1], low, high, method, levels, iterations)
+        x = _up(denoise, latents[-1], low, high, chosen, levels)
         if not bool(torch.isfinite(x).all()):
             raise P2PError(
                 "finite latents during inversion",
@@ -80,23 +71,16 @@ def invert(
             )
         latents.append(x)
         on_step(len(latents) - 1)
-    return torch.stack(latents[::-1])
+    return Found(torch.stack(latents[::-1]))
 
 
-def _up(
-    denoise: Denoise,
-    x: Tensor,
-    low: float,
-    high: float,
-    method: InversionMethod,
-    levels: Levels,
-    iterations: int,
-) -> Tensor:
-    if method == "euler":
+def _up(denoise: Denoise, x: Tensor, low: float, high: float, chosen: Inversion, levels: Levels) -> Tensor:
+    if chosen.method == "euler":
         return x + (high - low) * direction(denoise, x, max(low, levels.floor))
-    if method == "midpoint":
+    if chosen.method == "midpoint":
         return _midpoint(denoise, x, low, high, levels)
-    return _fixed_point(denoise, x, low, high, levels, iterations if method == "fixed point" else 0)
+    iterations = chosen.iterations if chosen.method == "fixed point" else 0
+    return _fixed_point(denoise, x, low, high, levels, iterations)
 
 
 def _midpoint(denoise: Denoise, x: Tensor, low: float, high: float, levels: Levels) -> Tensor:

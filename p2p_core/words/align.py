@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .prompts import Prompt, Word
+from .prompts import Prompt
+from .sharing import Entry, Tokens, columns_of, shared_kept, shared_specials, shared_words, tokens_of
 
 Span = tuple[int, int]
-Entry = tuple[int, int, float]
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def align_swap(source: Prompt, edit: Prompt) -> Alignment:
     maps onto a changed phrase; a phrase without a counterpart is widened by the adjacent kept word, so that
     no attention is lost. All alpha are 1. Both prompts have words.
     """
-    entries = _specials(source, edit)
+    entries = shared_specials(source, edit)
     for change in swap_changes(source, edit):
-        entries += _swapped(source.words[slice(*change.source)], edit.words[slice(*change.edit)])
+        entries += shared_words(source, edit, change.source, change.edit)
     return _alignment(source, edit, entries)
 
 
@@ -66,15 +66,14 @@ def align_refine(source: Prompt, edit: Prompt) -> Alignment:
     source's attention, and the edit's other tokens keep their own. Attention on tokens that the edit lacks is
     dropped.
     """
-    left, right = _tokens(source), _tokens(edit)
-    entries, added = _specials(source, edit), set[int]()
-    for change in _differences([text for text, _ in left], [text for text, _ in right]):
-        columns = [[c for _, c in side] for side in (left[slice(*change.source)], right[slice(*change.edit)])]
-        if change.kept:
-            entries.append((columns[0][0], columns[1][0], 1.0))
-        else:
-            added.update(columns[1])
-    return _alignment(source, edit, entries, added)
+    entries, kept = shared_specials(source, edit), set[int]()
+    for encoder in edit.encoders:
+        left, right = tokens_of(source, encoder), tokens_of(edit, encoder)
+        for pair in _kept_tokens(left, right):
+            shares = shared_kept(left, right, pair)
+            entries += shares
+            kept.update(e for _, e, _ in shares)
+    return _alignment(source, edit, entries, set(columns_of(edit.words)) - kept)
 
 
 def align_edit(source: Prompt, edit: Prompt) -> Alignment:
@@ -82,13 +81,12 @@ def align_edit(source: Prompt, edit: Prompt) -> Alignment:
 
     Attention on removed words is dropped, as in refinement.
     """
-    entries, added = _specials(source, edit), set[int]()
+    entries, added = shared_specials(source, edit), set[int]()
     for change in edit_changes(source, edit):
-        left, right = source.words[slice(*change.source)], edit.words[slice(*change.edit)]
         if change.added:
-            added.update(_columns(right))
+            added.update(columns_of(edit.words[slice(*change.edit)]))
         elif not change.removed:
-            entries += _swapped(left, right)
+            entries += shared_words(source, edit, change.source, change.edit)
     return _alignment(source, edit, entries, added)
 
 
@@ -169,66 +167,14 @@ def _join(a: Change, b: Change) -> Change:
 # Columns
 
 
+def _kept_tokens(left: Tokens, right: Tokens) -> list[tuple[int, int]]:
+    """Indices of the tokens that both have."""
+    changes = _differences(left.texts, right.texts)
+    return [(change.source[0], change.edit[0]) for change in changes if change.kept]
+
+
 def _alignment(
     source: Prompt, edit: Prompt, entries: Sequence[Entry], added: Collection[int] = ()
 ) -> Alignment:
     alpha = tuple(float(column not in added) for column in range(edit.columns))
     return Alignment(tuple(sorted(entries)), alpha, source.columns)
-
-
-def _tokens(prompt: Prompt) -> list[tuple[str, int]]:
-    """Text and column of every token of the words, with word ends marked."""
-    return [
-        (text + "\0" * (column == word.columns[-1]), column)
-        for word in prompt.words
-        for text, column in zip(word.tokens, word.columns, strict=True)
-    ]
-
-
-def _swapped(left: Sequence[Word], right: Sequence[Word]) -> list[Entry]:
-    """Equal numbers of words one to one, otherwise phrase to phrase."""
-    if len(left) != len(right):
-        return _spread(_columns(left), _columns(right))
-    return [entry for a, b in zip(left, right, strict=True) for entry in _share(a.columns, b.columns)]
-
-
-def _columns(words: Sequence[Word]) -> tuple[int, ...]:
-    return tuple(column for word in words for column in word.columns)
-
-
-def _share(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
-    """Equal numbers of tokens one to one, otherwise evenly (the paper's rule for words of several tokens)."""
-    if len(source) == len(edit):
-        return [(s, e, 1.0) for s, e in zip(source, edit, strict=True)]
-    return _spread(source, edit)
-
-
-def _spread(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
-    return [(s, e, 1.0 / len(edit)) for s in source for e in edit]
-
-
-def _specials(source: Prompt, edit: Prompt) -> list[Entry]:
-    """Start to start, end to end, padding to padding in order, chunk by chunk.
-
-    If the source has more padding than the edit, the remainder is spread over the edit's end and padding.
-    Chunks that the edit does not have go to its last one.
-    """
-    entries: list[Entry] = []
-    tails = _tails(edit)
-    for chunk, left in enumerate(_tails(source)):
-        here = min(chunk, len(tails) - 1)
-        start = edit.chunk * here
-        right = tails[here] or [start]
-        entries.append((source.chunk * chunk, start, 1.0))
-        entries += [(s, e, 1.0) for s, e in zip(left, right, strict=False)]
-        entries += _spread(left[len(right) :], right)
-    return entries
-
-
-def _tails(prompt: Prompt) -> list[list[int]]:
-    """For each chunk, the columns that are neither its start nor words: end and padding."""
-    content, size = prompt.content, prompt.chunk
-    return [
-        [column for column in range(start + 1, start + size) if column not in content]
-        for start in range(0, prompt.columns, size)
-    ]

@@ -2,57 +2,78 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Literal
 
 from ..errors import P2PError
 from .fields import blocks
+from .texts import parse_query, readings, splits_a_word, without_punctuation
 
-Kind = Literal["text", "special", "embedding"]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One token as the text encoder sees it; its position in the sequence is its column.
-
-    text: the vocabulary string without its end mark (byte-level BPE letters), or the name of an embedding.
-    kind: `special` for start, end and padding; `embedding` for a vector of a textual inversion.
-    ends_word: whether the word ends with this piece.
-    """
-
-    text: str
-    kind: Kind = "text"
-    ends_word: bool = True
-    weight: float = 1.0
+Role = Literal["word", "space", "left padding", "start", "prefix", "suffix", "end", "padding"]
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word, a punctuation mark or an embedding, with the columns and texts of its tokens."""
+    """A word, a punctuation mark or an embedding, with the columns and texts of its tokens.
+
+    spaces: columns of white space next to it that has tokens of its own.
+    """
 
     text: str
     columns: tuple[int, ...]
     weight: float = 1.0
     tokens: tuple[str, ...] = ()
+    spaces: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Columns that a text encoder read together: a chunk of CLIP, or the whole prompt.
+
+    The segments of one encoder follow one another. roles: of each column. What stands around the words is
+    padding, the encoder's own start and end, and the prefix and suffix of a chat template.
+    """
+
+    encoder: str
+    start: int
+    roles: tuple[Role, ...]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.roles)
+
+    def having(self, *roles: Role) -> list[int]:
+        """The columns of these roles, in order."""
+        return [self.start + i for i, role in enumerate(self.roles) if role in roles]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A tokenised prompt: `text` as typed, its words in order, and T = `columns`, a multiple of `chunk`."""
+    """A tokenised prompt: `text` as typed, its words in order, and the segments of its T = `columns`."""
 
     text: str
     words: tuple[Word, ...]
-    columns: int
-    chunk: int = 77
+    segments: tuple[Segment, ...]
 
     def __hash__(self) -> int:
         """Cheap, because a plan looks up its prompts in every layer."""
         return hash((self.text, self.columns))
+
+    @cached_property
+    def columns(self) -> int:
+        return self.segments[-1].stop
+
+    @cached_property
+    def encoders(self) -> dict[str, range]:
+        """The columns of each text encoder, in order."""
+        found: dict[str, range] = {}
+        for segment in self.segments:
+            first = found.get(segment.encoder, range(segment.start, 0)).start
+            found[segment.encoder] = range(first, segment.stop)
+        return found
 
     @property
     def content(self) -> frozenset[int]:
@@ -88,7 +109,7 @@ class Prompt:
         return len(self._occurrences(phrase)) >= (nth or 1)
 
     def _occurrences(self, phrase: str) -> list[Sequence[Word]]:
-        return self._matches(phrase) or self._matches(_without_punctuation(phrase))
+        return self._matches(phrase) or self._matches(without_punctuation(phrase))
 
     def _matches(self, phrase: str) -> list[Sequence[Word]]:
         found: list[Sequence[Word]] = []
@@ -103,13 +124,13 @@ class Prompt:
     def _match(self, start: int, phrase: str) -> int | None:
         rest = phrase
         for i in range(start, len(self.words)):
-            text = self.words[i].text
-            if not text or not rest.startswith(text):
+            text = next((t for t in readings(self.words[i].text) if t and rest.startswith(t)), None)
+            if text is None:
                 return None
             rest = rest[len(text) :]
             if not rest:
                 return i + 1
-            if _splits_a_word(text, rest):
+            if splits_a_word(text, rest):
                 return None
             rest = rest.lstrip()
         return None
@@ -192,86 +213,3 @@ class PromptSet:
 def split_edits(text: str) -> tuple[str, ...]:
     """Edit prompts from a text field, separated by lines of three dashes; none in a blank field."""
     return blocks(text) if text.strip() else ()
-
-
-def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
-    """A Prompt from the T tokens of a text encoder, where T is a multiple of `chunk`."""
-    if not pieces or len(pieces) % chunk:
-        raise P2PError(
-            f"a whole number of chunks of {chunk} tokens", f"{len(pieces)} tokens", "Use a CLIP text encoder."
-        )
-    words: list[Word] = []
-    open_word: list[tuple[int, Piece]] = []
-    for column, piece in enumerate(pieces):
-        if piece.kind == "special":
-            continue
-        open_word.append((column, piece))
-        if piece.ends_word:
-            words.append(_word(open_word))
-            open_word = []
-    if open_word:
-        words.append(_word(open_word))
-    return Prompt(text, tuple(words), len(pieces), chunk)
-
-
-def _word(pieces: Sequence[tuple[int, Piece]]) -> Word:
-    first = pieces[0][1]
-    text = first.text if first.kind == "embedding" else decode_bytes("".join(p.text for _, p in pieces))
-    columns, tokens = tuple(column for column, _ in pieces), tuple(piece.text for _, piece in pieces)
-    return Word(normalise(text), columns, first.weight, tokens)
-
-
-# Text
-
-
-def normalise(text: str) -> str:
-    """The form in which words are compared: composed characters, lower case, single spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).lower().split())
-
-
-def _without_punctuation(phrase: str) -> str:
-    """The phrase without punctuation and spaces around it."""
-    return phrase.strip(" " + "".join(c for c in phrase if unicodedata.category(c).startswith("P")))
-
-
-def _splits_a_word(text: str, rest: str) -> bool:
-    """Whether a tokenizer would not end the word `text` before `rest`, that is, inside a run of letters.
-
-    Contractions ('s, 't) are always separate words in CLIP.
-    """
-    return text[-1].isalpha() and rest[0].isalpha() and not text.startswith("'")
-
-
-_NTH = re.compile(r"^(?P<phrase>.+)\[(?P<nth>[1-9]\d*)\]$", re.DOTALL)
-_WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTALL)
-
-
-def parse_query(query: str) -> tuple[str, int | None]:
-    """A word as a user writes it (`cat`, `cat[2]`, `red car`, `(cat:1.2)`) → normalised phrase, number."""
-    text, nth = _unweighted(query), None
-    if match := _NTH.match(text):
-        text, nth = _unweighted(match["phrase"]), int(match["nth"])
-    return normalise(text), nth
-
-
-def _unweighted(text: str) -> str:
-    while match := _WEIGHTED.match(text.strip()):
-        text = match["phrase"]
-    return text.strip()
-
-
-@lru_cache(maxsize=1)
-def _byte_of_letter() -> dict[str, int]:
-    """Byte-level BPE writes each byte as one printable letter: printable bytes stand for themselves, and the
-    others are moved to 256 and up, in order."""
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    moved = [b for b in range(256) if b not in set(kept)]
-    return {chr(b): b for b in kept} | {chr(256 + i): b for i, b in enumerate(moved)}
-
-
-def decode_bytes(letters: str) -> str:
-    """Byte-level BPE letters as text; a string with other characters is returned as it is."""
-    table = _byte_of_letter()
-    if any(letter not in table for letter in letters):
-        return letters
-    return bytes(table[letter] for letter in letters).decode("utf-8", errors="replace")

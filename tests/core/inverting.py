@@ -9,11 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from p2p_core.real.levels import Denoise, Levels
+from p2p_core.real.inversion import Inversion, InversionMethod, invert
+from p2p_core.real.levels import Denoise, Levels, OnStep
 from p2p_core.real.trajectory import Trajectory
 
 VE, FLOW = Levels(floor=1e-3), Levels(flow=True, floor=1e-3)
 SPREAD = 0.5  # of pictures that are Gaussian around 0
+
+
+def latents_of(
+    denoise: Denoise, picture: Tensor, sigmas: Tensor, method: InversionMethod, levels: Levels,
+    iterations: int = 3, on_step: OnStep = lambda step: None,
+) -> Tensor:  # fmt: skip
+    """The latents that an inversion finds, [n+1, B, C, h, w]."""
+    return invert(denoise, picture, sigmas, Inversion(method, iterations), levels, on_step).latents
 
 
 def gaussian(levels: Levels) -> Denoise:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from p2p_core.words.align import Alignment
-from p2p_core.words.prompts import Piece, Prompt, build_prompt
+from p2p_core.words.joining import Part, joined
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt
+from p2p_core.words.reading import Text, Token, read, words_of
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "model" / "tokenizer"
 CHUNK = 77
@@ -91,3 +95,33 @@ def matrix(alignment: Alignment) -> list[list[float]]:
     for s, e, share in alignment.mapper:
         rows[s][e] += share
     return rows
+
+
+@dataclass(frozen=True)
+class Around:
+    """How many columns of each role stand around the words, and how many letters a token has."""
+
+    left: int = 0
+    prefix: int = 0
+    suffix: int = 0
+    end: int = 0
+    columns: int = 0  # at least that many, filled up with padding
+    letters: int = 3
+
+
+def read_as(text: str, *encoders: Around) -> Prompt:
+    """A prompt as encoders of this make read it, one after another."""
+    words = words_of(text)
+    return joined(text, words, [_part(f"encoder {n}", words, a) for n, a in enumerate(encoders)])
+
+
+def _part(name: str, words: Text, around: Around) -> Part:
+    pieces = [re.findall(rf".{{1,{around.letters}}}", word) for word in words.words]
+    inner = [Token(piece.encode()) for word in pieces for piece in word]
+    before = [*around.left * [Token(role="left padding")], *around.prefix * [Token(role="prefix")]]
+    after = [*around.suffix * [Token(role="suffix")], *around.end * [Token(role="end")]]
+    tokens = [*before, *inner, *after]
+    tokens += max(0, around.columns - len(tokens)) * [Token(role="padding")]
+    reading = read(tokens, words)
+    assert reading is not None and not reading.missing
+    return Part(name, reading, tuple(range(len(tokens))))

@@ -57,7 +57,7 @@ def test_a_host_gives_its_own_advice_on_a_topic() -> None:
             raise P2PError("a cat", "a dog", "Take a cat.", topic=topic)
         assert (info.value.hint, info.value.node, info.value.topic) == (hint, "Pet Shop", topic)
     with pytest.raises(P2PError) as info, naming("Sampler", advice):
-        raise ERROR  # which has been through a node already
+        raise ERROR  # a node has already added its name
     assert info.value.hint == "Take a cat."
 
 

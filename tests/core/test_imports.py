@@ -37,6 +37,7 @@ p2p_core/pictures        | torch einops numpy PIL | errors words architecture ro
 p2p_core/__init__        |                        | p2p_core/*
 
 demo/world               | numpy PIL              |
+demo/things              | DEV                    |
 demo/model               | torch                  |
 nodes/comfyui            | HOST torch safetensors | p2p_core/* demo/model
 nodes/shared             | HOST torch einops      | p2p_core/* comfyui
@@ -51,12 +52,12 @@ tools/comfyui            |                        | p2p_core/errors
 tools/workflows          |                        | comfyui
 tools/pictures           | PIL                    | p2p_core/errors p2p_core/words comfyui workflows
 demo/diffusers_host      | DEV                    | p2p_core/* model
-demo/training            | DEV                    | p2p_core/errors world model diffusers_host
+demo/training            | DEV                    | p2p_core/errors world things model diffusers_host
 demo/show                | DEV                    | p2p_core/* world model diffusers_host tools/*
 
 tests/conftest           |                        |
 tests/standin            | HOST torch             |
-tests/harness            | HOST torch             |
+tests/harness            | HOST DEV sentencepiece |
 benchmarks/shared        | DEV                    | p2p_core/errors
 benchmarks/core          | DEV                    | p2p_core/* shared
 benchmarks/reference     | DEV                    | demo/diffusers_host

@@ -269,10 +269,10 @@ def test_a_soft_edge_fades_to_zero_over_its_cells(seed: int, kind: str, cells: i
     mask = random_mask(seed, kind)
     soft = soft_edge(mask, cells)
     torch.testing.assert_close(soft, faded(mask, cells))
-    assert torch.equal(soft == 1, mask == 1)  # whole inside
+    assert torch.equal(soft == 1, mask == 1)  # exactly 1 inside
     reach = 2 * cells + 1
     near = F.max_pool2d(mask[:, None], reach, stride=1, padding=cells)[:, 0] > 0
-    assert torch.equal(soft > 0, near)  # exactly nothing beyond its cells
+    assert torch.equal(soft > 0, near)  # exactly 0 beyond its cells
     assert (soft >= mask).all() and (soft_edge(mask / 2, cells) <= soft).all()  # monotone
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from inverting import VE, euler_down, falling, picture, waving
+from inverting import VE, euler_down, falling, latents_of, picture, waving
 from torch import Tensor
 
 from p2p_core.errors import P2PError
-from p2p_core.real.inversion import invert
-from p2p_core.real.null_text import NullText, optimise
+from p2p_core.real.null_text import Course, NullText, optimise
 
 TOKENS, WIDTH = 4, 6
 MIX = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(3))
@@ -43,9 +42,9 @@ def followed(cfg: float, nulls: Tensor, latents: Tensor, sigmas: Tensor) -> Tens
 
 def searched(chosen: NullText, steps: int = 10, samples: int = 2) -> tuple[Tensor, Tensor, Tensor]:
     sigmas = falling(steps)
-    latents = invert(with_prompt, picture(samples), sigmas, "fixed point", VE, 20)
+    latents = latents_of(with_prompt, picture(samples), sigmas, "fixed point", VE, 20)
     return (
-        optimise(with_prompt, with_null, torch.zeros(TOKENS, WIDTH), latents, sigmas, VE, chosen),
+        optimise(with_prompt, with_null, torch.zeros(TOKENS, WIDTH), Course(latents, sigmas, VE), chosen),
         latents,
         sigmas,
     )
@@ -72,9 +71,8 @@ def test_it_stops_where_the_loss_is_small_enough():
     latents = [10 * picture()]
     for i in range(5):
         latents.append(euler_down(with_prompt, latents[-1], sigmas[i : i + 2]))
-    found = optimise(
-        with_prompt, counting, torch.zeros(TOKENS, WIDTH), torch.stack(latents), sigmas, VE, NullText(1.0)
-    )
+    course = Course(torch.stack(latents), sigmas, VE)
+    found = optimise(with_prompt, counting, torch.zeros(TOKENS, WIDTH), course, NullText(1.0))
     assert len(calls) == 2 * 5 and not found.any()
 
 

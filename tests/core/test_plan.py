@@ -22,7 +22,8 @@ from p2p_core.maps.store import MapStore, word_channel
 from p2p_core.plan import EditPlan, require_same
 from p2p_core.step import Step
 from p2p_core.words.align import align_refine, align_swap
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window, WordWindow
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from prompts_of import CHUNK, layout, long_prompts, made_of, made_prompts, prompt_of, tries
 
 from p2p_core.errors import P2PError
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt, split_edits
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet, split_edits
 
 
 def texts(prompt: Prompt) -> list[str]:

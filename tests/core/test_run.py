@@ -113,7 +113,7 @@ def test_a_batch_that_is_no_whole_pair_is_refused() -> None:
 
 
 def matrices(side: int) -> int:
-    """How many square matrices of a size there are."""
+    """The number of square matrices by size."""
     gc.collect()
     return sum(type(each) is Tensor and each.shape[-2:] == (side, side) for each in gc.get_objects())
 

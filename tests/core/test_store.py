@@ -93,7 +93,7 @@ def test_two_runs_are_told_apart_by_their_latents() -> None:
     first, second = run(latent(1)), run(latent(2))
     store = filled(first, second)
     assert store.read(latent(1)) is first and store.read(latent(2)) is second
-    assert store.read(latent(1)) is first  # reading takes nothing out
+    assert store.read(latent(1)) is first  # reading removes nothing
 
 
 def test_the_same_run_twice_is_the_later_one() -> None:

@@ -15,7 +15,8 @@ from PIL import Image
 from demo.show.pairs import PAIRS
 from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
 from p2p_core.plan import EditPlan
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet
 from p2p_core.words.weights import parse_weights
 
 ROOT = Path(__file__).resolve().parents[2]
