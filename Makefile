@@ -61,7 +61,7 @@ golden: $(READY) ## record the final latents on every host, after a change that 
 	P2P_WRITE_GOLDEN=1 $(PY) -m pytest tests/demo/test_golden_diffusers.py -q -k latents_are_golden
 	P2P_WRITE_GOLDEN=1 $(PY) -m tools.comfyui.run_hosts test_golden.py -q
 
-bench: $(READY) ## speed and memory compared with a plain batch, on the first ComfyUI found; DEVICE=cuda, ARGS=--docs
+bench: $(READY) ## speed and memory compared with a plain batch, on ComfyUI; DEVICE=cuda on a GPU, ARGS=--docs updates docs/performance.md
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead --device $(DEVICE) $(ARGS)
 
 matrix: $(READY) ## every sampler × scheduler × sampling node; ARGS=--docs updates docs/compatibility.md

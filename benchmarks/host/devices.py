@@ -57,7 +57,7 @@ class Cpu(Device):
     """CPU time of all threads, which other processes hardly affect; the process's resident memory (Linux)."""
 
     name, dtype, clock = "cpu", "float32", "CPU time of all threads"
-    shapes, steps, rounds = ("sd15-256",), 2, 3
+    shapes, steps, rounds = ("tiny", "sd15-256"), 2, 3
 
     def machine(self) -> str:
         import torch
