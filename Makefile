@@ -5,9 +5,10 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 ARGS ?=
+DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-fast test-core test-host check fix golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real bench-pinned
+.PHONY: help demo gallery test test-fast test-core test-host check fix golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -60,8 +61,8 @@ golden: $(READY) ## record the final latents on every host, after a change that 
 	P2P_WRITE_GOLDEN=1 $(PY) -m pytest tests/demo/test_golden_diffusers.py -q -k latents_are_golden
 	P2P_WRITE_GOLDEN=1 $(PY) -m tools.comfyui.run_hosts test_golden.py -q
 
-bench: $(READY) ## speed and memory compared with a plain batch, on the first ComfyUI found
-	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead $(ARGS)
+bench: $(READY) ## speed and memory compared with a plain batch, on ComfyUI; DEVICE=cuda on a GPU, ARGS=--docs updates docs/performance.md
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead --device $(DEVICE) $(ARGS)
 
 bench-ops: $(READY) ## device ops that each kind of edit adds to a plain run
 	$(PY) -m benchmarks.core.ops
@@ -83,6 +84,3 @@ bench-quality: $(READY) ## edit quality against known ground truth, into docs/; 
 
 bench-real: $(READY) ## real images: reconstruction and edits by method, into docs/real_images.md
 	$(PY) -m benchmarks.real.real_images $(ARGS)
-
-bench-pinned: $(READY) ## cost of editing a real image compared with a generated one, on ComfyUI
-	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.pinned $(ARGS)

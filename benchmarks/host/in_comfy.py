@@ -1,4 +1,4 @@
-"""The pack inside ComfyUI in this process, on the CPU. P2P_HOST is ComfyUI's folder."""
+"""The pack inside ComfyUI in this process. P2P_HOST is ComfyUI's folder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def _host_first_on_the_path() -> None:
     sys.path[:] = [os.environ["P2P_HOST"], *others, str(ROOT)]
 
 
-def start(*options: str) -> Any:
+def start(cpu: bool = True) -> Any:
     """The pack, as ComfyUI imports it. ComfyUI reads its options once, from the command line."""
     _host_first_on_the_path()
-    own, sys.argv = sys.argv, [sys.argv[0], *(options or ("--cpu",))]
+    own, sys.argv = sys.argv, [sys.argv[0], *["--cpu"] * cpu]
     import comfy.options
 
     comfy.options.enable_args_parsing()

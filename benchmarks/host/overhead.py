@@ -1,91 +1,129 @@
-"""The cost of Word Swap: a pair with it, compared with a plain batch of two.
+"""The cost of edits: a pair with each kind of edit, compared with a plain batch of the same prompts.
 
-Uses ComfyUI's own U-Net in Stable Diffusion 1.5's configuration, with random weights. Both alternate within
-one run, so the ratio is reliable on a noisy machine.
-`make bench` finds ComfyUI and runs it.
+Uses ComfyUI's own models in the shapes of real ones, with random weights. All cases alternate within one run,
+so that ratios are reliable on a noisy machine. `make bench` finds ComfyUI and runs it; DEVICE=cuda runs it on
+the GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import gc
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from .cases import CASES
+from .devices import DEVICES, Device
 from .in_comfy import start
-from .sd15 import Bench, bench
+from .models import Bench, Callback, bench
+from .results import PLAIN, Cost, Results, ShapeResult, compared, fill_page, text, write
+from .shapes import SHAPES
 
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds and peak memory of the process in MiB during a run."""
-
-    seconds: float
-    peak: float
+Sample = Callable[[Callback], Any]
 
 
 def main() -> None:
+    chosen = options()
+    device, pack = DEVICES[chosen.device], start(cpu=chosen.device == "cpu")
+    logging.disable(logging.INFO)
+    shapes = [
+        measured_shape(device, pack, name, chosen.steps or device.steps, chosen.rounds or device.rounds)
+        for name in chosen.shapes or device.shapes
+    ]
+    results = described(device, shapes)
+    print(text(results))
+    if chosen.docs:
+        write(results)
+        fill_page()
+
+
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds after one warm-up round")
-    parser.add_argument("--steps", type=int, default=1, help="model calls per round, spread over the windows")
-    parser.add_argument("--latent", type=int, default=64, help="side of the latent")
-    chosen = parser.parse_args()
-    plain, pair = samplings(bench(start(), chosen.steps, chosen.latent))
-    costs: dict[str, list[Cost]] = {"plain": [], "pair": []}
-    for turn in range(chosen.rounds + 1):
-        for name, run in (("plain", plain), ("pair", pair))[:: 1 if turn % 2 else -1]:
-            cost = measured(run)
-            print(
-                f"{name:5} {cost.seconds:7.2f} s {cost.peak:8.0f} MiB" + ("" if turn else "  (warm-up)"),
-                flush=True,
-            )
-            if turn:
-                costs[name].append(cost)
-    report(costs["plain"], costs["pair"])
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
+    parser.add_argument(
+        "--shapes", nargs="*", choices=SHAPES, help="which models; the default depends on the device"
+    )
+    parser.add_argument("--rounds", type=int, help="measured rounds after one warm-up round")
+    parser.add_argument(
+        "--steps", type=int, help="model calls per sampling, 2 or more; the first one is not timed"
+    )
+    parser.add_argument(
+        "--docs", action="store_true", help="keep the results, with their tables in docs/performance.md"
+    )
+    return parser.parse_args()
 
 
-def report(plain: list[Cost], pair: list[Cost]) -> None:
-    """Print the ratios of the medians and the project's own limits."""
-    times = statistics.median(b.seconds / a.seconds for a, b in zip(plain, pair, strict=True))
-    peaks = statistics.median(b.peak for b in pair) / statistics.median(a.peak for a in plain)
-    print(f"time   {times:.3f} x a plain batch of two (limit 1.05)")
-    print(f"memory {peaks:.3f} x a plain batch of two (limit 1.02)")
-
-
-def samplings(bench: Bench) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A plain batch of two and a pair with Word Swap, otherwise equal. Guidance 1: two rows per call."""
+def measured_shape(device: Device, pack: Any, name: str, steps: int, rounds: int) -> ShapeResult:
+    import comfy.model_management
     import torch
 
-    both, patched = [[torch.cat([bench.source[0][0], bench.edit[0][0]]), {}]], bench.swapped(1.0, 1.0)
+    shape = SHAPES[name]
+    made = bench(pack, shape, getattr(torch, device.dtype), steps)
+    samples = samplings(made)
+    costs = alternated(device, samples, rounds)
+    host = Path(os.environ["P2P_HOST"])
+    cases = [
+        compared(case, costs[case], costs[PLAIN], device.waits(partial(sample, ignored), host))
+        for case, sample in samples.items()
+    ]
+    comfy.model_management.unload_all_models()
+    return ShapeResult(name, shape.title, steps, rounds, made.rows, cases)
 
-    def sample(model: Any, positive: Any, noise: Any) -> Any:
-        return bench.sample(model, 1.0, positive, positive, noise, torch.zeros_like(noise))
 
-    twice = bench.noise.repeat(2, 1, 1, 1)
-    return lambda: sample(bench.model, both, twice), lambda: sample(patched, bench.paired, bench.noise)
+def samplings(made: Bench) -> dict[str, Sample]:
+    """The plain batch, then each case."""
+    pairs = {name: partial(made.pair, patch(made)) for name, patch in CASES.items()}
+    return {PLAIN: made.plain, **pairs}
 
 
-def measured(run: Callable[[], Any]) -> Cost:
+def alternated(device: Device, samples: Mapping[str, Sample], rounds: int) -> dict[str, list[Cost]]:
+    """Costs of all rounds after a first one that warms up. Every second round runs backwards."""
+    costs: dict[str, list[Cost]] = {name: [] for name in samples}
+    for turn in range(rounds + 1):
+        for name in list(samples)[:: -1 if turn % 2 else 1]:
+            cost = measured(device, samples[name])
+            note = "" if turn else "  (warm-up)"
+            print(f"{name:30} {median(cost.steps):10.2f} ms per step {cost.peak:8.0f} MiB{note}", flush=True)
+            if turn:
+                costs[name].append(cost)
+    return costs
+
+
+def measured(device: Device, sample: Sample) -> Cost:
     gc.collect()
-    reset_peak()
-    started = time.perf_counter()
-    run()
-    return Cost(time.perf_counter() - started, peak())
+    device.reset_peak()
+    marks = [device.mark()]
+    sample(lambda *_: marks.append(device.mark()))
+    marks.append(device.mark())
+    times = device.milliseconds(marks)
+    return Cost(tuple(times[1:-1]), sum(times), device.peak())
 
 
-def reset_peak() -> None:
-    """Reset the kernel's record of peak memory to the current usage (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
+def ignored(*_: Any) -> None: ...
 
 
-def peak() -> float:
-    """Peak resident memory since `reset_peak`, in MiB."""
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+def described(device: Device, shapes: Sequence[ShapeResult]) -> Results:
+    import comfy.ldm.modules.attention
+    import comfyui_version
+    import torch
+
+    return Results(
+        device=device.name,
+        machine=device.machine(),
+        dtype=device.dtype,
+        clock=device.clock,
+        attention=comfy.ldm.modules.attention.optimized_attention.__name__,
+        torch=str(torch.__version__),
+        comfyui=comfyui_version.__version__,
+        date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        shapes=shapes,
+    )
 
 
 if __name__ == "__main__":

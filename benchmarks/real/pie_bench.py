@@ -59,7 +59,7 @@ def main() -> int:
         print(f"pie_bench: {error}", file=sys.stderr)
         return 1
     items = items[:: max(1, len(items) // chosen.edits)][: chosen.edits] if chosen.edits else items
-    bench = Bench(start(*(["--cpu"] if chosen.cpu else ["--disable-metadata"])), chosen.checkpoint, settings)
+    bench = Bench(start(cpu=chosen.cpu), chosen.checkpoint, settings)
     made_by = "-".join(f"{value:g}" for value in (settings.steps, settings.cfg, settings.cross, settings.own))
     folder = chosen.out / f"{Path(chosen.checkpoint).stem}-{made_by}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -51,3 +51,14 @@ def require_same_words(text: str, each: Sequence[Chunks]) -> None:
             f"{text!r}, which has an embedding that they read differently",
             "Use an embedding made for SDXL, or remove it from the prompt.",
         )
+
+
+def unknown_clip(clip: Any) -> P2PError:
+    """The error for what has no text encoders of the kinds that are known."""
+    parts = [getattr(clip, name) for name in ("tokenizer", "cond_stage_model") if hasattr(clip, name)]
+    return P2PError(
+        "a CLIP whose tokens can be located in its conditioning",
+        " with ".join(type(part).__name__ for part in parts or [clip]),
+        "Use the text encoder that belongs to the model.",
+        topic="unknown text encoder",
+    )

@@ -16,9 +16,9 @@ from ...p2p_core.words.joining import Part, joined
 from ...p2p_core.words.prompts import Prompt, Role
 from ...p2p_core.words.reading import Reading, Text, Token, read, words_of
 from ...p2p_core.words.texts import bytes_of_letters, bytes_of_piece
-from .encoders import Chunks, as_read, encoder_of, require_same_words, tokenizer_of, word_id
+from .encoders import Chunks, as_read, encoder_of, require_same_words, tokenizer_of, unknown_clip, word_id
 from .encoders import Token as Row
-from .text_columns import Stretch, text_columns, unknown_clip
+from .text_columns import Stretch, text_columns
 
 Kind = Literal["clip", "letters", "pieces"]
 

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...p2p_core.errors import P2PError
-from .encoders import Chunks
+from .encoders import Chunks, unknown_clip
 
 Column = tuple[str, int]  # name of an encoder and number of a token, "" where no encoder is loaded
 Stretch = tuple[str, tuple[int, ...]]  # columns of one encoder in a row
@@ -39,6 +38,8 @@ def text_columns(clip: Any, tokens: Mapping[str, Chunks]) -> list[Stretch]:
     with torch.no_grad():
         out = _with(model, {**_projections(model), **parts}).encode_token_weights(plain)
     columns, extra = out[0][0], (out[2] if len(out) > 2 else {})
+    if not (_projections(model) or _are_numbers(columns, len(names))):  # another node replaced the encoding
+        raise unknown_clip(clip)
     if "t5xxl_ids" in extra:  # Anima: the model's own text network attends from these tokens
         return [("t5xxl", tuple(range(len(extra["t5xxl_ids"]))))]
     found = _stretches(columns, tokens)
@@ -46,16 +47,6 @@ def text_columns(clip: Any, tokens: Mapping[str, Chunks]) -> list[Stretch]:
         more = _stretches(extra["conditioning_llama3"][0, -1], tokens)
         found += [*more, *((f"{name} by block", numbers) for name, numbers in more)]
     return found
-
-
-def unknown_clip(clip: Any) -> P2PError:
-    names = [type(getattr(clip, part, None)).__name__ for part in ("tokenizer", "cond_stage_model")]
-    return P2PError(
-        "a CLIP whose tokens can be located in its conditioning",
-        " with ".join(names),
-        "Use the text encoder that belongs to the model.",
-        topic="unknown text encoder",
-    )
 
 
 def _encoders(model: nn.Module, names: Sequence[str]) -> Iterator[tuple[str, nn.Module]]:
@@ -133,6 +124,10 @@ def _with(module: nn.Module, parts: Mapping[str, nn.Module]) -> Any:
     other = copy.copy(module)
     other.__dict__["_modules"] = {**module.__dict__["_modules"], **parts}
     return other
+
+
+def _are_numbers(columns: Tensor, encoders: int) -> bool:
+    return bool(((columns >= 0) & (columns == columns.round()) & (columns <= encoders * _EACH)).all())
 
 
 def _stretches(columns: Tensor, tokens: Mapping[str, Chunks]) -> list[Stretch]:

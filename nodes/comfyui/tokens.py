@@ -9,7 +9,7 @@ from typing import Any
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.pieces import Piece, build_prompt
 from ...p2p_core.words.prompts import Prompt, PromptSet
-from .encoders import Chunks, Token, as_read, encoder_of, require_same_words, tokenizer_of
+from .encoders import Chunks, Token, as_read, encoder_of, require_same_words, tokenizer_of, unknown_clip
 from .language_tokens import language_prompt
 
 _END_OF_WORD = "</w>"
@@ -42,6 +42,8 @@ def tokenised(clip: Any, text: str) -> Prompt:
 
     Raises P2PError where encoders read a word in other columns than each other, and for a CLIP of none.
     """
+    if not hasattr(clip, "tokenize"):
+        raise unknown_clip(clip)
     tokens: dict[str, Chunks] = clip.tokenize(text, return_word_ids=True)
     return (_clip_prompt if set(tokens) <= set(_ENCODERS) else language_prompt)(clip, text, tokens)
 

@@ -92,6 +92,22 @@ def test_half_precision_stays_and_stays_near(dtype: torch.dtype, tolerance: floa
     close(result, case.paper(), tolerance)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_shares_that_half_precision_cannot_represent_are_summed_in_float32(dtype: torch.dtype) -> None:
+    """A word of one token swapped for one of three: each column gets a third."""
+    shares = torch.zeros(4, 6)
+    shares[0, 0] = shares[3, 5] = 1
+    shares[1, 1:4], shares[2, 4] = 1 / 3, 1
+    case = batch(2, 32, 9, [12, 12], 1, seed=0)
+    case.k, case.v = case.k.to(dtype), case.v.to(dtype)
+    edit = prepare_cross([RowEdit(1, 0, Mixing(shares, torch.zeros(6)))], 12, case.v, 2)
+    result = edit_cross(case.q, case.k, case.v, edit, lambda q, k, v: v)
+    expected = torch.zeros(12, 12)
+    expected[:4, :6] = expected[4:8, :6] = expected[8:, :6] = shares
+    assert torch.equal(result[0], case.v[0]) and result.dtype == dtype
+    assert torch.equal(result[1], (expected @ case.v[1].float()).to(dtype))
+
+
 @tries(40)
 @given(cases())
 def test_rows_without_an_edit_are_the_hosts_own_to_the_bit(case: Case) -> None:

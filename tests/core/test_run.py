@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from itertools import product
 from threading import Thread
+from time import sleep
 
 import pytest
 import torch
@@ -35,13 +37,14 @@ from running import (
 from torch import Tensor
 
 from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.attention.editing import EditedBatch
 from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.errors import P2PError
 from p2p_core.maps.masks import MaskRule
 from p2p_core.maps.recording import Record
 from p2p_core.rows import Rows, blended
 from p2p_core.run import Run
-from p2p_core.step import Call
+from p2p_core.step import Call, Hooks, Scene, Step
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window
@@ -59,35 +62,27 @@ def close(result: Tensor, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize("watching", [False, True])
-@pytest.mark.parametrize("progress", [0.0, 0.3, 0.6, 0.8])
-@pytest.mark.parametrize("layer", LAYERS)
-def test_attention_is_the_papers_edit_of_maps_whether_or_not_it_is_watched(
-    layer: Layer, progress: float, watching: bool
-) -> None:
+def test_attention_is_the_papers_edit_of_maps_whether_or_not_it_is_watched(watching: bool) -> None:
+    """All in one run, in which later calls use what earlier ones prepared."""
     steps = [EDIT, WEIGHTS, *[record("red", "a", self_scale=1), blend("cat")] * watching]
     run = run_of(*steps, samples=2)
-    for seed in (1, 2):  # the second call uses what the first one prepared
+    for seed, (progress, layer) in enumerate(product([0.0, 0.3, 0.6, 0.8, 0.3, 0.0], LAYERS)):
         result, case = cross(run, layer, progress, seed), as_case(run, layer, progress, seed)
         close(result, case.paper())
         assert torch.equal(result, ATTEND(case.q, case.k, case.v)) == (progress == 0.8)
 
 
 @pytest.mark.parametrize("watching", [False, True])
-@pytest.mark.parametrize("progress", [0.0, 0.3])
-@pytest.mark.parametrize("layer", LAYERS)
-def test_self_attention_is_the_sources_inside_its_window(
-    layer: Layer, progress: float, watching: bool
-) -> None:
+def test_self_attention_is_the_sources_inside_its_window(watching: bool) -> None:
     run = run_of(EDIT, *[record("red", self_scale=1)] * watching, samples=2)
-    acts = layer == NEAR and progress == 0.0
-    for seed in (1, 2):
+    for seed, (progress, layer) in enumerate(product([0.0, 0.3, 0.0], LAYERS)):
+        acts, recorded = layer == NEAR and progress == 0.0, watching and layer == NEAR
         q, k, v = own_qkv(run, layer, seed)
         result, plain = own(run, layer, progress, seed), ATTEND(q, k, v)
         assert torch.equal(result, plain) != acts
         if acts:
             close(result, injected(run, layer, seed))
-    recorded = watching and layer == NEAR
-    assert run.acts_on_self(layer, progress, q.shape[1]) == (acts or recorded)
+        assert run.acts_on_self(layer, progress, q.shape[1]) == (acts or recorded)
 
 
 def test_rows_of_other_prompts_in_the_batch_are_left_alone() -> None:
@@ -107,6 +102,8 @@ def test_batches_of_several_sizes_have_edits_of_their_own() -> None:
     alone = Call(NEAR, 0.0, SIZES[NEAR], HEADS, (True,))
     half = run.cross(alone, case.q[3:], case.k[3:], case.v[3:], ATTEND)
     assert torch.equal(half, both[3:]) and torch.equal(cross(run, NEAR, 0.0), both)
+    two = run.cross(alone, *(tensor[3:].repeat(2, 1, 1) for tensor in (case.q, case.k, case.v)), ATTEND)
+    assert torch.equal(two, both[3:].repeat(2, 1, 1))
 
 
 def test_a_batch_that_is_no_whole_pair_is_refused() -> None:
@@ -256,18 +253,48 @@ def test_self_attention_that_the_model_lacks_is_refused_at_the_start() -> None:
         run_of(record(self_scale=8))
 
 
-def test_parts_of_a_batch_on_threads_are_recorded_one_after_the_other() -> None:
-    """As called by a host with several GPUs."""
-    what, times = record("cat"), 40
-    run = run_of(EDIT, what)
-    threads = [Thread(target=cross, args=(run, NEAR, 0.9, seed)) for seed in range(times)]
+class Slow:
+    """An observer that takes its time and notes how many calls are in it at once."""
+
+    def __init__(self) -> None:
+        self.inside, self.most, self.calls = 0, 0, 0
+
+    def observes(self, layer: Layer, progress: float) -> bool:
+        return True
+
+    observes_self = observes
+
+    def observe(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        sleep(0.002)
+        self.inside, self.calls = self.inside - 1, self.calls + 1
+
+    observe_self = observe
+
+
+class Watch(Step):
+    """A step of one's own that only looks."""
+
+    def __init__(self) -> None:
+        self.observer = Slow()
+
+    def begin(self, scene: Scene) -> Hooks:
+        hooks = Hooks()
+        hooks.observer = self.observer
+        return hooks
+
+
+def test_parts_of_a_batch_on_threads_are_observed_one_after_the_other() -> None:
+    """As a host with several GPUs calls them."""
+    watch = Watch()
+    run = run_of(EDIT, watch)
+    threads = [Thread(target=kind, args=(run, NEAR, 0.9)) for kind in (cross, own) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    run.finish(latents(run))
-    mean = torch.stack([plain_map(run, NEAR, seed, 0, ("cat",)) for seed in range(times)]).mean(0)
-    torch.testing.assert_close(what.store.read().maps[NEAR][0, 0, 0], mean)
+    assert (watch.observer.calls, watch.observer.most) == (8, 1)
 
 
 # Local blend

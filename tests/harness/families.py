@@ -19,6 +19,7 @@ import comfy.supported_models as supported
 import torch
 from adapter_comfy import ComfyUI
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.model_management import get_torch_device
 from torch import Tensor, nn
 
 REAL = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280}
@@ -155,7 +156,7 @@ def tiny_model(name: str, dtype: torch.dtype = torch.float32, cast: torch.dtype 
     marks = {mark: torch.ones(1, 4, 1, 1) for mark in family.marks}
     model = config.get_model({**weights, **marks}).to(CPU)
     patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    patched = patcher(model, load_device=CPU, offload_device=CPU)
+    patched = patcher(model, load_device=get_torch_device(), offload_device=CPU)
     model.load_model_weights({key: value.to(dtype) for key, value in weights.items()})
     return patched
 

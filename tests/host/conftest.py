@@ -1,4 +1,7 @@
-"""The host of the suite: the ComfyUI in folder P2P_HOST, or the stand-in if it is unset."""
+"""The host of the suite: the ComfyUI in folder P2P_HOST, or the stand-in if it is unset.
+
+ComfyUI runs on the CPU; with P2P_DEVICE=cuda it runs on the GPU, for the tests marked `gpu` only.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,14 @@ from ran import pytest_runtest_logreport, pytest_sessionfinish  # noqa: F401  ho
 
 ROOT = Path(__file__).resolve().parents[2]
 COMFYUI = os.environ.get("P2P_HOST")
+ON_GPU = os.environ.get("P2P_DEVICE") == "cuda"
 
 
 def _host_first_on_the_path() -> None:
-    """ComfyUI reads its options from the command line once, at import: here, to run on the CPU."""
+    """ComfyUI reads its options from the command line once, at import: here, the device."""
     sys.path.insert(0, COMFYUI or str(ROOT / "tests" / "standin"))
     if COMFYUI:
-        own, sys.argv = sys.argv, ["x", "--cpu"]
+        own, sys.argv = sys.argv, ["x", *["--cpu"] * (not ON_GPU)]
         import comfy.options
 
         comfy.options.enable_args_parsing()
@@ -38,9 +42,12 @@ _host_first_on_the_path()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     without = pytest.mark.skip(reason="needs ComfyUI itself; set COMFYUI_PATH=/path/to/ComfyUI")
+    on_cpu = pytest.mark.skip(reason="needs a GPU; see docs/performance.md for the command")
     for item in items:
         if not COMFYUI and item.get_closest_marker("real_host"):
             item.add_marker(without)
+        if not ON_GPU and item.get_closest_marker("gpu"):
+            item.add_marker(on_cpu)
 
 
 @pytest.fixture(scope="module", autouse=True)

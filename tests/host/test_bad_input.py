@@ -38,7 +38,7 @@ def test_an_empty_prompt_among_several(graph: Graph, refused: Refused):
 @pytest.mark.parametrize("clip", [None, SimpleNamespace(tokenizer=SimpleNamespace(t5xxl=None)), object()])
 def test_a_text_encoder_that_is_no_clip(graph: Graph, host: Host, refused: Refused, clip: Any):
     value = type(getattr(clip, "tokenizer", clip)).__name__
-    hint = "Connect the CLIP of a Stable Diffusion checkpoint."
+    hint = "Use the text encoder that belongs to the model."
     refused(
         "Prompt Pair", value, hint, host.run, graph.node["P2PPromptPair"], clip=clip, source=SOURCE, edit=EDIT
     )
