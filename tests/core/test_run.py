@@ -102,7 +102,8 @@ def test_batches_of_several_sizes_have_edits_of_their_own() -> None:
     alone = Call(NEAR, 0.0, SIZES[NEAR], HEADS, (True,))
     half = run.cross(alone, case.q[3:], case.k[3:], case.v[3:], ATTEND)
     assert torch.equal(half, both[3:]) and torch.equal(cross(run, NEAR, 0.0), both)
-    two = run.cross(alone, *(tensor[3:].repeat(2, 1, 1) for tensor in (case.q, case.k, case.v)), ATTEND)
+    q, k, v = (tensor[3:].repeat(2, 1, 1) for tensor in (case.q, case.k, case.v))
+    two = run.cross(alone, q, k, v, ATTEND)
     assert torch.equal(two, both[3:].repeat(2, 1, 1))
 
 
