@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from itertools import product
 from threading import Thread
 from time import sleep
@@ -37,7 +38,9 @@ from running import (
 from torch import Tensor
 
 from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.attention.calls import JointCall
 from p2p_core.attention.editing import EditedBatch
+from p2p_core.attention.joint import JointEdit
 from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.errors import P2PError
 from p2p_core.maps.masks import MaskRule
@@ -272,6 +275,11 @@ class Slow:
         self.inside, self.calls = self.inside - 1, self.calls + 1
 
     observe_self = observe
+
+    def observe_joint(
+        self, call: Call, joint: JointCall, edits: Sequence[JointEdit], batch: EditedBatch
+    ) -> None:
+        raise AssertionError("a U-Net has no joint attention")
 
 
 class Watch(Step):
