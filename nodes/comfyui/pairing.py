@@ -116,7 +116,7 @@ def _merge(key: str, values: Sequence[Any]) -> Any:
         return torch.cat(list(values))
     if all(value is None for value in values):
         return None
-    if all(isinstance(value, Tensor) for value in values):
+    if key not in _SHARED and all(isinstance(value, Tensor) for value in values):
         return _APART
     raise unlike_values(key)
 
@@ -138,6 +138,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 _APART = object()  # in place of values that cannot be stacked
+_SHARED = frozenset({"mask", "concat_mask", "concat_latent_image"})  # tensors of the picture, not of the text
 _AFTER = " Apply whatever both share (a ControlNet, an area) after the pairing."
 
 

@@ -54,10 +54,6 @@ def changed(conditioning: Any, **options: Any) -> Any:
 HINT = "Encode source and edit with the same CLIP and the same nodes."
 UNLIKE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "of another width": ("channels", lambda c: [[torch.cat([c[0][0]] * 2, dim=2), c[0][1]]]),
-    "of tokens that do not go together": (
-        "77 and 401 tokens",
-        lambda c: [[c[0][0].repeat(1, 6, 1)[:, :401], c[0][1]]],
-    ),
     "of two prompts": ("(2, 77", lambda c: [[torch.cat([c[0][0]] * 2), c[0][1]]]),
     "without a tensor": ("NoneType", lambda c: [[None, c[0][1]]]),
     "of two entries": ("1 and 2", lambda c: [*c, *c]),
@@ -76,8 +72,17 @@ def test_conditionings_that_cannot_be_paired(graph: Graph, host: Host, refused: 
     if "mask" in kind or "lists" in kind:
         source = changed(source, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
         edit = changed(edit, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
-    hint = "Shorten the longer prompt" if "tokens" in kind else HINT
-    refused("Pair Conditioning", value, hint, pairing, graph, source, change(edit))
+    refused("Pair Conditioning", value, HINT, pairing, graph, source, change(edit))
+
+
+def test_text_that_does_not_fit_the_prompts(graph: Graph, host: Host, refused: Refused):
+    """Text encoders of transformers may give any number of tokens; a U-Net's gives 77 or a multiple."""
+    prompts, _ = graph.pair()
+    text, own = host.encode(EDIT)[0]
+    long = [[text.repeat(1, 6, 1)[:, :401], own]]
+    paired = pairing(graph, host.encode(SOURCE), long)
+    model = graph.swapped(prompts)
+    refused("Prompt-to-Prompt", "401", "Write all text into the prompts of Prompt Pair", graph.sample, model, paired)
 
 
 def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused: Refused):
