@@ -1,4 +1,4 @@
-"""Edits of joint attention in value space: one softmax over text and image tokens (docs/adr/0026).
+"""Edits of joint attention in value space: one softmax over text and image tokens (docs/adr/0027).
 
 A = [A_T | A_R] is the map of the image queries, split into the text columns and the rest; W_s and w_e mix the
 text columns; s is the source's row, e the edit's. A_i is the edit's map with the source's image queries and

@@ -82,7 +82,14 @@ def test_text_that_does_not_fit_the_prompts(graph: Graph, host: Host, refused: R
     long = [[text.repeat(1, 6, 1)[:, :401], own]]
     paired = pairing(graph, host.encode(SOURCE), long)
     model = graph.swapped(prompts)
-    refused("Prompt-to-Prompt", "401", "Write all text into the prompts of Prompt Pair", graph.sample, model, paired)
+    refused(
+        "Prompt-to-Prompt",
+        "401",
+        "Write all text into the prompts of Prompt Pair",
+        graph.sample,
+        model,
+        paired,
+    )
 
 
 def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused: Refused):
