@@ -1,1 +1,1 @@
-"""What ComfyUI sees: nodes by topic, each file a schema and a few lines, and the wing that knows the host."""
+"""The nodes, in one folder per topic, and `comfyui`, which knows the host."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 class P2PError(ValueError):
-    """Something the user gave cannot be used.
+    """Invalid input.
 
-    expected: what would have been right. got: the value that came. hint: what to do about it, in words that
-    hold for every host. topic: a name under which a host may keep advice of its own. node: the display name
-    of the node that refused, where one is known.
+    expected: what would be valid. got: the actual value. hint: how to fix it, in terms that hold for every
+    host. topic: a key under which a host may register its own advice. node: the display name of the node that
+    raised it, if known.
     """
 
     def __init__(
@@ -22,15 +22,14 @@ class P2PError(ValueError):
         super().__init__(f"{where}expected {expected}, got {got}. {hint}")
 
     def __reduce__(self) -> tuple[object, tuple[str, str, str, str | None], dict[str, str]]:
-        """How it is copied and pickled: the default would call the class with the message alone."""
+        """For copy and pickle: the default would call the class with only the message."""
         return type(self), (self.expected, self.got, self.hint, self.node), {"topic": self.topic}
 
     def at(self, node: str, advice: Mapping[str, str] | None = None) -> P2PError:
-        """The same error naming `node`, with the host's advice on its topic for the hint.
+        """The same error with `node`, and with the host's advice on its topic in place of the hint.
 
-        "{hint}" in the advice stands for the hint.
-
-        An error that names its node already is kept.
+        "{hint}" in the advice is replaced by the hint. An error that already has a node is returned
+        unchanged.
         """
         if self.node:
             return self
@@ -40,7 +39,7 @@ class P2PError(ValueError):
 
 @contextmanager
 def naming(node: str, advice: Mapping[str, str] | None = None) -> Generator[None]:
-    """Give every P2PError raised inside the name of the node and the host's advice."""
+    """Add the name of the node and the host's advice to every P2PError raised inside."""
     try:
         yield
     except P2PError as error:

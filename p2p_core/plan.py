@@ -19,9 +19,9 @@ S = TypeVar("S", bound=Step)
 
 @dataclass(frozen=True)
 class EditPlan:
-    """The prompts of a run and the steps of its nodes, in their order.
+    """The prompts of a run and the steps of its nodes, in order.
 
-    Where two token edits act on a column, the later wins; weights multiply; local blends follow each other.
+    If two token edits act on a column, the later one wins. Weights multiply. Local blends apply in order.
     """
 
     prompts: PromptSet
@@ -30,7 +30,7 @@ class EditPlan:
     def then(self, prompts: PromptSet, step: Step) -> EditPlan:
         """The plan with one more step.
 
-        Raises P2PError when `prompts` are not those of the plan, and where the step cannot join it.
+        Raises P2PError if `prompts` are not those of the plan, or if the step cannot join it.
         """
         extended = step.extended(self.prompts)
         require_same(self.prompts, prompts, extended)
@@ -39,7 +39,7 @@ class EditPlan:
         return replace(self, prompts=extended, steps=steps)
 
     def of(self, kind: type[S]) -> Iterator[S]:
-        """Its steps of a kind, in order."""
+        """The steps of a kind, in order."""
         return (step for step in self.steps if isinstance(step, kind))
 
     @cached_property
@@ -49,7 +49,7 @@ class EditPlan:
 
     @cached_property
     def token_edits(self) -> tuple[TokenEdit, ...]:
-        """The token edits, or those that re-weighting alone stands for."""
+        """The token edits, or without any, those implied by re-weighting."""
         return tuple(self.of(TokenEdit)) or tuple(reweight.alone for reweight in self.of(Reweight))
 
     @cached_property
@@ -57,11 +57,11 @@ class EditPlan:
         return tuple(self.of(Reweight))
 
     def injects(self, layer: Layer, progress: float, tokens: int = 0) -> bool:
-        """Whether edit rows use the source's queries and keys in this layer of `tokens` image tokens now."""
+        """Whether edit rows use the source's queries and keys in this layer now. tokens: its image tokens."""
         return any(edit.injects(layer, progress, tokens) for edit in self.token_edits)
 
     def mixing_keys(self, layer: Layer, progress: float) -> tuple[MixingKey | None, ...]:
-        """For each edit prompt what mixes its columns in this layer now, None for no mixing."""
+        """For each edit prompt, the key of its column mixing in this layer now, None for no mixing."""
         edits = tuple(edit for edit in self.token_edits if layer in edit.layers)
         windows = tuple(edit.open_windows(progress) for edit in edits)
         active = [r for r in self._reweights if layer in r.layers and r.cross.active(progress)]
@@ -73,23 +73,23 @@ class EditPlan:
         return tuple(keys)
 
     def describe(self) -> str:
-        """What the plan will do, in words, one line per edit prompt."""
+        """What the plan will do, as text, one line per edit prompt."""
         return "\n".join(self._describe(row) for row in range(1, self.prompts.count))
 
     def _describe(self, row: int) -> str:
         source, edit = self.prompts.source, self.prompts.prompts[row]
         parts = [step.describe(source, edit, row) for step in self.steps]
-        return " · ".join(dict.fromkeys(filter(None, parts))) or "the edit prompt alone"
+        return " · ".join(filter(None, parts)) or "the edit prompt alone"
 
 
 def require_same(plan: PromptSet, given: PromptSet, extended: PromptSet | None = None) -> None:
     """Raise P2PError unless both are the same prompts.
 
-    A source prompt without edits is the same as its copies, which re-weighting made of it.
+    A source prompt without edits counts as equal to the copies that re-weighting made of it.
     """
     copies = not given.edits and set(plan.prompts) == {given.source}
     if plan != given and given != extended and not copies:
-        same_text = "the same text in another encoding" if plan.texts == given.texts else ""
+        same_text = "the same text with another encoding" if plan.texts == given.texts else ""
         raise P2PError(
             f"the prompts of the earlier edits, {' → '.join(map(repr, plan.texts))}",
             same_text or " → ".join(map(repr, given.texts)),

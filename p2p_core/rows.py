@@ -1,8 +1,8 @@
-"""The convention of rows, in one place.
+"""The order of rows in a batch. No other module computes with P.
 
 B samples of P prompts (the source and E edits, P = 1 + E) are P·B rows: row r holds prompt r mod P of sample
-r div P, and prompt 0 is the source. A batch that a model is given holds such rows once per paired part (a
-conditional or an unconditional half). Nothing outside this module computes with P.
+r div P, and prompt 0 is the source. A batch for a model holds such rows once per paired part (a conditional
+or an unconditional half).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .errors import P2PError
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of B samples of P prompts each."""
+    """The rows of B samples with P prompts each."""
 
     prompts: int
     samples: int
@@ -45,18 +45,18 @@ class Rows:
         return sample * self.prompts + prompt
 
     def name(self, row: int) -> str:
-        """What people call a row: source, edit (edit 2 where there are several), with its sample."""
+        """The display name of a row: source, edit (edit 2 if there are several), with its sample."""
         prompt, sample = self.prompt(row), self.sample(row)
         name = "source" if not prompt else "edit" if self.prompts == 2 else f"edit {prompt}"
         return f"{name} of sample {sample + 1}" if sample else name
 
     @staticmethod
     def of(count: int, prompts: int) -> Rows:
-        """The rows of a batch of `count`. Raises P2PError where it holds no whole samples."""
+        """The rows of a batch of `count`. Raises P2PError unless it consists of whole samples."""
         samples, rest = divmod(count, prompts)
         if rest or not samples:
             raise P2PError(
-                f"a batch of {prompts} rows per sample",
+                f"a batch with {prompts} rows per sample",
                 f"{count} rows",
                 "Pass all rows of a paired batch.",
                 topic="no whole samples",
@@ -64,12 +64,12 @@ class Rows:
         return Rows(prompts, samples)
 
 
-# Rows of a batch with several parts
+# Batches with several parts
 
 
 @dataclass(frozen=True)
 class PairedRow:
-    """A batch row that holds a prompt of a sample; `source` is the batch row of its source."""
+    """A batch row with a prompt of a sample. source: the batch row of its source."""
 
     row: int
     source: int
@@ -79,7 +79,7 @@ class PairedRow:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch of a model holds: equal parts, `paired` says which of them are paired rows."""
+    """The contents of a model's batch: equal parts, of which those in `paired` hold paired rows."""
 
     size: int
     paired: tuple[bool, ...]
@@ -87,15 +87,15 @@ class Batch:
 
     @cached_property
     def rows(self) -> tuple[PairedRow, ...]:
-        """All rows of the paired parts, sources too. P2PError where the parts hold no whole samples."""
+        """All rows of the paired parts, including sources. P2PError unless the parts hold whole samples."""
         if not any(self.paired):
             return ()
         part, rest = divmod(self.size, len(self.paired))
         if rest or part % self.prompts:
             raise P2PError(
-                f"{self.prompts} rows per sample in each of {len(self.paired)} parts of the batch",
+                f"{len(self.paired)} equal parts with {self.prompts} rows per sample",
                 f"a batch of {self.size}",
-                "Pass every part of the batch whole.",
+                "Pass complete parts of the batch.",
                 topic="batch parts",
             )
         rows = Rows(self.prompts, part // self.prompts)
@@ -107,11 +107,11 @@ class Batch:
         )
 
 
-# Tensors in rows
+# Tensors of rows
 
 
 def per_row(samples: Tensor, prompts: int) -> Tensor:
-    """[B, ...] → [P·B, ...], a copy: each row holds its sample."""
+    """[B, ...] → [P·B, ...], a copy: each row gets the value of its sample."""
     return samples.repeat_interleave(prompts, dim=0)
 
 
@@ -144,14 +144,14 @@ def by_sample(rows: Tensor, prompts: int) -> Tensor:
 
 
 def equal_in_samples(rows: Tensor, prompts: int) -> bool:
-    """Whether all rows of a sample are the same."""
+    """Whether all rows of each sample are equal."""
     return torch.equal(rows, per_row(sources(rows, prompts), prompts))
 
 
 def blended(rows: Tensor, mask: Tensor, prompts: int) -> Tensor:
     """x_e ← x_s + m·(x_e − x_s) (paper section 3.2). rows: [P·B, C, ..., H, W]; mask: [E·B, H, W].
 
-    Where m is 0 the edit is the source to the last bit, where it is 1 it is itself.
+    Where m is 0, the edit equals the source to the last bit; where m is 1, it is unchanged.
     """
     x = by_sample(rows, prompts)
     weight = rearrange(mask.to(rows), "(b e) h w -> b e h w", e=prompts - 1)
@@ -162,6 +162,6 @@ def blended(rows: Tensor, mask: Tensor, prompts: int) -> Tensor:
 
 
 def joined_with_source(values: Tensor, prompts: int) -> Tensor:
-    """The maximum of each edit's values and its source's (of masks the union). [P·B, ...] → [E·B, ...]."""
+    """The maximum of each edit's values and its source's (for masks, the union). [P·B, ...] → [E·B, ...]."""
     x = by_sample(values, prompts)
     return rearrange(torch.maximum(x[:, :1], x[:, 1:]), "b e ... -> (b e) ...")

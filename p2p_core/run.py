@@ -1,13 +1,14 @@
-"""One run of a plan: what each attention layer and each model call of a sampling has to do, for any host.
+"""One run of a plan: the hooks that a host calls in attention layers and around model calls.
 
 A host calls, in this order:
 
-    run = Run(plan, scene)              once per sampling; errors of the plan on this model are raised here
+    run = Run(plan, scene)              once per sampling; raises if the plan does not fit this model
     rows = run.start(sigmas, progress)  once; rows to start from, or None for the host's own noise
     for each model call:
         x = run.before_model(x, sigma, progress)
-        run.cross(...), run.self_attention(...)      in each attention layer
-        with_text, others = run.guided(...)          where the host guides, before it combines
+        run.cross(...), run.self_attention(...)      in each attention layer, or
+        run.joint(...)                               where text and image share one softmax
+        with_text, others = run.guided(...)          before the host combines them for guidance
         clean = run.after_model(clean, progress)
     rows = run.finish(rows)             once; fills the stores, or raises and fills none
 """
@@ -20,7 +21,10 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from .architecture.dit import Layout
 from .architecture.layers import Layer
+from .attention.calls import Attend as JointAttend
+from .attention.calls import JointCall
 from .attention.editing import (
     Attend,
     EditedBatch,
@@ -31,28 +35,33 @@ from .attention.editing import (
     prepare_cross,
     prepare_self,
 )
+from .attention.joint import edit_joint
+from .attention.placing import placed, prepare_joint
 from .edits.columns import MixingKey, mixing_of
 from .plan import EditPlan
 from .rows import Batch
-from .step import Call, Observer, Part, Scene
+from .step import Call, Hooks, Observer, Scene
 
 T = TypeVar("T")
 
 
 class Run:
-    """State of one sampling: the parts of the plan's steps, and what their calls need on the device.
+    """State of one sampling: the hooks of the plan's steps, and cached tensors for its calls.
 
-    Raises P2PError where a step cannot act on the layers or the latent of the scene.
+    Raises P2PError if a step cannot act on the layers or the latent of the scene.
     """
 
     def __init__(self, plan: EditPlan, scene: Scene) -> None:
         self.plan, self.scene = plan, scene
         for step in plan.steps:
             step.require_layers(scene.layers)
-        self.parts: list[Part] = [part for step in plan.steps if (part := step.begin(scene)) is not None]
-        self._observers: list[Observer] = [part.observer for part in self.parts if part.observer is not None]
-        self._observing = Lock()  # hosts with several GPUs call the parts of a batch on threads
-        self._made: dict[Hashable, object] = {}  # for this run alone: matrices of long prompts are large
+        begun = (step.begin(scene) for step in plan.steps)
+        self._hooks: list[Hooks] = [hooks for hooks in begun if hooks is not None]
+        self._observers: list[Observer] = [
+            hooks.observer for hooks in self._hooks if hooks.observer is not None
+        ]
+        self._observing = Lock()  # with several GPUs, hosts call the parts of a batch from threads
+        self._made: dict[Hashable, object] = {}  # dropped with the run: matrices of long prompts are large
 
     @property
     def prompts(self) -> int:
@@ -69,22 +78,37 @@ class Run:
     def cross(
         self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend, attend_again: Attend | None = None
     ) -> Tensor:  # fmt: skip
-        """Cross-attention of one call, edited and observed; tensors as in `edit_cross`."""
+        """One cross-attention call, edited and observed. Tensors as in `edit_cross`."""
         keys = self._keys(call)
         observers = [each for each in self._observers if each.observes(call.layer, call.progress)]
         if not observers and not any(keys):
             return attend(q, k, v)
-        batch = self._cross_batch(len(q), call.paired, keys)
+        batch = self._cross_batch(len(q), call, keys)
         with self._observing:
             for observer in observers:
                 observer.observe(call, q, k, batch)
-        made = (batch, k.shape[1], v.device, v.dtype)
-        edit = self._once(made, lambda: prepare_cross(batch.edits, k.shape[1], v, len(q)))
+        columns = k.shape[-2]
+        made = (batch, columns, v.device, v.dtype)
+        edit = self._once(made, lambda: prepare_cross(batch.edits, columns, v, len(q)))
         return edit_cross(q, k, v, edit, attend, attend_again)
 
+    def joint(self, call: Call, joint: JointCall, attend: JointAttend) -> Tensor:
+        """One joint attention call, edited and observed, as in `edit_joint`."""
+        keys, injects = self._keys(call), self.plan.injects(call.layer, call.progress, joint.image.count)
+        observers = [each for each in self._observers if each.observes(call.layer, call.progress)]
+        if not observers and not injects and not any(keys):
+            return joint.run(attend)
+        batch, v = self._cross_batch(len(joint.q), call, keys), joint.v
+        made = ("joint", batch, injects, v.device, v.dtype)
+        edits = self._once(made, lambda: prepare_joint(batch.edits, injects, v))
+        with self._observing:
+            for observer in observers:
+                observer.observe_joint(call, joint, edits, batch)
+        return edit_joint(joint, edits, attend)
+
     def self_attention(self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
-        """Self-attention of one call, edited and observed; tensors as in `edit_self`."""
-        injects = self.plan.injects(call.layer, call.progress, q.shape[1])
+        """One self-attention call, edited and observed. Tensors as in `edit_self`."""
+        injects = self.plan.injects(call.layer, call.progress, q.shape[-2])
         observers = [each for each in self._observers if each.observes_self(call.layer, call.progress)]
         if not observers and not injects:
             return attend(q, k, v)
@@ -98,13 +122,13 @@ class Run:
         return edit_self(q, k, v, origins, attend)
 
     def acts_on_self(self, layer: Layer, progress: float, tokens: int) -> bool:
-        """Whether a self-attention call of N = `tokens` image tokens is edited or observed."""
+        """Whether a self-attention call with N = `tokens` image tokens is edited or observed."""
         if self.plan.injects(layer, progress, tokens):
             return True
         return any(observer.observes_self(layer, progress) for observer in self._observers)
 
     def _keys(self, call: Call) -> tuple[MixingKey | None, ...]:
-        """What mixes each edit's columns; the same object for calls that are edited alike."""
+        """The key of each edit's column mixing; the same object for calls with the same edits."""
 
         def make() -> tuple[MixingKey | None, ...]:
             keys = self.plan.mixing_keys(call.layer, call.progress)
@@ -112,19 +136,28 @@ class Run:
 
         return self._once(("keys", call.layer, call.progress), make)
 
-    def _cross_batch(
-        self, size: int, paired: tuple[bool, ...], keys: Sequence[MixingKey | None]
-    ) -> EditedBatch:
+    def _cross_batch(self, size: int, call: Call, keys: Sequence[MixingKey | None]) -> EditedBatch:
+        paired, layout = call.paired, call.layout
+
         def make() -> EditedBatch:
             rows = Batch(size, paired, self.prompts).rows
-            mixings = [None if key is None else self._mixing(key) for key in keys]
+            mixings = [None if key is None else self._mixing(key, layout) for key in keys]
             edits = (RowEdit(r.row, r.source, mixings[r.prompt - 1]) for r in rows if r.prompt)
             return EditedBatch(rows, tuple(edits))
 
-        return self._once(("cross", size, paired, id(keys)), make)
+        return self._once(("cross", size, paired, layout, id(keys)), make)
 
-    def _mixing(self, key: MixingKey) -> Mixing | None:
-        return self._once(key, lambda: mixing_of(self.plan.prompts, key))
+    def _mixing(self, key: MixingKey, layout: Layout | None) -> Mixing | None:
+        """The mixing of the prompts' columns, placed on the text columns of the layout if there is one."""
+
+        def make() -> Mixing | None:
+            mixing, prompts = mixing_of(self.plan.prompts, key), self.plan.prompts
+            if mixing is None or layout is None:
+                return mixing
+            source, edit = (layout.prompt(p.columns) for p in (prompts.source, prompts.prompts[key.row]))
+            return placed(mixing, source, edit, layout.text.count)
+
+        return self._once((key, layout), make)
 
     def _self_batch(self, size: int, paired: tuple[bool, ...], injects: bool) -> EditedBatch:
         def make() -> EditedBatch:
@@ -135,7 +168,7 @@ class Run:
         return self._once(("self", size, paired, injects), make)
 
     def _once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` gives, made once per key in this run."""
+        """The result of `make`, cached by key for this run."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]  # type: ignore[return-value]
@@ -143,41 +176,41 @@ class Run:
     # Model calls
 
     def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor | None:
-        """The rows [P·B, C, h, w] that a sampling down these sigmas starts from, None for the host's noise.
+        """The rows [P·B, C, h, w] to start a sampling with these sigmas from, None for the host's noise.
 
-        progress: of the model calls at sigmas[:-1]. Raises P2PError where a step cannot act in them.
+        progress: of the model calls at sigmas[:-1]. Raises P2PError if a step cannot act in them.
         """
-        started = [part.start(sigmas, progress) for part in self.parts]
+        started = [hooks.start(sigmas, progress) for hooks in self._hooks]
         return next((rows for rows in started if rows is not None), None)
 
     def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
-        """The rows that go into the model; `rows` itself where nothing changes them."""
-        for part in self.parts:
-            rows = part.before_model(rows, sigma, progress)
+        """The rows that go into the model; `rows` itself if nothing changes them."""
+        for hooks in self._hooks:
+            rows = hooks.before_model(rows, sigma, progress)
         return rows
 
     def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
         """The predictions that guidance works on: with the prompts, and those it guides away from."""
-        for part in self.parts:
-            with_text, others = part.guided(with_text, others, progress)
+        for hooks in self._hooks:
+            with_text, others = hooks.guided(with_text, others, progress)
         return with_text, others
 
     def after_model(self, clean: Tensor, progress: float) -> Tensor:
         """The prediction of the clean rows after guidance, with the edits blended into their sources."""
-        for part in self.parts:
-            clean = part.after_model(clean, progress)
+        for hooks in self._hooks:
+            clean = hooks.after_model(clean, progress)
         return clean
 
     def finish(self, rows: Tensor, *others: Tensor) -> Tensor:
         """The finished rows; fills the stores.
 
-        others: latents that the host returns as well, by which a store's maps are found too. Raises P2PError
-        where a blend never acted, and for NaN in the maps; then no store is filled.
+        others: other latents that the host returns, which also identify the run in a store. Raises P2PError
+        for a blend that never acted and for NaN in the maps; then no store is filled.
         """
-        for part in self.parts:
-            rows = part.finish(rows)
-        for part in self.parts:
-            part.collect((rows, *others))
-        for part in self.parts:
-            part.publish()
+        for hooks in self._hooks:
+            rows = hooks.finish(rows)
+        for hooks in self._hooks:
+            hooks.collect((rows, *others))
+        for hooks in self._hooks:
+            hooks.publish()
         return rows

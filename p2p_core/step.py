@@ -1,8 +1,8 @@
-"""What a plan asks of its steps, and what a sampling asks of their parts in it.
+"""The interface of a plan's steps, and of their hooks in a sampling.
 
-A step is frozen and says what one node wants. When a sampling starts, `begin` makes the part that the step
-has in it: hooks with state, dropped with the run. A new kind of step overrides what it needs; plan and run
-know none of them by name.
+A step is frozen and says what one node wants. When a sampling starts, `begin` makes the step's hooks, an
+object with state that is dropped with the run. A new kind of step overrides what it needs; plan and run know
+none of them by name.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import Protocol
 
 from torch import Tensor
 
+from .architecture.dit import Layout
 from .architecture.layers import Layer, LayerFilter, require_layers
+from .attention.calls import JointCall
 from .attention.editing import EditedBatch
+from .attention.joint import JointEdit
 from .rows import Rows
 from .words.prompts import Prompt, PromptSet
 
@@ -24,7 +27,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Scene:
-    """What a sampling is about: prompts, rows, the latent's size in cells, the layers of the model.
+    """The facts of a sampling: prompts, samples, the latent's size in cells, the layers of the model.
 
     cell: pixels per latent cell.
     """
@@ -44,8 +47,8 @@ class Scene:
 class Call:
     """One attention call of a model. size: height and width of its N = h·w image tokens.
 
-    progress: 0 (pure noise) to 1 (finished). paired: for each equal part of the batch whether its rows are
-    those of the paired prompts.
+    progress: 0 (pure noise) to 1 (finished). paired: for each of the batch's equal parts, whether it holds
+    paired rows. layout: where the tokens of a transformer stand, None in a U-Net.
     """
 
     layer: Layer
@@ -53,49 +56,56 @@ class Call:
     size: Size
     heads: int
     paired: tuple[bool, ...]
+    layout: Layout | None = None
 
 
 class Observer(Protocol):
-    """Looks at attention calls without changing them. q: [B, h·w, C]; k: [B, K, C]."""
+    """Observes attention calls without changing them. q: [B, h·w, C]; k: [B, K, C]; or heads apart."""
 
     def observes(self, layer: Layer, progress: float) -> bool:
-        """Whether cross-attention of this layer is of interest now."""
+        """Whether to observe cross-attention of this layer at this progress."""
         ...
 
     def observes_self(self, layer: Layer, progress: float) -> bool:
-        """Whether self-attention of this layer is of interest now."""
+        """Whether to observe self-attention of this layer at this progress."""
         ...
 
     def observe(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
-        """A cross-attention call; `batch` is the same object in all calls that are edited alike."""
+        """A cross-attention call. batch: the same object for all calls with the same edits."""
+        ...
+
+    def observe_joint(
+        self, call: Call, joint: JointCall, edits: Sequence[JointEdit], batch: EditedBatch
+    ) -> None:
+        """A joint attention call, as edited."""
         ...
 
     def observe_self(self, call: Call, q: Tensor, k: Tensor, batch: EditedBatch) -> None:
-        """A self-attention call; `batch` has no edits where edit rows use their own map."""
+        """A self-attention call. batch: has no edits if edit rows use their own map."""
         ...
 
 
-class Part:
-    """A step's part in one sampling: hooks around a model call, in this order. Each may be left as it is.
+class Hooks:
+    """What a step does in one sampling, called in this order. A step overrides the hooks it needs.
 
-    Rows are latents or predictions [P·B, C, H, W]. observer: what looks at attention calls, if anything.
+    Rows are latents or predictions [P·B, C, H, W]. observer: observes attention calls, if not None.
     """
 
     observer: Observer | None = None
 
     def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor | None:
-        """Before the first model call: the rows to start from, None for the host's noise.
+        """Called before the first model call. Returns the rows to start from, None for the host's noise.
 
-        sigmas: [n+1]; progress: of the n model calls at the schedule's levels. Raises P2PError where the
-        step cannot do its work in this schedule, before it is paid for.
+        sigmas: [n+1]; progress: of the n model calls at the schedule's levels. Raises P2PError if the step
+        cannot act in this schedule, before any time is spent on it.
         """
 
     def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
-        """The rows that go into the model."""
+        """The input rows of the model."""
         return rows
 
     def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
-        """The predictions that guidance works on: with the prompts, and those it guides away from."""
+        """The predictions for guidance: with the prompts, and those to guide away from."""
         return with_text, others
 
     def after_model(self, clean: Tensor, progress: float) -> Tensor:
@@ -107,46 +117,46 @@ class Part:
         return rows
 
     def collect(self, returned: Sequence[Tensor]) -> None:
-        """Results of the run, whose latents were returned. Raises P2PError where they cannot be used."""
+        """Collect the results of the run. returned: its latents. Raises P2PError for unusable results."""
 
     def publish(self) -> None:
-        """Leave the results for later; called when all parts have collected theirs."""
+        """Publishes the results. Called after all hooks have finished."""
 
 
 class Step:
-    """Abstract: what one node adds to a plan."""
+    """Abstract: one node's contribution to a plan."""
 
     @property
     def filter(self) -> LayerFilter | None:
-        """The layers that the step was given, None where it chooses them itself."""
+        """The layers that the step was given, or None if it chooses them itself."""
         return None
 
     @property
     def leads(self) -> bool:
-        """Whether it goes before all other steps, wherever its node stands in the chain."""
+        """Whether it goes before all other steps, wherever its node is in the chain."""
         return False
 
     @property
     def timed(self) -> bool:
-        """Whether what it does depends on the progress of the sampling."""
+        """Whether it depends on the progress of the sampling."""
         return True
 
     def extended(self, prompts: PromptSet) -> PromptSet:
-        """The prompts of a plan that takes the step."""
+        """The prompts of a plan with this step."""
         return prompts
 
     def check(self, prompts: PromptSet, before: Sequence[Step]) -> None:
-        """Raise P2PError where the step cannot join a plan of these prompts and steps."""
+        """Raise P2PError if the step cannot join a plan with these prompts and steps."""
 
     def require_layers(self, layers: Sequence[Layer]) -> None:
-        """Raise P2PError where the model has none of the layers that the step was given."""
+        """Raise P2PError if the model has none of the layers that the step was given."""
         if self.filter is not None:
             require_layers(self.filter, layers)
 
     def describe(self, source: Prompt, edit: Prompt, row: int) -> str:
-        """What it does to edit prompt `row` (1..E), in words, "" for nothing to say."""
+        """What it does to edit prompt `row` (1..E), as text; "" if there is nothing to say."""
         return ""
 
-    def begin(self, scene: Scene) -> Part | None:
-        """Its part in a sampling, None where it needs no hooks."""
+    def begin(self, scene: Scene) -> Hooks | None:
+        """Its hooks for one sampling, or None."""
         return None

@@ -1,4 +1,4 @@
-"""Puts the pack's root last on the path: first, its nodes/ would hide ComfyUI's own nodes.py."""
+"""Puts the pack's root last on the path, because its nodes/ would hide ComfyUI's own nodes.py."""
 
 from __future__ import annotations
 

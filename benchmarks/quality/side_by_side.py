@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from demo.diffusers_host.pipeline import DemoPipeline, diffusers_layer, schedule, unet_layers
+from demo.diffusers_host.pipeline import DemoPipeline, layers_by_processor, schedule, unet_layers
 from demo.model.shape import TRAIN_STEPS
 from p2p_core.architecture.layers import Layer
 from p2p_core.plan import EditPlan
@@ -133,11 +133,13 @@ def sample_ways(
     context = encoded[[0] * rows + [1] + [2] * len(ways)]
     timesteps, sigmas = schedule(steps)
     x = noise.expand(rows, -1, -1, -1) * (1 + sigmas[0] ** 2).sqrt()
-    before = pipe.unet.attn_processors
+    before, layers = pipe.unet.attn_processors, layers_by_processor(pipe.unet)
     try:
         for i, t in enumerate(timesteps):
             progress = 1 - int(t) / (TRAIN_STEPS - 1)
-            pipe.unet.set_attn_processor({name: _Processor(name, ways, progress) for name in before})
+            pipe.unet.set_attn_processor(
+                {name: _Processor(layer, ways, progress) for name, layer in layers.items()}
+            )
             x = _pairwise(x, [partial(w.before_call, progress=progress) for w in ways])
             scaled = x / (sigmas[i] ** 2 + 1).sqrt()
             without, with_text = pipe.unet(torch.cat([scaled, scaled]), t, context).sample.chunk(2)
@@ -159,8 +161,8 @@ def _pairwise(rows: Tensor, ways: Sequence[Any]) -> Tensor:
 class _Processor:
     """A diffusers attention processor for a batch with an unconditional and a conditional half."""
 
-    def __init__(self, name: str, ways: Sequence[Way], progress: float) -> None:
-        self.layer, self.ways, self.progress = diffusers_layer(name), ways, progress
+    def __init__(self, layer: Layer, ways: Sequence[Way], progress: float) -> None:
+        self.layer, self.ways, self.progress = layer, ways, progress
 
     def __call__(
         self,

@@ -12,9 +12,9 @@ from torch import Tensor
 from p2p_core.plan import EditPlan
 from p2p_core.real.edit_friendly import AncestralStep
 from p2p_core.real.guidance import mixed_negative
-from p2p_core.real.inversion import Inversion, InversionMethod, find
+from p2p_core.real.inversion import Inversion, InversionMethod, invert
 from p2p_core.real.levels import Denoise, Levels
-from p2p_core.real.null_text import NullText, optimise
+from p2p_core.real.null_text import Course, NullText, optimise
 from p2p_core.real.pinning import RealImage
 from p2p_core.real.trajectory import Trajectory, floats
 from p2p_core.rows import per_row
@@ -66,7 +66,7 @@ def inverted(
     """The trajectory of latents [B, 3, h, w]."""
     control(pipe, None)
     sigmas, chosen = schedule(steps)[1], Inversion(method, iterations, seed)
-    found = find(denoiser(pipe, text), picture, sigmas, chosen, levels())
+    found = invert(denoiser(pipe, text), picture, sigmas, chosen, levels())
     named = (pipe.encode([text])[0], text, MODEL, method, f"{steps} steps")
     return Trajectory(sigmas, found.latents, picture, *named, found.noise)
 
@@ -81,8 +81,8 @@ def with_null_texts(pipe: DemoPipeline, trajectory: Trajectory, chosen: NullText
     with torch.no_grad():
         empty = pipe.encode([""])[0]
     with_prompt = denoiser(pipe, trajectory.text)
-    way = (trajectory.latents, trajectory.sigmas, levels())
-    return replace(trajectory, nulls=optimise(with_prompt, with_null, empty, *way, chosen))
+    course = Course(trajectory.latents, trajectory.sigmas, levels())
+    return replace(trajectory, nulls=optimise(with_prompt, with_null, empty, course, chosen))
 
 
 @torch.no_grad()

@@ -17,12 +17,14 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from p2p_core.architecture.layers import Layer
+from p2p_core.architecture.unet import diffusers_layer
 from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan
 from p2p_core.rows import per_row
 from p2p_core.run import Run
 from p2p_core.step import Call, Scene
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet
 
 from ..model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
 from ..model.shape import TOKENIZER, TOKENS, TRAIN_STEPS, WEIGHTS, alphas_cumprod, text_config, unet_config
@@ -114,9 +116,8 @@ def progress_at(timestep: int) -> float:
 
 def control(pipe: DemoPipeline, run: Run | None, progress: float = 0.0) -> None:
     """Set the attention processors for one model call."""
-    processors = {
-        name: PairProcessor(diffusers_layer(name), run, progress) for name in pipe.unet.attn_processors
-    }
+    layers = layers_by_processor(pipe.unet)
+    processors = {name: PairProcessor(layer, run, progress) for name, layer in layers.items()}
     pipe.unet.set_attn_processor(processors)
 
 
@@ -155,24 +156,14 @@ class PairProcessor:
         return Call(self.layer, self.progress, (height, width), heads, paired)
 
 
-def diffusers_layer(name: str) -> Layer:
-    """The layer that diffusers calls `name`, in the naming of the original U-Net, which ComfyUI uses."""
-    config = unet_config()
-    layers, levels = config["layers_per_block"], len(config["block_out_channels"])
-    parts = name.split(".")
-    index = int(parts[parts.index("transformer_blocks") + 1])
-    if parts[0] == "mid_block":
-        return Layer("middle", 0, index, 2 ** (levels - 1))
-    block, attention = int(parts[1]), int(parts[3])
-    if parts[0] == "down_blocks":
-        return Layer("input", 1 + (layers + 1) * block + attention, index, 2**block)
-    return Layer("output", (layers + 1) * block + attention, index, 2 ** (levels - 1 - block))
+def layers_by_processor(unet: Any) -> dict[str, Layer]:
+    """The layer of each attention processor of a U-Net of the Stable Diffusion family."""
+    return {name: diffusers_layer(name, unet.config) for name in unet.attn_processors}
 
 
 def unet_layers(unet: Any) -> tuple[Layer, ...]:
     """The layers that attend to text."""
-    names = [name for name in unet.attn_processors if ".attn2." in name]
-    return tuple(diffusers_layer(name) for name in names)
+    return tuple(layer for name, layer in layers_by_processor(unet).items() if ".attn2." in name)
 
 
 def schedule(steps: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .decoder import CHANNELS
+
 FOLDER = Path(__file__).parent
 TOKENIZER = FOLDER / "tokenizer"
 WEIGHTS = FOLDER / "p2p_demo.safetensors"
@@ -39,19 +41,50 @@ def text_config(vocab_size: int) -> dict[str, Any]:
     }
 
 
+WIDTHS = (48, 96, 192)  # channels of the U-Net's levels, from full resolution down
+ATTENDING = (False, True, True)  # which levels attend
+HEAD_WIDTH = 32
+BLOCKS = 1  # residual blocks per level
+
+
 def unet_config() -> dict[str, Any]:
-    """UNet2DConditionModel's configuration, in a shape that ComfyUI's UNetModel can hold too."""
+    """UNet2DConditionModel's configuration of the U-Net."""
+    down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in ATTENDING]
+    up = ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(ATTENDING)]
     return {
         "sample_size": 32,
-        "in_channels": 3,
-        "out_channels": 3,
-        "block_out_channels": (48, 96, 192),
-        "layers_per_block": 1,
-        "attention_head_dim": (1, 3, 6),  # in diffusers, this is the number of heads
+        "in_channels": CHANNELS,
+        "out_channels": CHANNELS,
+        "block_out_channels": WIDTHS,
+        "layers_per_block": BLOCKS,
+        "attention_head_dim": tuple(width // HEAD_WIDTH or 1 for width in WIDTHS),  # the number of heads
         "norm_num_groups": NORM_GROUPS,
         "cross_attention_dim": TEXT_WIDTH,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "down_block_types": tuple(down),
+        "up_block_types": tuple(up),
+    }
+
+
+def comfy_unet_config() -> dict[str, Any]:
+    """The same U-Net as the configuration of ComfyUI's UNetModel."""
+    depths = [int(attends) for attends in ATTENDING]
+    return {
+        "image_size": 32,
+        "in_channels": CHANNELS,
+        "out_channels": CHANNELS,
+        "model_channels": WIDTHS[0],
+        "channel_mult": [width // WIDTHS[0] for width in WIDTHS],
+        "num_res_blocks": [BLOCKS] * len(WIDTHS),
+        "num_heads": -1,
+        "num_head_channels": HEAD_WIDTH,
+        "transformer_depth": depths,
+        "transformer_depth_middle": depths[-1],
+        "transformer_depth_output": [depth for depth in depths for _ in range(BLOCKS + 1)],
+        "context_dim": TEXT_WIDTH,
+        "use_spatial_transformer": True,
+        "use_linear_in_transformer": False,
+        "adm_in_channels": None,
+        "legacy": False,
     }
 
 

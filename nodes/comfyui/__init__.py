@@ -1,1 +1,1 @@
-"""All that knows the host: how plans, rows and conditionings reach ComfyUI."""
+"""Everything that knows the host: how plans, rows and conditionings reach ComfyUI."""

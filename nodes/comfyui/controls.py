@@ -1,4 +1,4 @@
-"""ControlNets whose pictures are one for each sample, in the rows of a paired batch."""
+"""ControlNets with one picture per sample, in the rows of a paired batch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from .rows import repeated_per_row
 
 
 def control_per_row(control: Any, samples: int, prompts: int, made: dict[int, Any]) -> Any:
-    """A chain of ControlNets with each picture repeated over the rows of its sample; itself without any.
+    """A chain of ControlNets with each picture repeated over the rows of its sample, if there are any.
 
-    made: the copies so far by the identity of their original. The host batches the sides of a sampling
-    where they have one and the same.
+    made: the copies so far, by the id of the original. The host batches sides only if they share one object.
     """
     if control is None:
         return None
@@ -33,7 +32,7 @@ def _copy(control: Any, samples: int, prompts: int, made: dict[int, Any]) -> Any
     copy.set_previous_controlnet(previous)
     if pictures is not None and count > 1:
         masks = [repeat_to_batch_size(mask, count) for mask in getattr(control, "extra_concat_orig", ())]
-        # with the channels last in memory, as the host has them: other kernels would round otherwise
+        # channels last in memory, as in the host: other kernels would round differently
         copy.cond_hint_original = repeated_per_row(pictures.movedim(1, -1), samples, prompts).movedim(-1, 1)
         copy.extra_concat_orig = [repeated_per_row(mask, samples, prompts) for mask in masks]
     return copy

@@ -1,6 +1,6 @@
 """The demo model as the host's own MODEL, CLIP and VAE.
 
-Beside _host.py the one file that knows comfy internals: it builds what Load Checkpoint would build, in
+It knows comfy's internals: it builds what Load Checkpoint would build, in
 the host's own order, from the weights that demo/training/train.py writes.
 """
 
@@ -31,30 +31,20 @@ from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
 from ...demo.model.decoder import CHANNELS, FACTOR, ThumbnailAutoencoder
-from ...demo.model.shape import NORM_GROUPS, TEXT_WIDTH, TOKENIZER, TOKENS, WEIGHTS, text_config
+from ...demo.model.shape import (
+    NORM_GROUPS,
+    TEXT_WIDTH,
+    TOKENIZER,
+    TOKENS,
+    WEIGHTS,
+    comfy_unet_config,
+    text_config,
+)
 from ...p2p_core.errors import P2PError
 
-# demo.model.unet_config() in the host's words.
-UNET: dict[str, Any] = {
-    "image_size": 32,
-    "in_channels": CHANNELS,
-    "out_channels": CHANNELS,
-    "model_channels": 48,
-    "channel_mult": [1, 2, 4],
-    "num_res_blocks": [1, 1, 1],
-    "num_heads": -1,
-    "num_head_channels": 32,
-    "transformer_depth": [0, 1, 1],
-    "transformer_depth_middle": 1,
-    "transformer_depth_output": [0, 0, 1, 1, 1, 1],
-    "context_dim": TEXT_WIDTH,
-    "use_spatial_transformer": True,
-    "use_linear_in_transformer": False,
-    "adm_in_channels": None,
-    "legacy": False,
-}
+UNET = comfy_unet_config()
 
-# Values alive at once while encoding one pixel of a picture, decoding one of a latent.
+# Values alive at once per pixel while encoding, and per latent cell while decoding.
 ENCODE_VALUES = 7
 DECODE_VALUES = 2500
 
@@ -64,12 +54,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def load(weights: Path = WEIGHTS) -> tuple[Any, Any, Any]:
-    """(ModelPatcher, CLIP, VAE). Raises P2PError where a file is missing, damaged or another model's."""
+    """(ModelPatcher, CLIP, VAE). Raises P2PError if a file is missing, damaged or of another model."""
     state = read(weights)
     model, clip, vae = build_model(state), build_clip(state), build_vae(state)
     built = {build_model: model, build_clip: clip.patcher, build_vae: vae.patcher}
     for build, patcher in built.items():
-        # The way newer hosts get a second copy: for another device, or for hooks, which need a plain patcher.
+        # Newer hosts use this to build a second copy: for another device, or for hooks (plain patcher).
         patcher.cached_patcher_init = (second_patcher, (build, weights))
     return model, clip, vae
 
@@ -83,9 +73,9 @@ def second_patcher(build: Callable[..., Any], weights: Path, disable_dynamic: bo
 
 
 def read(weights: Path) -> Weights:
-    """The tensors of the file by name: each one that the model has, in its shape, and no other.
+    """The tensors of the file by name: exactly those of the model, with their shapes.
 
-    The text encoder's names come without the `text_model.` that transformers 4 puts into them.
+    Names of the text encoder come without the `text_model.` that transformers 4 adds.
     """
     found = _opened(weights, safetensors_of)
     found = {name.replace("text.text_model.", "text.", 1): value for name, value in found.items()}
@@ -96,19 +86,19 @@ def read(weights: Path) -> Weights:
 
 
 def vocabulary_size(folder: Path = TOKENIZER) -> int:
-    """The number of tokens. Raises P2PError where a file of the tokenizer is missing or damaged."""
+    """The number of tokens. Raises P2PError if a file of the tokenizer is missing or damaged."""
     _opened(folder / "merges.txt", bytes.decode)
     _opened(folder / "tokenizer_config.json", json.loads)
     return len(_opened(folder / "vocab.json", json.loads))
 
 
 def misfit(found: Weights, expected: Shapes) -> str:
-    """In what the tensors differ from the ones expected, in words; empty when in nothing."""
+    """How the tensors differ from the expected ones, as text; empty if they do not."""
     missing = [name for name in expected if name not in found]
     unknown = sorted(found.keys() - expected.keys())
     shapes = [(name, list(found[name].shape), list(expected[name])) for name in expected if name in found]
     other = [f"{name} {have} instead of {want}" for name, have, want in shapes if have != want]
-    kinds = {"missing": missing, "unknown": unknown, "of another shape": other}
+    kinds = {"missing": missing, "unknown": unknown, "wrong shape": other}
     return "; ".join(f"{kind}: {_some(names)}" for kind, names in kinds.items() if names)
 
 
@@ -121,14 +111,14 @@ def _opened(path: Path, parse: Callable[[bytes], T]) -> T:
     try:
         return parse(path.read_bytes())
     except FileNotFoundError:
-        raise _unusable(path, "no such file") from None
+        raise _unusable(path, "a missing file") from None
     except (OSError, ValueError, SafetensorError) as error:
-        raise _unusable(path, f"one that cannot be read ({error})") from error
+        raise _unusable(path, f"an unreadable file ({error})") from error
 
 
 def _unusable(path: Path, got: str) -> P2PError:
-    mend = "Reinstall the pack or run `git checkout -- demo/model` in its folder."
-    return P2PError(f"the demo model's file {path.name}", f"{got} ({path})", mend)
+    hint = "Reinstall the pack or run `git checkout -- demo/model` in its folder."
+    return P2PError(f"the demo model's file {path.name}", f"{got} ({path})", hint)
 
 
 def part(state: Weights, prefix: str) -> dict[str, Tensor]:
@@ -136,14 +126,14 @@ def part(state: Weights, prefix: str) -> dict[str, Tensor]:
 
 
 class _Torch(comfy.ops.disable_weight_init):
-    """The host's layers, but for those two of its own that are without weights until it has loaded some."""
+    """The host's layers, except for two that have no weights until it loads some."""
 
     Linear = torch.nn.Linear
     Embedding = torch.nn.Embedding
 
 
 def grouped(operations: Any) -> Any:
-    """These layers with the demo model's number of groups, where the host's U-Net asks for 32 of its own."""
+    """These layers with the demo model's number of groups instead of the host's 32."""
 
     class Grouped(operations):
         class GroupNorm(operations.GroupNorm):
@@ -154,13 +144,13 @@ def grouped(operations: Any) -> Any:
 
 
 def expected_shapes(tokens: int) -> Shapes:
-    """The shape of every tensor of the model, by its name in the file, for a vocabulary of so many tokens."""
+    """The shape of every tensor of the model by its name in the file, for a vocabulary of `tokens` tokens."""
     meta = torch.device("meta")
     unet = UNetModel(**UNET, device=meta, operations=grouped(_Torch)).state_dict()
     text = TextModel(text_config(tokens), None, meta, _Torch).text_model.state_dict()
     with meta:
         autoencoder = ThumbnailAutoencoder().state_dict()
-    names = comfy.utils.unet_to_diffusers(UNET)  # by their names; some are of layers that this shape lacks
+    names = comfy.utils.unet_to_diffusers(UNET)  # diffusers' names; includes layers that this shape lacks
     unet = {theirs: unet[ours] for theirs, ours in names.items() if ours in unet}
     parts = {"unet.": unet, "text.": text, "autoencoder.": autoencoder}
     return {prefix + name: tuple(value.shape) for prefix, p in parts.items() for name, value in p.items()}
@@ -170,7 +160,7 @@ def expected_shapes(tokens: int) -> Shapes:
 
 
 class ThumbnailFormat(comfy.latent_formats.LatentFormat):
-    """The latent is a thumbnail of the picture, so the host's previews can show its true colours."""
+    """The latent is a thumbnail of the picture, so the host's previews show its true colours."""
 
     latent_channels = CHANNELS
 
@@ -183,7 +173,7 @@ class ThumbnailFormat(comfy.latent_formats.LatentFormat):
 class DemoConfig(comfy.supported_models_base.BASE):
     """Noise prediction on Stable Diffusion's schedule: the host's defaults."""
 
-    unet_extra_config: ClassVar[dict[str, Any]] = {}  # UNET says it all
+    unet_extra_config: ClassVar[dict[str, Any]] = {}  # UNET has everything
     memory_usage_factor = 1.0
 
     def __init__(self, latent_format: ThumbnailFormat) -> None:
@@ -208,14 +198,14 @@ def build_model(state: Weights, disable_dynamic: bool = False) -> Any:
 
 
 def unet_weights(state: Weights, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The U-Net's weights under the host's names, in its dtype: not every layer of the host casts them."""
+    """The U-Net's weights under the host's names, in its dtype, because not every layer of the host casts."""
     theirs = part(state, "unet.")
     names = comfy.utils.unet_to_diffusers(UNET)
     return {ours: theirs[name].to(dtype) for name, ours in names.items() if name in theirs}
 
 
 def _patcher_class(disable_dynamic: bool) -> type:
-    """What the host's loaders use: the dynamic patcher, where the host has it and has it switched on."""
+    """The patcher of the host's loaders: the dynamic one if the host has it and it is enabled."""
     plain = comfy.model_patcher.ModelPatcher
     return plain if disable_dynamic else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
 
@@ -228,7 +218,7 @@ def _is_dynamic(patcher: Any) -> bool:
 
 
 class TextModel(comfy.clip_model.CLIPTextModel):
-    """The host's, whose vocabulary is that of its configuration and not always CLIP's 49,408 tokens."""
+    """The host's text model with the vocabulary of its configuration instead of CLIP's 49,408 tokens."""
 
     def __init__(self, config: dict[str, Any], dtype: Any, device: Any, operations: Any) -> None:
         super().__init__(config, dtype, device, operations)
@@ -237,7 +227,7 @@ class TextModel(comfy.clip_model.CLIPTextModel):
 
 
 def build_clip(state: Weights, disable_dynamic: bool = False) -> Any:
-    """The host's CLIP, so that prompt weights, long prompts and embeddings are the host's own too."""
+    """The host's CLIP, so that prompt weights, long prompts and embeddings work as in the host."""
     text = {f"clip_l.transformer.text_model.{name}": value for name, value in part(state, "text.").items()}
     text["clip_l.transformer.text_projection.weight"] = torch.eye(TEXT_WIDTH, dtype=torch.float16)  # unused
     options: dict[str, Any] = {"disable_dynamic": True} if disable_dynamic else {}
@@ -246,7 +236,7 @@ def build_clip(state: Weights, disable_dynamic: bool = False) -> Any:
     target = _clip_target(vocabulary_size())
     if "state_dict" in inspect.signature(comfy.sd.CLIP).parameters:
         return comfy.sd.CLIP(target, state_dict=text, **options)
-    clip = comfy.sd.CLIP(target, **options)  # 0.3.64 loads afterwards
+    clip = comfy.sd.CLIP(target, **options)  # 0.3.64 loads them afterwards
     clip.load_sd(text, full_model=True)
     return clip
 
@@ -259,7 +249,7 @@ def _clip_target(tokens: int) -> Any:
         max_length=TOKENS,
         embedding_size=TEXT_WIDTH,
         embedding_key="clip_l",
-        tokenizer_args={"model_max_length": 8192},  # the host cuts prompts itself
+        tokenizer_args={"model_max_length": 8192},  # the host splits prompts itself
     )
     target = comfy.supported_models_base.ClipTarget(
         partial(comfy.sd1_clip.SD1Tokenizer, tokenizer=tokenizer), comfy.sd1_clip.SD1ClipModel
@@ -282,10 +272,9 @@ def _clip_target(tokens: int) -> Any:
 class DemoVAE(comfy.sd.VAE):
     """The host's VAE around the demo's autoencoder.
 
-    The host's constructor picks an autoencoder by the names in a state dict and knows none but its own. It
-    gets the smallest of those, so that it runs to its end, sets every field its version has and warns of
-    nothing; then what belongs to our autoencoder takes that one's place. Tiling, cropping, batching and what
-    to do when memory runs out stay the host's.
+    The host's constructor picks one of its own autoencoders by the names in a state dict. It gets the
+    smallest one, so that it completes, sets every field of its version and logs no warning. Then our
+    autoencoder replaces that one. Tiling, cropping, batching and out-of-memory handling stay the host's.
     """
 
     def __init__(self, autoencoder: ThumbnailAutoencoder) -> None:
@@ -295,7 +284,7 @@ class DemoVAE(comfy.sd.VAE):
         self.downscale_ratio = self.upscale_ratio = FACTOR
         self.memory_used_encode = lambda shape, dtype: _memory(ENCODE_VALUES, shape, dtype)
         self.memory_used_decode = lambda shape, dtype: _memory(DECODE_VALUES, shape, dtype)
-        self.disable_offload = True  # torch's layers, not the host's: loaded as a whole or not at all
+        self.disable_offload = True  # torch's layers and not the host's: loaded as a whole or not at all
         self.first_stage_model = autoencoder.eval().to(self.vae_dtype)
         self.size = management.module_size(self.first_stage_model)
         self.patcher = comfy.model_patcher.ModelPatcher(
@@ -304,12 +293,12 @@ class DemoVAE(comfy.sd.VAE):
 
 
 def _memory(values: int, shape: tuple[int, ...], dtype: torch.dtype) -> int:
-    """Bytes for one picture or latent [B, 3, H, W] when so many values are alive for each pixel."""
+    """Bytes for one picture or latent [B, 3, H, W] with `values` values alive per pixel."""
     return values * shape[2] * shape[3] * management.dtype_size(dtype)
 
 
 def build_vae(state: Weights, disable_dynamic: bool = True) -> DemoVAE:
-    """Its patcher is a plain one, asked for or not."""
+    """Always uses a plain patcher."""
     autoencoder = ThumbnailAutoencoder()
     autoencoder.load_state_dict(part(state, "autoencoder."))
     return DemoVAE(autoencoder)

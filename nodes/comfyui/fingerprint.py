@@ -1,4 +1,4 @@
-"""What tells one MODEL from another, and what the noise levels of one mean."""
+"""Identifies a MODEL, and describes its noise levels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ...p2p_core.real.levels import Levels
 
 
 def levels_of(model_sampling: Any) -> Levels:
-    """What the noise levels of a MODEL's sampling mean."""
+    """The noise levels of a MODEL's sampling."""
     lowest = float(getattr(model_sampling, "sigma_min", Levels.floor))
     return Levels(isinstance(model_sampling, CONST), max(lowest, Levels.floor))
 
 
 def fingerprint(model: Any) -> str:
-    """What tells one MODEL from another: make, prediction, sigmas, size, a checksum of some of its weights.
+    """Identifies a MODEL: class, prediction, sigmas, size, and a checksum of some of its weights.
 
-    LoRAs are not in it: where one is put on or taken off, the picture has to be inverted again.
+    LoRAs are not included: after adding or removing one, the picture has to be inverted again.
     """
     sampling = model.get_model_object("model_sampling")
     kinds = [c.__name__ for c in type(sampling).__mro__ if c.__module__ == "comfy.model_sampling"]
@@ -38,7 +38,7 @@ def fingerprint(model: Any) -> str:
 
 
 def _checksum(model: Any, unet: torch.nn.Module) -> str:
-    """Of the first bias, as it is without patches."""
+    """The checksum of the first bias, without patches."""
     for name, weights in unet.named_parameters():
         if weights.ndim == 1 and not weights.is_meta:
             unpatched = getattr(model, "backup", {}).get(f"diffusion_model.{name}")

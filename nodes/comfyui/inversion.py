@@ -1,8 +1,9 @@
-"""Runs of the host's MODEL that are no sampling: a picture's way up the noise levels."""
+"""Runs of the host's MODEL other than sampling: inversion of a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.sample
@@ -13,7 +14,7 @@ from comfy.utils import ProgressBar
 from torch import Tensor
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.real.inversion import Found, Inversion, find
+from ...p2p_core.real.inversion import Found, Inversion, invert
 from ...p2p_core.real.levels import Denoise
 from ...p2p_core.real.trajectory import Trajectory, require_sigmas
 from .fingerprint import fingerprint, levels_of
@@ -21,11 +22,11 @@ from .pairing import Conditioning
 
 CPU = torch.device("cpu")
 Work = Callable[[Any, Tensor, dict[str, Any]], None]
-"""What runs in place of a sampler: given the guider, the latent in the model's space, the call's options."""
+"""Runs in place of a sampler. Arguments: the guider, the latent in the model's space, the call's options."""
 
 
 class _Instead(Sampler):
-    """Work that the host runs where it would sample: model loaded, conditionings and latent converted."""
+    """Work that the host runs in place of sampling, with the model loaded and inputs converted."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -39,79 +40,102 @@ class _Instead(Sampler):
         return latent
 
 
-def run_instead(
-    model: Any, positive: Conditioning, negative: Conditioning, cfg: float, latent: Tensor, sigmas: Tensor,
-    work: Work,
-) -> None:  # fmt: skip
-    noise = torch.zeros_like(latent)
-    options = {"disable_pbar": True, "seed": 0}
+@dataclass(frozen=True)
+class Guided:
+    """The conditionings of a run and its guidance scale."""
+
+    positive: Conditioning
+    negative: Conditioning
+    cfg: float = 1.0
+
+
+def run_instead(model: Any, guided: Guided, latent: Tensor, sigmas: Tensor, work: Work) -> None:
+    """Run `work` on a LATENT's samples, with the model loaded and inputs converted as for a sampling."""
     comfy.sample.sample_custom(
-        model, noise, cfg, _Instead(work), sigmas, positive, negative, latent, **options
+        model,
+        torch.zeros_like(latent),
+        guided.cfg,
+        _Instead(work),
+        sigmas,
+        guided.positive,
+        guided.negative,
+        latent,
+        disable_pbar=True,
+        seed=0,
     )
 
 
-def sigmas_of(model: Any, scheduler: str, steps: int, denoise: float) -> Tensor:
-    """The sigmas of KSampler with these settings, [steps + 1]."""
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Sigmas [n+1] from noise down to 0, and how a sampler gets them."""
+
+    sigmas: Tensor
+    name: str = "the SIGMAS of Invert"
+
+
+def schedule_of(model: Any, scheduler: str, steps: int, denoise: float) -> Schedule:
+    """The schedule of KSampler with these settings."""
+    name = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"
+    return Schedule(_sigmas(model, scheduler, steps, denoise), name)
+
+
+def _sigmas(model: Any, scheduler: str, steps: int, denoise: float) -> Tensor:
     if steps < 1 or not 0 < denoise <= 1:
-        mend = "Set steps to 1 or more, and denoise above 0."
-        raise P2PError("at least one step", f"{steps} steps at denoise {denoise:g}", mend)
+        hint = "Set steps to 1 or more and denoise above 0."
+        raise P2PError("at least one step", f"{steps} steps at denoise {denoise:g}", hint)
     total = steps if denoise > 0.9999 else int(steps / denoise)
     return calculate_sigmas(model.get_model_object("model_sampling"), scheduler, total)[-(steps + 1) :]
 
 
 def inverted(
-    model: Any, source: Conditioning, text: str, latent: dict[str, Any], sigmas: Tensor, schedule: str,
-    chosen: Inversion, negative: Conditioning | None, cfg: float,
-) -> Trajectory:  # fmt: skip
-    """The trajectory of a LATENT. source: one prompt; negative, cfg: for guidance other than 1."""
+    model: Any, guided: Guided, text: str, latent: dict[str, Any], schedule: Schedule, chosen: Inversion
+) -> Trajectory:
+    """The trajectory of a LATENT. guided.positive: the source prompt alone; text: that prompt."""
+    sigmas = schedule.sigmas
     require_sigmas(sigmas)
     picture = _picture(model, latent)
-    if cfg != 1 and negative is None:
-        raise P2PError(
-            "a negative CONDITIONING for a cfg other than 1", "none", "Connect one, or set cfg to 1."
-        )
     levels, bar = levels_of(model.get_model_object("model_sampling")), ProgressBar(len(sigmas) - 1)
     found: list[Found] = []
 
     def work(guider: Any, clean: Tensor, extra_args: dict[str, Any]) -> None:
         clean, falling = clean.float(), sigmas.float().cpu()
         denoise = _denoiser(guider, extra_args)
-        found.append(find(denoise, clean, falling, chosen, levels, bar.update_absolute))
+        found.append(invert(denoise, clean, falling, chosen, levels, bar.update_absolute))
 
     with torch.no_grad():
-        run_instead(model, source, negative or source, cfg, picture, sigmas, work)
+        run_instead(model, guided, picture, sigmas, work)
     (way,) = found
     return Trajectory(
         sigmas=sigmas.detach().float().cpu(),
         latents=way.latents.cpu(),
         picture=picture.detach().float().cpu(),
-        prompt=source[0][0][0].detach().float().cpu(),
+        prompt=guided.positive[0][0][0].detach().float().cpu(),
         text=text,
         model=fingerprint(model),
         method=chosen.method,
-        schedule=schedule,
+        schedule=schedule.name,
         noise=None if way.noise is None else way.noise.cpu(),
     )
 
 
 def _picture(model: Any, latent: dict[str, Any]) -> Tensor:
-    """The samples of a LATENT. Raises P2PError for one that is no encoded picture."""
+    """The samples of a LATENT. Raises P2PError if it is not an encoded picture."""
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
-        raise P2PError("the latent of a picture", "several in one", "Connect VAE Encode.")
+        raise P2PError("the latent of one image", "a nested latent", "Connect VAE Encode.")
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     channels = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != channels:
-        mend = "Encode the picture with the VAE of this MODEL."
-        raise P2PError(f"a latent of {channels} channels", f"{samples.shape[1]}", mend)
+        hint = "Encode the image with the VAE of this MODEL."
+        raise P2PError(f"a latent with {channels} channels", f"{samples.shape[1]}", hint)
     if not bool(torch.isfinite(samples).all()):
-        mend = "Look at the picture, or run the VAE in float32 (--fp32-vae)."
-        raise P2PError("a latent of numbers", "NaN or infinity in it", mend)
+        hint = "Check the image, or run the VAE in float32 (--fp32-vae)."
+        raise P2PError("a latent with finite values", "NaN or infinity", hint)
     return samples
 
 
 def _denoiser(guider: Any, extra_args: dict[str, Any]) -> Denoise:
-    """The guider as a function of x and one sigma; it can be interrupted."""
+    """The guider as an interruptible function of x and one sigma."""
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         throw_exception_if_processing_interrupted()

@@ -1,4 +1,4 @@
-"""Plans on the host's MODEL. A node only writes the frozen plan and one OUTER_SAMPLE wrapper on a clone."""
+"""Plans on the host's MODEL. A node only puts the frozen plan and one OUTER_SAMPLE wrapper on a clone."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.plan import EditPlan
 from ...p2p_core.step import Step
 from ...p2p_core.words.prompts import PromptSet
-from .options import KEY, PLAN
+from .families import layers_of
+from .keys import PLAN, SAMPLING
 from .sampling import sample_pair
-from .unet import cross_attention_layers
 
 
 def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
-    """A clone of MODEL whose plan has one more step. Raises P2PError when it cannot be done on this MODEL."""
-    step.require_layers(cross_attention_layers(model))
+    """A clone of MODEL whose plan has one more step. Raises P2PError if this MODEL does not support it."""
+    step.require_layers(layers_of(model))
     return with_plan(model, plan_of(model, prompts).then(prompts, step))
 
 
 def plan_of(model: Any, prompts: PromptSet) -> EditPlan:
-    """The plan that is on MODEL, an empty one for these prompts where there is none."""
+    """The plan on MODEL, or an empty one for these prompts."""
     return model.model_options["transformer_options"].get(PLAN) or EditPlan(prompts)
 
 
 def with_plan(model: Any, plan: EditPlan) -> Any:
-    """A clone of MODEL that samples by `plan`."""
+    """A clone of MODEL that samples with `plan`."""
     clone = model.clone()
     clone.model_options["transformer_options"][PLAN] = plan
-    if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, KEY):
-        clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, sample_pair)
+    if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, SAMPLING):
+        clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, SAMPLING, sample_pair)
     return clone
 
 
 def require_no_plan(model: Any) -> None:
-    """Raises P2PError for a MODEL that went through a Prompt-to-Prompt node."""
+    """Raises P2PError for a MODEL with a Prompt-to-Prompt node on it."""
     if PLAN in model.model_options["transformer_options"]:
         raise P2PError(
             "a MODEL without edits",
-            "one with",
-            "Connect the MODEL as it is before the first Prompt-to-Prompt node.",
+            "one with edits",
+            "Connect the MODEL from before the first Prompt-to-Prompt node.",
         )

@@ -1,4 +1,4 @@
-"""Noise that samplers draw while they run: what a plain run would draw, the same for all rows of a sample."""
+"""Noise that samplers draw while they run: that of a plain run, equal for all rows of a sample (ADR 0016)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NoiseSampler = Callable[[Any, Any], Tensor]
 
 
 class OwnDraws:
-    """Whether a sampler draws noise by itself: the generators move while it is not calling the model.
+    """Detects samplers that draw their own noise: the random generators advance outside model calls.
 
-    What is drawn within the model (by HyperTile, ToMe) is the same for all rows and none of its business.
+    Draws inside the model (HyperTile, ToMe) are the same for all rows and are ignored.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class OwnDraws:
 
 
 def paired_sampler(sampler: Any, prompts: int, draws: OwnDraws) -> Any:
-    """The sampler with equal draws for the rows of each sample; as it is for one row, or of another make."""
+    """The sampler with equal draws for the rows of each sample; unchanged for one row or an unknown type."""
     function = getattr(sampler, "sampler_function", None)
     if function is None or prompts == 1:
         return sampler
@@ -66,8 +66,8 @@ def paired_sampler(sampler: Any, prompts: int, draws: OwnDraws) -> Any:
         draws.sampler_pauses(x.device)
         if draws.seen and not _draws_in_vain(function, options):
             logging.warning(
-                "Prompt-to-Prompt: the sampler %s drew noise of its own, not the same for source and edit. "
-                "Use another sampler, or take the random churn out of its settings.",
+                "Prompt-to-Prompt: the sampler %s drew its own noise, which differs between source and edit. "
+                "Use another sampler, or turn off random churn in its settings.",
                 _name(function),
             )
         return result
@@ -83,19 +83,19 @@ def _name(function: Any) -> str:
 
 
 def _takes_noise(function: Callable[..., Any], options: dict[str, Any]) -> bool:
-    """Whether it can be given a `noise_sampler`; one that passes its options on can if it has an eta."""
+    """Whether it accepts a `noise_sampler`; a function that forwards its options does if it has an eta."""
     parameters = inspect.signature(function).parameters
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return "noise_sampler" in parameters or (passes_on and "eta" in options)
 
 
 def _draws_in_vain(function: Callable[..., Any], options: dict[str, Any]) -> bool:
-    """Heun++ draws noise that it uses with churn only."""
+    """Heun++ draws noise that it only uses with churn."""
     return _name(function) == "sample_heunpp2" and not options.get("s_churn")
 
 
 def _own_noise(function: Callable[..., Any], x: Tensor, sigmas: Tensor, seed: int | None) -> NoiseSampler:
-    """What the function would draw for x: a Brownian tree for DPM++ SDE, on the GPU for its `_gpu` kind."""
+    """The noise that the function would draw for x: a Brownian tree for DPM++ SDE, on the GPU for `_gpu`."""
     name = _name(function)
     if name.startswith("sample_dpmpp_") and "_sde" in name:
         smallest, largest = sigmas[sigmas > 0].min(), sigmas.max()
@@ -108,7 +108,7 @@ def _repeated(noise: NoiseSampler, prompts: int) -> NoiseSampler:
 
 
 def _with_equal_noise(model: Any, prompts: int, seed: Any) -> Any:
-    """The inpainting model with noise as the host draws it, by the next seed, for the kept part."""
+    """The inpainting model with equal noise for the kept part, drawn from the next seed as the host does."""
     noise = sources(model.noise, prompts)
     drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed + 1)).to(noise)
     equal = copy.copy(model)
@@ -117,8 +117,10 @@ def _with_equal_noise(model: Any, prompts: int, seed: Any) -> Any:
 
 
 def _random_state(device: torch.device) -> Tensor:
-    """The state of the generators that `torch.randn_like` draws from."""
+    """The state of the generators that `torch.randn_like` draws from: the CPU's and the device's own."""
     states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
+    module: Any = getattr(torch, device.type, None)
+    if hasattr(module, "get_rng_state"):
+        # MPS has one device, and in older versions of torch its function takes none.
+        states.append(module.get_rng_state() if device.type == "mps" else module.get_rng_state(device))
     return torch.cat(states)

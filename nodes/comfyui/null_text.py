@@ -1,4 +1,4 @@
-"""The search for null texts through the host's MODEL (docs/adr/0021)."""
+"""Optimises null texts through the host's MODEL (docs/adr/0021)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.real.levels import Levels
-from ...p2p_core.real.null_text import NullText, optimise
+from ...p2p_core.real.null_text import Course, NullText, optimise
 from ...p2p_core.real.trajectory import AGAIN, Trajectory
 from .fingerprint import fingerprint, levels_of
-from .inversion import run_instead
+from .inversion import Guided, run_instead
 from .pairing import Conditioning
 from .real import TEXT, with_tensors
 
@@ -25,7 +24,7 @@ from .real import TEXT, with_tensors
 def with_null_texts(
     model: Any, trajectory: Trajectory, source: Conditioning, negative: Conditioning, chosen: NullText
 ) -> Trajectory:
-    """The trajectory with an unconditional encoding for each step. Raises P2PError for another MODEL's."""
+    """The trajectory with an unconditional encoding per step. Raises P2PError if it is another MODEL's."""
     found = fingerprint(model)
     if found != trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {trajectory.model}", found, AGAIN)
@@ -33,31 +32,31 @@ def with_null_texts(
     nulls: list[Tensor] = []
 
     def work(guider: Any, clean: Tensor, extra_args: dict[str, Any]) -> None:
-        """Outside inference mode, in which ComfyUI runs nodes and no gradient can be had."""
+        """Runs outside inference mode, in which ComfyUI runs nodes and which allows no gradients."""
         with torch.inference_mode(False), torch.enable_grad():
             latents = trajectory.latents.to(clean.device, torch.float32).clone()
-            search = _Search(guider, extra_args["model_options"], latents, trajectory.sigmas, levels, chosen)
-            nulls.append(torch.func.functional_call(search, search.weights(), (bar.update_absolute,)).cpu())
+            course = Course(latents, trajectory.sigmas, levels)
+            module = _Optimisation(guider, extra_args["model_options"], course, chosen)
+            nulls.append(torch.func.functional_call(module, module.weights(), (bar.update_absolute,)).cpu())
 
-    run_instead(model, source, negative, chosen.cfg, trajectory.picture, trajectory.sigmas, work)
+    guided = Guided(source, negative, chosen.cfg)
+    run_instead(model, guided, trajectory.picture, trajectory.sigmas, work)
     return replace(trajectory, nulls=nulls[0])
 
 
-class _Search(nn.Module):
-    """The search as a module around the host's model, so that weights can be exchanged for one call.
+class _Optimisation(nn.Module):
+    """The optimisation as a module around the host's model, so that weights can be replaced for one call.
 
-    Weights that were loaded in inference mode take no part in gradients; copies of them do.
+    Weights loaded in inference mode cannot take part in autograd; copies of them can.
     """
 
-    def __init__(
-        self, guider: Any, options: Any, latents: Tensor, sigmas: Tensor, levels: Levels, chosen: NullText
-    ) -> None:
+    def __init__(self, guider: Any, options: Any, course: Course, chosen: NullText) -> None:
         super().__init__()
         self.model, self.guider, self.options = guider.inner_model, guider, options
-        self.latents, self.sigmas, self.levels, self.chosen = latents, sigmas, levels, chosen
+        self.course, self.chosen = course, chosen
 
     def weights(self) -> dict[str, Tensor]:
-        """Weights and buffers such as gradients can pass through, and as none are wanted for."""
+        """Weights and buffers that gradients can pass through, without gradients of their own."""
         own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         return {name: t.detach().clone() if t.is_inference() else t.detach() for name, t in own.items()}
 
@@ -77,5 +76,4 @@ class _Search(nn.Module):
         def with_null(x: Tensor, sigma: float, null: Tensor) -> Tensor:
             return predict(x, sigma, [with_tensors(entry, {TEXT: null}) for entry in free])
 
-        options = (self.levels, self.chosen, on_step)
-        return optimise(with_prompt, with_null, null, self.latents, self.sigmas, *options)
+        return optimise(with_prompt, with_null, null, self.course, self.chosen, on_step)

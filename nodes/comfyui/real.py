@@ -1,10 +1,11 @@
-"""A real picture in a sampling of the host: rows on a trajectory, and what edits are guided away from."""
+"""A real picture in a sampling of the host: rows on a trajectory, and the negative of the edits."""
 
 from __future__ import annotations
 
 import copy
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -21,8 +22,8 @@ from .state import NODE, Sampling
 Entry = dict[str, Any]
 Side = list[Entry] | None
 Predict = Callable[[Sequence[Side], Tensor, Tensor], list[Tensor]]
-TEXT, POOLED = "c_crossattn", "y"  # the host's names of what a conditioning gives to the model
-_BY_THE_BATCH = ("control", "gligen")  # what an entry may hold that is made for all rows together
+TEXT, POOLED = "c_crossattn", "y"  # the host's names for text inputs of the model
+_BY_THE_BATCH = ("control", "gligen")  # parts of an entry that apply to the whole batch
 
 
 def require_fit(
@@ -33,24 +34,24 @@ def require_fit(
     noise_mask: Tensor | None,
     sides: Collection[str],
 ) -> None:
-    """Raises P2PError where a trajectory is not of this MODEL, this latent, this source prompt.
+    """Raises P2PError if a trajectory does not fit this MODEL, this latent or this source prompt.
 
-    rows: noise [B, C, h, w] or as much for each row; sides: the paired ones of the guider.
+    rows: noise [B, C, h, w], per sample or per row; sides: the paired ones of the guider.
     """
     found = fingerprint(guider.model_patcher)
     if found != real.trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {real.trajectory.model}", found, AGAIN)
     if noise_mask is not None:
-        mend = "Use VAE Encode, and give the mask to Local Blend."
-        raise P2PError("a latent without a noise mask for a real picture", "one with", mend)
+        hint = "Use VAE Encode, and connect the mask to Local Blend."
+        raise P2PError("a latent without a noise mask", "one with a noise mask", hint)
     if not sides:
-        raise P2PError("a paired CONDITIONING", "none", "Connect that of Prompt Pair to the sampler.")
+        raise P2PError("a paired CONDITIONING", "none", "Connect Prompt Pair's conditioning to the sampler.")
     real.require_size(samples, tuple(rows.shape[1:]))
     real.require_encoded(guider.conds[min(sides)][0]["cross_attn"][0])
 
 
 def following(sampler: Any, real: RealImage, prompts: int, start: Tensor | None) -> Any:
-    """The sampler with rows that start on the trajectory, and with its noise where it has some."""
+    """The sampler with rows that start on the trajectory, and with the trajectory's noise if it has any."""
     function = getattr(sampler, "sampler_function", None)
     if function is None:
         raise P2PError("one of ComfyUI's samplers", type(sampler).__name__, "Choose one in KSampler.")
@@ -74,10 +75,38 @@ def _require_ancestral(function: Any, options: Mapping[str, Any]) -> None:
     name = getattr(function, "__name__", type(function).__name__)
     if name != "sample_euler_ancestral" or set(settings.values()) != {1.0}:
         raise P2PError(
-            "the sampler euler_ancestral with eta 1 and s_noise 1, for a trajectory with edit-friendly noise",
+            "the sampler euler_ancestral with eta 1 and s_noise 1 for edit-friendly noise",
             f"{name.removeprefix('sample_')} {settings}",
             "Choose euler_ancestral in the sampler, or another method in Invert.",
         )
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """A guider's sides in one call. text: the paired one; free: those that edits are guided away from."""
+
+    entries: tuple[Side, ...]
+    text: int
+    free: tuple[int, ...]
+
+    @staticmethod
+    def of(conds: Sequence[Side], edited: Collection[Any]) -> _Sides | None:
+        """None if there is nothing to guide away from, or nothing paired."""
+        paired = [bool(side) and any(entry["uuid"] in edited for entry in side) for side in conds]
+        free = tuple(i for i, side in enumerate(conds) if side and not paired[i])
+        return _Sides(tuple(conds), paired.index(True), free) if free and any(paired) else None
+
+    def with_free(self, change: Callable[[Entry], Entry]) -> _Sides:
+        """The same with changed entries in the free sides."""
+        changed = (
+            [change(entry) for entry in side or ()] if i in self.free else side
+            for i, side in enumerate(self.entries)
+        )
+        return replace(self, entries=tuple(changed))
+
+    def only(self, free: bool) -> list[Side]:
+        """Only the free sides, or only the others."""
+        return [side if (i in self.free) == free else None for i, side in enumerate(self.entries)]
 
 
 def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
@@ -91,30 +120,24 @@ def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
     def wrapper(
         executor: Any, model: Any, conds: Sequence[Side], x: Tensor, timestep: Tensor, options: Any
     ) -> Any:
-        paired = [bool(side) and any(entry["uuid"] in sampling.edited for entry in side) for side in conds]
-        free = [i for i, side in enumerate(conds) if side and not paired[i]]
-        if not free or not any(paired):
+        sides = _Sides.of(conds, sampling.edited)
+        if sides is None:
             return executor(model, conds, x, timestep, options)
-        text, sigma = paired.index(True), sampling.sigma(timestep)
+        free, paired, sigma = sides.free, (conds[sides.text] or [])[0], sampling.sigma(timestep)
+        lean = real.pin and all(_for_every_row(entry) for i in free for entry in conds[i] or ())
         with naming(NODE):
-            lean = real.pin and all(_for_every_row(entry) for i in free for entry in conds[i] or ())
             rows = run.prompts - lean
-            sides = [
-                [_away_from(real, entry, (conds[text] or [])[0], sigma, rows) for entry in side or ()]
-                if i in free
-                else side
-                for i, side in enumerate(conds)
-            ]
+            sides = sides.with_free(lambda entry: _away_from(real, entry, paired, sigma, rows))
 
         def predict(sides: Sequence[Side], x: Tensor, timestep: Tensor) -> list[Tensor]:
             return list(executor(model, sides, x, timestep, options))
 
         if lean:
-            predicted = _of_edits(predict, sampling, sides, free, text, x, timestep)
+            predicted = _of_edits(predict, sampling, sides, x, timestep)
         else:
-            predicted = predict(sides, x, timestep)
+            predicted = predict(sides.entries, x, timestep)
         others = [predicted[i] for i in free]
-        predicted[text], others = run.guided(predicted[text], others, sampling.progress(timestep))
+        predicted[sides.text], others = run.guided(predicted[sides.text], others, sampling.progress(timestep))
         for i, other in zip(free, others, strict=True):
             predicted[i] = other
         return predicted
@@ -123,38 +146,36 @@ def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
 
 
 def _of_edits(
-    predict: Predict, sampling: Sampling, sides: Sequence[Side], free: Sequence[int], text: int,
-    x: Tensor, timestep: Tensor,
-) -> list[Tensor]:  # fmt: skip
-    """The predictions of all sides, those in `free` asked for edit rows only."""
-    prompts = sampling.run.prompts
-    predicted = predict([None if i in free else side for i, side in enumerate(sides)], x, timestep)
+    predict: Predict, sampling: Sampling, sides: _Sides, x: Tensor, timestep: Tensor
+) -> list[Tensor]:
+    """The predictions of all sides; the free ones are computed for edit rows only."""
+    prompts, free = sampling.run.prompts, sides.free
+    predicted = predict(sides.only(free=False), x, timestep)
+    with_text = predicted[sides.text]
     if prompts == 1:
-        return [predicted[text] if i in free else each for i, each in enumerate(predicted)]
+        return [with_text if i in free else each for i, each in enumerate(predicted)]
     levels = sampling.same_level(edits(timestep, prompts), as_of=timestep)
-    alone = [side if i in free else None for i, side in enumerate(sides)]
-    found = predict(alone, edits(x, prompts), levels)
+    found = predict(sides.only(free=True), edits(x, prompts), levels)
     return [
-        with_edits(predicted[text], found[i], prompts) if i in free else each
-        for i, each in enumerate(predicted)
+        with_edits(with_text, found[i], prompts) if i in free else each for i, each in enumerate(predicted)
     ]
 
 
 def _for_every_row(entry: Entry) -> bool:
-    """Whether an entry is the same for every row, so that it fits any number of them."""
+    """Whether an entry is the same for every row, so that it fits any number of rows."""
     values = [*entry.values(), *(getattr(cond, "cond", None) for cond in entry["model_conds"].values())]
     batched = any(isinstance(v, Tensor) and v.ndim > 1 and v.shape[0] > 1 for v in values)
     return not batched and not any(entry.get(name) is not None for name in _BY_THE_BATCH)
 
 
 def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows: int) -> Entry:
-    """An entry of the negative with the encoding that the real picture asks for; rows: of each sample."""
+    """An entry of the negative with the encoding that the real picture requires. rows: per sample."""
     if real.negative == "as connected":
         return entry
     own, source = entry["model_conds"], paired["model_conds"]
     if TEXT not in own or TEXT not in source:
         raise P2PError(
-            "a MODEL with text in its conditionings", "one without", "Set negative to as connected."
+            "a MODEL with text in its conditionings", "one without text", "Set negative to 'as connected'."
         )
     if real.negative == "null text" and real.trajectory.nulls is not None:
         null = per_row(real.trajectory.nulls[real.trajectory.step(sigma)], rows)
@@ -167,7 +188,7 @@ def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows:
 
 
 def with_tensors(entry: Entry, tensors: Mapping[str, Tensor]) -> Entry:
-    """The entry with other tensors for the model."""
+    """The entry with some tensors replaced."""
     own = entry["model_conds"]
     changed = {}
     for key, tensor in tensors.items():

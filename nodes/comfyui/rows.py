@@ -1,4 +1,4 @@
-"""What the host repeats over a batch, repeated over the rows of each sample."""
+"""Batched inputs, repeated over samples as the host does and over the rows of each sample."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ...p2p_core.rows import per_row
 
 
 def repeated_per_row(value: Tensor, samples: int, prompts: int) -> Tensor:
-    """A tensor with a batch of its own, repeated over the samples as by the host, then over their rows."""
+    """A batched tensor, repeated over the samples as the host does, then over their rows."""
     return per_row(repeat_to_batch_size(value, samples), prompts)
 
 
 def mask_per_row(mask: Tensor, samples: int, prompts: int, in_pairs: bool) -> Tensor:
-    """A noise mask [H, W] or [any, ...] for each row. One for each row of a paired latent stays as it is.
+    """A noise mask [H, W] or [any, ...] for each row. A mask per row of a paired latent is unchanged.
 
-    What is shorter than the latent the host has repeated by then; masks of samples are told by that.
+    The host has already repeated short masks; a repeating mask is therefore per sample.
     """
     mask = mask if mask.ndim > 2 else mask[None]
     rows = samples * prompts

@@ -1,7 +1,7 @@
-"""One sampling by a plan.
+"""One sampling with a plan.
 
 When a sampling starts, the wrapper pairs its noise and latent and puts attention patches into the options of
-that one run, over whatever other packs have put there by then; when the run ends, they are gone with it.
+that one run, on top of whatever other packs have put there by then. When the run ends, they are gone with it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,24 @@ from ...p2p_core.run import Run
 from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
+from .dit import with_override
+from .families import Family, family_of, layers_of
+from .keys import PLAN
+from .merging import Merging
 from .noise import OwnDraws, paired_sampler
-from .options import PLAN, Options, with_wrapper
+from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
 from .rows import mask_per_row
 from .state import NODE, ProgressTable, Sampling
-from .unet import cross_attention_layers, pixels_per_cell, with_patches
+from .unet import pixels_per_cell, with_patches
 
 
 def sample_pair(
     executor: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor,
     denoise_mask: Tensor | None = None, *rest: Any, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """OUTER_SAMPLE wrapper: B samples in, P·B rows out. A latent in paired rows stays as it is."""
+    """OUTER_SAMPLE wrapper: B samples in, P·B rows out. A latent in paired rows is not repeated."""
     guider = executor.class_obj
     conds, options = guider.conds, guider.model_options
     plan: EditPlan = options["transformer_options"][PLAN]
@@ -44,12 +48,16 @@ def sample_pair(
         equal = None if _fresh(real, noise) else paired_noise(noise, latent_image, prompts)
         in_pairs = equal is not None
         samples = Rows.of(len(noise), prompts).samples if in_pairs else len(noise)
-        in_rows, sides = rows_of_pairs(conds, plan.prompts, samples), edited_sides(conds)
+        family, sides = family_of(guider.model_patcher), edited_sides(conds)
+        merging = None if family is None else Merging(family.tokens)
+        rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
+        entries = rows_of(conds, plan.prompts, samples)
         sampling = _begin(plan, guider, samples, noise, sigmas)
         start = sampling.run.start(sigmas, sampling.table.levels)
-        patched, draws = with_patches(options, sampling), OwnDraws()
+        patched, draws = _with_attention(options, sampling, family, merging), OwnDraws()
         around = _around_model(sampling), draws.around_model
-        patched = with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, keep_ids_apart(sides))
+        merge = [] if merging is None else [merging.merge]
+        patched = with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, *merge, keep_ids_apart(sides))
         patched = with_wrapper(patched, WrappersMP.PREDICT_NOISE, *around)
         sampler = paired_sampler(sampler, prompts, draws)
         if real is not None:
@@ -64,7 +72,7 @@ def sample_pair(
         denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
-    guider.conds, guider.model_options = in_rows, patched
+    guider.conds, guider.model_options = entries, patched
     try:
         rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
     finally:
@@ -73,41 +81,49 @@ def sample_pair(
         return _finished(sampling, guider, rows)
 
 
+def _with_attention(
+    options: Options, sampling: Sampling, family: Family | None, merging: Merging | None
+) -> Options:
+    if family is None or merging is None:
+        return with_patches(options, sampling)
+    return with_override(options, sampling, family, merging)
+
+
 def _require_plain(noise: Tensor, options: Options, prompts: int, kwargs: Mapping[str, Any]) -> None:
-    """Raises P2PError for a sampling of another kind than that of whole pictures."""
+    """Raises P2PError unless the sampling is of whole images."""
     if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
-        raise P2PError("one latent", "several in one", "Use a text-to-image latent.")
+        raise P2PError("one latent", "a nested latent", "Use a text-to-image latent.")
     if prompts > 1 and "context_handler" in options:
-        raise P2PError("whole pictures", "context windows", "Take out the Context Windows node.")
+        raise P2PError("whole images", "context windows", "Remove the Context Windows node.")
 
 
 def _fresh(real: RealImage | None, noise: Tensor) -> bool:
-    """Whether a latent is that of real pictures, one per sample."""
+    """Whether a latent is the one of real pictures, with one row per sample."""
     return real is not None and len(noise) == real.trajectory.samples
 
 
 def _begin(plan: EditPlan, guider: Any, samples: int, noise: Tensor, sigmas: Tensor) -> Sampling:
     patcher, sides = guider.model_patcher, edited_sides(guider.conds)
     size = noise.shape[-2], noise.shape[-1]
-    scene = Scene(plan.prompts, samples, size, cross_attention_layers(patcher), pixels_per_cell(patcher))
+    scene = Scene(plan.prompts, samples, size, layers_of(patcher), pixels_per_cell(patcher))
     table = ProgressTable(patcher.get_model_object("model_sampling"), sigmas)
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 
 
 def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
-    """The rows with blends and pictures in them; stores are filled, and the rows known as pairs."""
+    """The finished rows. Fills the stores and remembers the rows as pairs."""
     denoised = () if sampling.denoised is None else (sampling.denoised,)
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
     if sampling.run.prompts > 1:
-        remember(rows)
+        remember(rows, sampling.run.prompts)
     return rows
 
 
 def _around_model(sampling: Sampling) -> Callable[..., Tensor]:
-    """A PREDICT_NOISE wrapper: a real picture's source rows go into the model, local blend goes around it.
+    """A PREDICT_NOISE wrapper: pins a real picture's source rows, and blends before and after the model call.
 
-    The one place where an input is written: the sampler's next step has to start from that latent.
+    The only place that writes to an input: the sampler's next step has to start from that latent.
     """
     run = sampling.run
 

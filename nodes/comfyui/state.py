@@ -1,4 +1,4 @@
-"""The state of one sampling: its run, the parts of a batch that are edited, its progress."""
+"""The state of one sampling: its run, the edited parts of a batch, its progress."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.run import Run
 from ...p2p_core.step import Call
 
-NODE = "Prompt-to-Prompt"  # what errors in a sampling are named by
-_ANY = 0.5  # progress where nothing depends on it
+NODE = "Prompt-to-Prompt"  # node name in errors of a sampling
+_ANY = 0.5  # progress when nothing depends on it
 
 
 class ProgressTable:
     """Timestep percent by sigma, 0 (noise) to 1 (finished): the inverse of the host's `percent_to_sigma`.
 
-    Made once per run for the levels of its schedule. A level in between, where second-order samplers look,
-    is added when it is first asked for. It runs on the CPU: reading a schedule on the GPU makes it wait.
+    Computed once per run for the levels of its schedule. A level in between, where second-order samplers
+    evaluate, is added on first use. Runs on the CPU, because reading a schedule on the GPU makes it wait.
     """
 
     def __init__(self, model_sampling: Any, sigmas: Tensor) -> None:
@@ -49,8 +49,8 @@ class ProgressTable:
 class Sampling:
     """One sampling of the host.
 
-    layers: by the host's names of their blocks. edited: what the host calls the edited conditionings; plain:
-    those of them that hold one prompt for all rows.
+    layers: by the host's block names. edited: the host's ids of the edited conditionings; plain: ids of those
+    with one prompt for all rows.
     """
 
     def __init__(self, run: Run, table: ProgressTable, edited: frozenset[Any], plain: frozenset[Any]) -> None:
@@ -59,16 +59,16 @@ class Sampling:
             (layer.stage, layer.number, layer.index): layer for layer in run.scene.layers
         }
         self.denoised: Tensor | None = None  # the last prediction
-        self._seen: list[tuple[Tensor, float]] = []  # the last tensors of sigmas and what they hold
+        self._seen: list[tuple[Tensor, float]] = []  # the last tensors of sigmas and their values
 
     def same_level(self, sigmas: Tensor, as_of: Tensor) -> Tensor:
-        """Sigmas of some rows of a model call, known without another read."""
+        """Register the sigmas of some rows of a model call, so that they need no other read."""
         if self.run.plan.timed:
             self._note(sigmas, self.sigma(as_of))
         return sigmas
 
     def sigma(self, sigmas: Tensor) -> float:
-        """The noise level of a model call, read once: all that belongs to a call is given the same tensor."""
+        """The noise level of a model call, read once: all parts of a call get the same tensor."""
         known = next((sigma for seen, sigma in self._seen if seen is sigmas), None)
         return self._note(sigmas, float(sigmas.flatten()[0])) if known is None else known
 
@@ -77,61 +77,61 @@ class Sampling:
         return sigma
 
     def progress(self, sigmas: Tensor) -> float:
-        """Timestep percent of a model call; nothing is read where nothing depends on it."""
+        """Timestep percent of a model call. Reads nothing if nothing depends on it."""
         return self.table.at(self.sigma(sigmas)) if self.run.plan.timed else _ANY
 
     def acts_on_self(self, options: Mapping[str, Any], tokens: int) -> bool:
-        """Whether a self-attention call is edited or recorded: if not, its batch may be of any make."""
+        """Whether a self-attention call is edited or recorded. If not, its batch may have any form."""
         return self.run.acts_on_self(self._layer(options), self.progress(options["sigmas"]), tokens)
 
     def _layer(self, options: Mapping[str, Any]) -> Layer:
         return self.layers[(*options["block"], options["block_index"])]
 
     def call(self, options: Mapping[str, Any], q: Tensor, words: bool) -> Call:
-        """An attention call, as the host describes it. words: of cross-attention."""
+        """The description of an attention call. words: whether it is cross-attention."""
         layer = self._layer(options)
         return Call(
             layer,
             self.progress(options["sigmas"]),
             self._size(layer, options, q.shape[1]),
             options["n_heads"],
-            self._paired(q.shape[0], options, words),
+            self.paired(q.shape[0], options, words),
         )
 
     def _size(self, layer: Layer, options: Mapping[str, Any], tokens: int) -> tuple[int, int]:
-        """Height and width of a layer, from the host's [B, C, h, w]; those of the whole picture for maps."""
+        """Height and width of a layer, from the host's [B, C, h, w]. Maps need those of the whole picture."""
         height, width = options["activations_shape"][-2:]
         if tokens != height * width:
             raise P2PError(
-                f"an image token for each of {width} × {height} places in {layer.name}",
+                f"{width} × {height} image tokens in {layer.name}",
                 f"{tokens} tokens",
-                "Take out the node that merges tokens (ToMe), or close the self-attention window.",
+                "Remove the node that merges tokens (ToMe), or close the self-attention window.",
             )
         rows, columns = (-(-side // layer.scale) for side in self.run.scene.latent)
         if self.run.observed and (height, width) != (rows, columns):
             raise P2PError(
-                f"attention over the whole picture, {columns} × {rows} in {layer.name}",
+                f"attention over the whole image, {columns} × {rows} in {layer.name}",
                 f"{width} × {height}",
-                "Take out what samples parts of the picture on their own or smaller (areas, tiles).",
+                "Remove nodes that sample parts of the image separately or at a smaller size (areas, tiles).",
             )
         return height, width
 
-    def _paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
-        """Which parts of the batch hold paired rows; the host names the conditioning of each part.
+    def paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
+        """Which parts of the batch hold paired rows, by the host's conditioning id of each part.
 
-        words: without the parts that hold one prompt for all rows.
+        words: exclude the parts with one prompt for all rows.
         """
         named = self.edited - self.plain if words else self.edited
         paired = tuple(name in named for name in options["uuids"])
         if not any(paired):
-            return paired  # of a real picture's source there need be no rows
+            return paired  # a real picture's source may have no rows
         rows = self.run.scene.rows
         if "ad_params" in options:
-            raise P2PError("pictures in a batch", "frames of AnimateDiff", "Take the motion model out.")
+            raise P2PError("a batch of images", "frames of AnimateDiff", "Remove the motion model.")
         if batch != len(paired) * rows.count:
             raise P2PError(
-                f"{rows.prompts} rows for each of {rows.samples} samples in {len(paired)} parts of the batch",
-                f"a batch of {batch}",
-                "Take out the node that cuts pictures or batches into pieces (HyperTile, context windows).",
+                f"a batch of prompts × samples × parts, {rows.prompts} × {rows.samples} × {len(paired)}",
+                f"{batch} rows",
+                "Remove the node that splits images or batches (HyperTile, context windows).",
             )
         return paired

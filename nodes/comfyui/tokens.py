@@ -7,80 +7,56 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from ...p2p_core.words.pieces import Piece, build_prompt
+from ...p2p_core.words.prompts import Prompt, PromptSet
+from .encoders import Chunks, Token, as_read, encoder_of, require_same_words, tokenizer_of, unknown_clip
+from .language_tokens import language_prompt
 
 _END_OF_WORD = "</w>"
 _ENCODERS = ("l", "g", "h")  # SD1's and SDXL's first encoder, SDXL's second, SD2's
 
-Token = tuple[Any, float, int]  # token or embedding vector, weight, word id: 0 for start, end and padding
-
 
 def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
     """The tokenised prompts of a run, as `clip` sees them."""
-    return PromptSet(tokenised(clip, source), tuple(tokenised(clip, text) for text in edits))
+    prompts = PromptSet(tokenised(clip, source), tuple(tokenised(clip, text) for text in edits))
+    _require_equal_glyphs(clip, prompts.texts)
+    return prompts
+
+
+def _require_equal_glyphs(clip: Any, texts: Sequence[str]) -> None:
+    """Raises P2PError if a glyph encoder reads quoted texts of different lengths."""
+    if encoder_of(clip, "byt5_small") is None:
+        return
+    lengths = [sum(map(len, clip.tokenize(text).get("byt5", []))) for text in texts]
+    for text, length in zip(texts, lengths, strict=True):
+        if length != lengths[0]:
+            raise P2PError(
+                "quoted text of equal length in source and edit, for the encoder that reads letters",
+                f"{text!r} next to {texts[0]!r}",
+                "Quote texts with equally many letters, or remove the quotation marks.",
+            )
 
 
 def tokenised(clip: Any, text: str) -> Prompt:
     """One prompt with the columns that the host's encoders give it, weights and embeddings included.
 
-    Raises P2PError where a word stands in other columns of one encoder than of another.
+    Raises P2PError where encoders read a word in other columns than each other, and for a CLIP of none.
     """
-    encoders = _clip_encoders(clip)
-    read = {name: _encoded(clip, name, text) for name in encoders}
-    chunks, *others = read.values()
-    for other in others:
-        if _word_ids(other) != _word_ids(chunks):
-            raise P2PError(
-                "a textual inversion with as many vectors for both text encoders",
-                f"{text!r}, which has an embedding that one of them reads otherwise",
-                "Use an embedding made for SDXL, or take it out of the prompt.",
-            )
-    name, tokenizer = next(iter(encoders.items()))
-    names = _embedding_names(clip, name, text)
-    tokens = [token for chunk in chunks for token in chunk]
-    return build_prompt(text, list(_pieces(tokens, tokenizer.inv_vocab, names)), chunk=len(chunks[0]))
+    if not hasattr(clip, "tokenize"):
+        raise unknown_clip(clip)
+    tokens: dict[str, Chunks] = clip.tokenize(text, return_word_ids=True)
+    return (_clip_prompt if set(tokens) <= set(_ENCODERS) else language_prompt)(clip, text, tokens)
 
 
-def _clip_encoders(clip: Any) -> dict[str, Any]:
-    """The tokenizers of the CLIP encoders of a model by their names, in the host's order."""
-    tokenizers = getattr(clip, "tokenizer", clip)
-    named = [(name, getattr(tokenizers, f"clip_{name}", None)) for name in _ENCODERS]
-    found = {name: each for name, each in named if each is not None and _is_clip(each)}
-    own = {name: each for name, each in found.items() if _encoder(clip, name) is not None}
-    if not found:
-        raise P2PError(
-            "a CLIP text encoder (SD1.x, SD2.x, SDXL)",
-            type(tokenizers).__name__,
-            "Connect the CLIP of a Stable Diffusion checkpoint.",
-        )
-    return own or found  # a refiner has the tokenizers of both, and one encoder
-
-
-def _is_clip(tokenizer: Any) -> bool:
-    return any(token.endswith(_END_OF_WORD) for token in tokenizer.inv_vocab.values())
-
-
-def _encoder(clip: Any, name: str) -> Any:
-    return getattr(getattr(clip, "cond_stage_model", None), f"clip_{name}", None)
-
-
-def _encoded(clip: Any, name: str, text: str) -> list[list[Token]]:
-    """The chunks of a text as the encoder reads them: vectors of another width than its own it leaves out,
-    and what stands after them moves forward."""
-    encoder = _encoder(clip, name)
-    width = encoder and encoder.transformer.get_input_embeddings().weight.shape[-1]
-    chunks: list[list[Token]] = clip.tokenize(text, return_word_ids=True)[name]
-    kept = [
-        [t for t in chunk if width is None or isinstance(t[0], int) or t[0].shape[-1] == width]
-        for chunk in chunks
-    ]
-    return [
-        [*some, *[(0, 1.0, 0)] * (len(chunk) - len(some))] for some, chunk in zip(kept, chunks, strict=True)
-    ]
-
-
-def _word_ids(chunks: Sequence[Sequence[Token]]) -> list[int]:
-    return [word for chunk in chunks for _, _, word in chunk]
+def _clip_prompt(clip: Any, text: str, tokens: dict[str, Chunks]) -> Prompt:
+    there = [name for name in _ENCODERS if name in tokens]
+    own = [name for name in there if encoder_of(clip, name) is not None] or there  # a refiner has one of two
+    read = [as_read(tokens[name], encoder_of(clip, name)) for name in own]
+    require_same_words(text, read)
+    chunks, vocabulary = read[0], tokenizer_of(clip, own[0]).inv_vocab
+    names = _embedding_names(clip, own[0], text)
+    pieces = _pieces([token for chunk in chunks for token in chunk], vocabulary, names)
+    return build_prompt(text, list(pieces), chunk=len(chunks[0]))
 
 
 def _pieces(tokens: Sequence[Token], vocabulary: dict[int, str], names: Iterator[str]) -> Iterator[Piece]:
@@ -101,8 +77,8 @@ def _pieces(tokens: Sequence[Token], vocabulary: dict[int, str], names: Iterator
 
 
 def _embedding_names(clip: Any, name: str, text: str) -> Iterator[str]:
-    """Names of the textual inversions of a prompt that the encoder reads, in order, as `embedding:name`."""
+    """Names of the textual inversions that the encoder reads in a prompt, in order, as `embedding:name`."""
     for match in re.finditer(r"embedding:[\w./\\-]+", text):
-        chunks = _encoded(clip, name, match[0])
+        chunks = as_read(clip.tokenize(match[0], return_word_ids=True)[name], encoder_of(clip, name))
         if any(group and not isinstance(token, int) for chunk in chunks for token, _, group in chunk):
             yield match[0].rstrip(".")

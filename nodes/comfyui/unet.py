@@ -23,7 +23,7 @@ Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 
 
 def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
-    """The transformer blocks of a MODEL that attend to text, by the host's names. P2PError without any."""
+    """The transformer blocks of a MODEL that attend to text, under the host's names. P2PError if none."""
     unet = getattr(model.model, "diffusion_model", nn.Identity())
     blocks = [(name, m) for name, m in unet.named_modules() if isinstance(m, BasicTransformerBlock)]
     names = [name for name, block in blocks if block.attn2 is not None]
@@ -39,7 +39,7 @@ def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
 
 
 def pixels_per_cell(model: Any) -> int:
-    """How many pixels of a side one cell of the latent stands for."""
+    """The side of a latent cell in pixels."""
     return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
 
 
@@ -50,12 +50,12 @@ def _layer(name: str, scales: Mapping[tuple[str, int], int]) -> Layer | None:
     match = _BLOCK.match(name)
     if match is None:
         return None
-    number = 0 if match[1] == "middle" else int(match[2])  # the host calls every middle block 0
+    number = 0 if match[1] == "middle" else int(match[2])  # the host numbers every middle block 0
     return Layer(match[1], number, int(match[3]), scales[match[1], number])
 
 
 def _scales(unet: nn.Module) -> dict[tuple[str, int], int]:
-    """How many times smaller than the latent each block is: downsampling comes before, upsampling after."""
+    """How many times smaller than the latent each block is. Downsampling comes before, upsampling after."""
     scales: dict[tuple[str, int], int] = {}
     scale = 1
     for number, block in enumerate(getattr(unet, "input_blocks", ())):
@@ -76,10 +76,10 @@ def _has(block: nn.Module, kind: str) -> bool:
 
 
 def with_patches(options: Options, sampling: Sampling) -> Options:
-    """Copies of the options with each attention patch over the one that stands in its place.
+    """A copy of the options with our attention patches on top of those that are already there.
 
-    A patch takes the key that the host would find: a block's own where another pack has put something there,
-    else that of all blocks of the number, so that a node can still replace it for a pass of its own (PAG).
+    A patch uses the key that the host would look up: a single block's if another pack has put something
+    there, else the key of all blocks of a number, so that a node can still replace it for its own pass (PAG).
     """
     transformer = options["transformer_options"]
     replace = {name: dict(patches) for name, patches in transformer.get("patches_replace", {}).items()}

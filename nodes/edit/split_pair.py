@@ -43,11 +43,11 @@ class P2PSplitPair(io.ComfyNode):
     def execute(cls, prompts: Any, images: Any = None, latent: Any = None) -> io.NodeOutput:
         count = prompts.count
         if count == 1:
-            mend = "Connect the prompts output of Reweight, or use the images as they are."
-            raise P2PError("prompts with an edit", "a source prompt alone", mend, "Split Pair")
+            hint = "Connect the prompts output of Reweight, or use the images as they are."
+            raise P2PError("prompts with an edit", "a source prompt alone", hint, "Split Pair")
         if images is None and latent is None:
-            mend = "Connect VAE Decode or the sampler."
-            raise P2PError("images or a latent", "neither", mend, "Split Pair")
+            hint = "Connect VAE Decode or the sampler."
+            raise P2PError("images or a latent", "neither", hint, "Split Pair")
         pictures = (ExecutionBlocker(None),) * 2 if images is None else split(images, count)
         latents = (ExecutionBlocker(None),) * 2 if latent is None else split_latent(latent, count)
         return io.NodeOutput(*pictures, *latents)

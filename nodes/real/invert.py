@@ -7,9 +7,10 @@ from typing import Any
 from comfy.samplers import KSampler
 from comfy_api.latest import io
 
+from ...p2p_core.errors import P2PError
 from ...p2p_core.real.inversion import INVERSION_METHODS, Inversion
 from ..comfyui.advice import naming
-from ..comfyui.inversion import inverted, sigmas_of
+from ..comfyui.inversion import Guided, Schedule, inverted, schedule_of
 from ..comfyui.model import require_no_plan
 from ..comfyui.pairing import source_of
 from ..shared.types import CATEGORY, TrajectorySocket, require_option
@@ -72,15 +73,20 @@ class P2PInvert(io.ComfyNode):
             require_option("method", method, INVERSION_METHODS)
             require_option("scheduler", scheduler, KSampler.SCHEDULERS)
             require_no_plan(model)
-            schedule = "those of the SIGMAS given to Invert"
-            if sigmas is None:
-                sigmas = sigmas_of(model, scheduler, steps, denoise)
-                schedule = f"{steps} steps of the scheduler {scheduler} at denoise {denoise:g}"
+            given = schedule_of(model, scheduler, steps, denoise) if sigmas is None else Schedule(sigmas)
             alone, text = source_of(source)
-            away = None if negative is None else source_of(negative)[0]
+            guided = _guided(alone, negative, cfg)
             chosen = Inversion(method, iterations, seed)
-            found = inverted(model, alone, text, latent, sigmas, schedule, chosen, away, cfg)
-            return io.NodeOutput(found)
+            return io.NodeOutput(inverted(model, guided, text, latent, given, chosen))
+
+
+def _guided(source: Any, negative: Any, cfg: float) -> Guided:
+    if cfg == 1:
+        return Guided(source, source)
+    if negative is None:
+        hint = "Connect one, or set cfg to 1."
+        raise P2PError("a negative CONDITIONING for a cfg other than 1", "none", hint)
+    return Guided(source, source_of(negative)[0], cfg)
 
 
 NODES = [P2PInvert]

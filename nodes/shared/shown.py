@@ -1,6 +1,6 @@
-"""What nodes hand to the front end to draw (web/js), as plain data and small pictures in the temp folder.
+"""Data for the front end (web/js): plain values, and small pictures in the temp folder.
 
-Words, tokens, alignments, maps and masks are made here, so that the browser only draws. A run through the
+Words, tokens, alignments, maps and masks are computed here, so that the browser only draws. A run through the
 API ignores all of it.
 """
 
@@ -19,7 +19,9 @@ from ...p2p_core.maps.heat import places
 from ...p2p_core.maps.store import Recorded
 from ...p2p_core.pictures.strips import steps_of, strips
 from ...p2p_core.words.align import Change, edit_changes
-from ...p2p_core.words.prompts import Prompt, PromptSet, decode_bytes
+from ...p2p_core.words.prompts import Prompt, PromptSet
+from ...p2p_core.words.texts import is_readable
+from ..comfyui.keys import MAPS, MASKS, PROMPTS
 
 Shown = dict[str, list[Any]]
 THRESHOLDS = 101  # 0, 0.01, … 1
@@ -32,16 +34,14 @@ def shown_prompts(prompts: PromptSet) -> Shown:
         {**_text(edit), "changes": [_change(change) for change in edit_changes(prompts.source, edit)]}
         for edit in prompts.edits
     ]
-    return {"p2p_prompts": [{"source": _text(prompts.source), "edits": edits}]}
+    return {PROMPTS: [{"source": _text(prompts.source), "edits": edits}]}
 
 
 def _text(prompt: Prompt) -> dict[str, Any]:
     words: list[dict[str, Any]] = []
     for word, name in zip(prompt.words, prompt.names, strict=True):
-        tokens = [decode_bytes(token) for token in word.tokens]
-        if "\ufffd" in "".join(tokens):  # a letter that is cut in two has no tokens that can be read
-            tokens = [word.text]
-        words.append({"text": word.text, "name": name, "tokens": tokens, "columns": len(word.columns)})
+        tokens = word.tokens if all(map(is_readable, word.tokens)) else (word.text,)
+        words.append({"text": word.text, "name": name, "tokens": list(tokens), "columns": len(word.columns)})
     return {"text": prompt.text, "words": words}
 
 
@@ -73,11 +73,11 @@ def shown_maps(
     ]
     pictures = [] if images is None else saved(images)
     data = {"words": [c.name for c in chosen], "rows": rows, "steps": steps_of(recorded), "layers": each}
-    return {"p2p_maps": [{**data, "pictures": pictures, "opacity": opacity, "latent": recorded.latent}]}
+    return {MAPS: [{**data, "pictures": pictures, "opacity": opacity, "latent": recorded.latent}]}
 
 
 def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Shown:
-    """The mask of each edit, [E·B, H, W], and those that other thresholds make of the same maps."""
+    """The mask of each edit, [E·B, H, W], and the masks of other thresholds with the same maps."""
     rule, rows = recorded.rule, recorded.rows
     limits = [i / (THRESHOLDS - 1) for i in range(THRESHOLDS)] if rule else []
     others = recorded.masks_at(limits)
@@ -93,9 +93,9 @@ def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Show
         images = images[list(rows.edited)]
     data = {"edits": edits, "across": ACROSS, "size": recorded.latent, "limits": limits}
     used = rule.threshold if rule else None
-    return {"p2p_masks": [{**data, "threshold": used, "pictures": [] if images is None else saved(images)}]}
+    return {MASKS: [{**data, "threshold": used, "pictures": [] if images is None else saved(images)}]}
 
 
 def saved(images: Tensor) -> list[dict[str, Any]]:
-    """IMAGE [B, H, W, 3] as files of the temp folder, as the front end asks for them."""
+    """Saves IMAGE [B, H, W, 3] in the temp folder; returns the files as the front end requests them."""
     return [dict(result) for result in ui.PreviewImage(images.cpu().float()).values]

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ...p2p_core.architecture.layers import LayerFilter
 from ...p2p_core.errors import P2PError
+from ..comfyui.keys import SUMMARY
 
 CATEGORY = "Prompt-to-Prompt"
 Prompts = io.Custom("P2P_PROMPTS")
@@ -30,7 +31,7 @@ def require_option(name: str, value: Any, options: Iterable[str]) -> None:
 
 def summary(text: str) -> dict[str, list[str]]:
     """UI output that the front end shows on the node (web/js/summary.js)."""
-    return {"p2p_summary": [text]}
+    return {SUMMARY: [text]}
 
 
 def layer_choice(text: str) -> LayerFilter | None:

@@ -6,16 +6,20 @@ from typing import Any
 
 import torch
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
+from ...p2p_core.errors import P2PError
 from ...p2p_core.maps.heat import heat_maps, word_masks
 from ...p2p_core.maps.store import Recorded
-from ...p2p_core.pictures.colours import overlay
+from ...p2p_core.pictures.colours import overlay, require_room
 from ...p2p_core.pictures.drawing import Style, draw
 from ...p2p_core.pictures.sheets import VIEWS, word_sheet
 from ...p2p_core.words.fields import entries
 from ..comfyui.advice import naming
 from ..shared.shown import shown_maps
 from ..shared.types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option
+
+NAME = "Attention Maps"
 
 
 class P2PAttentionMaps(io.ComfyNode):
@@ -60,7 +64,7 @@ class P2PAttentionMaps(io.ComfyNode):
         cls, store: Any, latent: Any, words: str, view: Any, layers: str, opacity: float,
         threshold: float, images: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
-        with naming("Attention Maps"):
+        with naming(NAME):
             require_option("view", view, VIEWS)
             recorded, chosen = store.read(latent["samples"]), layer_choice(layers)
             names, style = entries(words), Style(opacity=opacity)
@@ -69,17 +73,32 @@ class P2PAttentionMaps(io.ComfyNode):
             shown = shown_maps(recorded, names, chosen, images, opacity)
             if images is None:
                 images, opacity = blank(recorded), 1.0
-            each = images.expand(len(maps), -1, -1, -1)  # one picture serves all rows
-            over = overlay(each.repeat_interleave(maps.shape[1], dim=0), maps.flatten(0, 1), opacity)
             size = (images.shape[1], images.shape[2])
             mask = word_masks(recorded, names, threshold, size, chosen)
-            return io.NodeOutput(sheet, over, mask, ui=shown)
+            return io.NodeOutput(sheet, overlays(images, maps, opacity), mask, ui=shown)
+
+
+def overlays(images: torch.Tensor, maps: torch.Tensor, opacity: float) -> Any:
+    """The maps [R, n, h, w] over the pictures; if there are too many, an error for the nodes that use them.
+
+    They are drawn even if nothing uses them. A node can read in PROMPT what is connected to it, but ComfyUI
+    (0.3.64 and 0.33.0) caches outputs by what goes into a node: an output left out because it was not
+    connected would still be missing when it is connected later.
+    """
+    rows, words, *_ = maps.shape
+    try:
+        require_room(
+            rows * words, (images.shape[1], images.shape[2]), "List fewer words, or connect smaller images."
+        )
+    except P2PError as error:
+        return ExecutionBlocker(str(error.at(NAME)))
+    return overlay(images, maps, opacity)
 
 
 def blank(recorded: Recorded) -> torch.Tensor:
-    """Black pictures of the size that the latent is decoded to, [R, H, W, 3]."""
+    """A black picture with the size of the decoded latent, [1, H, W, 3]."""
     height, width = (recorded.scene.cell * side for side in recorded.latent)
-    return torch.zeros(recorded.rows.count, height, width, 3)
+    return torch.zeros(1, height, width, 3)
 
 
 NODES = [P2PAttentionMaps]

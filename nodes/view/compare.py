@@ -11,6 +11,7 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.pictures.likeness import in_words, psnr
 from ...p2p_core.rows import Rows
 from ..comfyui.advice import naming
+from ..comfyui.keys import PAIRS
 from ..shared.shown import saved
 from ..shared.types import CATEGORY, Prompts
 
@@ -52,7 +53,7 @@ class P2PCompare(io.ComfyNode):
                 pairs.append({"name": rows.name(row), "sample": sample, "text": text, "told": told})
             report = "\n".join(f"{pair['name']}: {pair['told']}" for pair in pairs)
             files = {"sources": saved(source), "edits": saved(edits), "pairs": pairs}
-            return io.NodeOutput(report, ui={"p2p_compare": [files]})
+            return io.NodeOutput(report, ui={PAIRS: [files]})
 
 
 def rows_of(source: Tensor, edits: Tensor) -> Rows:

@@ -1,4 +1,4 @@
-"""Which attention layers an edit acts on."""
+"""Attention layers and filters to choose them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from functools import lru_cache
 
 from ..errors import P2PError
 from ..words.fields import entries
-
-STAGES = ("input", "middle", "output")
+from .names import STAGES, TRANSFORMER, UNET, block_ranges
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A transformer block of a U-Net by the host's name: stage, block number, index within the block.
+    """A transformer block by the host's name: stage, block number, index within the block.
 
-    scale: how many times smaller than the latent its side is, 1, 2, 4, 8.
+    scale: how many times smaller than the latent the side of its token grid is.
     """
 
     stage: str
@@ -27,15 +26,16 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """What a layer filter calls its block."""
+        """The name of its block in a layer filter."""
         return f"{self.stage} {self.number}"
 
 
 @dataclass(frozen=True)
 class LayerFilter:
-    """Layers as a user names them, by block or by resolution. Torch-free.
+    """Layers chosen by block or by resolution. Torch-free.
 
-    `all`, or a list of blocks (`input 4-8, middle, output 3`) and of sides as a part of the latent's (`1/4`).
+    `all`, or a list of blocks (`input 4-8, middle, output 3` in a U-Net, `double 0-18, single` in a
+    transformer) and of resolutions relative to the latent (`1/4`).
     """
 
     text: str = "all"
@@ -53,13 +53,14 @@ class LayerFilter:
 
 
 def require_layers(chosen: LayerFilter, layers: Sequence[Layer]) -> None:
-    """Raises P2PError where a filter meets none of the layers of a model."""
+    """Raises P2PError if a filter matches none of a model's layers."""
     if not any(layer in chosen for layer in layers):
+        blocks = block_ranges((layer.stage, layer.number) for layer in layers)
         scales = ", ".join(f"1/{scale}" for scale in sorted({layer.scale for layer in layers}))
         raise P2PError(
-            "layers that this model has",
+            "layers of this model",
             repr(chosen.text),
-            f"Use 'all', other block numbers, or its resolutions {scales}.",
+            f"Use 'all', its blocks {blocks}, or its resolutions {scales}.",
         )
 
 
@@ -71,7 +72,7 @@ class _Chosen:
     scales: frozenset[int]
 
 
-_BLOCK = re.compile(r"^(input|middle|output)(?:\s+(\d+)(?:\s*-\s*(\d+))?)?$")
+_BLOCK = re.compile(rf"^({'|'.join(STAGES)})(?:\s+(\d+)(?:\s*-\s*(\d+))?)?$")
 _SCALE = re.compile(r"^1/([1-9]\d{0,2})$")
 
 
@@ -83,10 +84,10 @@ def _parse(text: str) -> _Chosen | None:
     bad = next((item for item in items if not (_BLOCK.match(item) or _SCALE.match(item))), None)
     if bad is not None or not items:
         raise P2PError(
-            "layers such as 'all', 'input 4-8, middle, output 3' or '1/4'",
+            "layers such as 'all', 'input 4-8, middle, output 3', 'double 0-18, single' or '1/4'",
             repr(text if bad is None else bad),
-            f"Name stages ({', '.join(STAGES)}), each with block numbers or without for all of them, or "
-            "resolutions as a part of the latent's side.",
+            f"List stages ({', '.join(UNET)} in a U-Net; {', '.join(TRANSFORMER)} in a transformer), with "
+            "block numbers or without for all of them, or resolutions relative to the latent.",
         )
     blocks = [m for item in items if (m := _BLOCK.match(item))]
     ranges = tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in blocks)

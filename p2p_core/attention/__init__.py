@@ -1,1 +1,1 @@
-"""Edits of attention and maps of it, in value space: pure algebra that knows no words (paper section 3)."""
+"""Editing attention and computing maps, in value space: algebra that knows no words (paper section 3)."""

@@ -1,10 +1,11 @@
 """Edits of attention in value space (paper sections 3.1 and 3.2; docs/adr/0004).
 
 With A_s, A_e the softmax maps of source and edit, an edited cross-attention is A* = A_s·W_s + A_e·diag(w_e),
-so A*·V_e = A_s·(W_s V_e) + A_e·(w_e ⊙ V_e): at most two calls of the host's own attention, no map is built.
+so A*·V_e = A_s·(W_s V_e) + A_e·(w_e ⊙ V_e): at most two calls of the host's own attention, and no map is
+ever materialised.
 
-What a call needs on the device is prepared once (`prepare_cross`, `prepare_self`); the calls themselves copy
-nothing to the device and wait for nothing.
+`prepare_cross` and `prepare_self` prepare the tensors of a call once. The calls themselves copy nothing to
+the device and never synchronise with it.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from ..errors import P2PError
 from ..rows import PairedRow
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""The host's attention: q [B, N, C], k [B, K, C], v [B, K, C] → [B, N, C], heads merged in C."""
+"""The host's attention: q [B, N, C], k [B, K, C], v [B, K, C] → [B, N, C], heads merged in C.
+
+Hosts may keep heads apart, [B, H, N, C], in the inputs and in the result.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Mixing:
-    """How one edit's columns are made of attention. Both are float32 on the CPU.
+    """The column mixing of one edit. Both tensors are float32 on the CPU.
 
-    from_source: W_s [T_s, T_e], what each edit column gets of the source's attention.
-    own: w_e [T_e], how much of its own attention each edit column keeps.
+    from_source: W_s [T_s, T_e], the share of the source's attention that each edit column gets.
+    own: w_e [T_e], the share of its own attention that each edit column keeps.
     """
 
     from_source: Tensor
@@ -36,7 +40,7 @@ class Mixing:
 
 @dataclass(frozen=True)
 class RowEdit:
-    """Batch row `row` is edited from batch row `source`; mixing None leaves its cross-attention alone."""
+    """Batch row `row` is edited from batch row `source`. mixing None: its cross-attention is unchanged."""
 
     row: int
     source: int
@@ -45,7 +49,7 @@ class RowEdit:
 
 @dataclass(frozen=True, eq=False)
 class EditedBatch:
-    """The paired rows of a batch, sources too, and their edits."""
+    """The paired rows of a batch, including sources, and their edits."""
 
     rows: tuple[PairedRow, ...]
     edits: tuple[RowEdit, ...] = ()
@@ -56,25 +60,31 @@ class EditedBatch:
 
 @dataclass(frozen=True, eq=False)
 class MixedValues:
-    """Rows of v that are replaced by W·v. rows: [M]; weights: [M, K, K], or [M, K, 1] for a diagonal W."""
+    """Rows of v to replace by W·v. rows: [M]; weights: [M, K, K], or [M, K, 1] for a diagonal W.
+
+    spaced: the same rows where they are evenly spaced, which saves a copy of them.
+    """
 
     rows: Tensor
     weights: Tensor
+    spaced: slice | None
 
     def of(self, v: Tensor) -> Tensor:
-        """[B, K, C] → [M, K, C], summed in the precision of the weights."""
-        chosen = v.index_select(0, self.rows).to(self.weights.dtype)
-        diagonal = self.weights.shape[-1] == 1
-        return (self.weights * chosen if diagonal else torch.bmm(self.weights, chosen)).to(v.dtype)
+        """[B, K, C] → [M, K, C], computed in the precision of the weights; heads may be apart."""
+        chosen = v.index_select(0, self.rows) if self.spaced is None else v[self.spaced]
+        chosen = chosen.to(self.weights.dtype)
+        weights = self.weights if v.ndim == 3 else self.weights[:, None]
+        diagonal = weights.shape[-1] == 1
+        return (weights * chosen if diagonal else weights @ chosen).to(v.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class CrossEdit:
-    """A prepared edit of one batch's cross-attention.
+    """A prepared edit of one batch's cross-attention. None for parts that do not occur.
 
     origins: [B], the row whose map each row uses. mixed: values under the source's map. scaled: values of
-    rows that keep their own map alone. kept: the share of their own map that rows with the source's map keep,
-    which takes a second call. None for what does not occur.
+    rows that use only their own map. kept: values under the own map of rows that also use the source's map,
+    which takes a second call.
     """
 
     origins: Tensor | None
@@ -84,10 +94,10 @@ class CrossEdit:
 
 
 def prepare_cross(edits: Sequence[RowEdit], keys: int, like: Tensor, batch: int) -> CrossEdit | None:
-    """The edit of a batch of `batch` rows with K = `keys` key columns, None where no row is mixed.
+    """The edit of a batch of `batch` rows with K = `keys` key columns, or None if no row is mixed.
 
-    like: a tensor of the device and the dtype of the values. A row has at most one edit. Raises P2PError
-    where K is no multiple of the columns of an edit's prompts.
+    like: a tensor with the device and dtype of the values. A row has at most one edit. Raises P2PError if K
+    is not a multiple of the columns of an edit's prompts.
     """
     sources, matrices = list(range(batch)), dict[int, Tensor]()
     scales, kept = dict[int, Tensor](), dict[int, Tensor]()
@@ -103,7 +113,7 @@ def prepare_cross(edits: Sequence[RowEdit], keys: int, like: Tensor, batch: int)
             scales[edit.row] = own
     if not matrices and not scales:
         return None
-    with torch.inference_mode(False):  # so that it serves in any mode
+    with torch.inference_mode(False):  # usable in any mode
         return CrossEdit(
             torch.tensor(sources, device=like.device) if matrices else None,
             _values(matrices, like),
@@ -115,15 +125,15 @@ def prepare_cross(edits: Sequence[RowEdit], keys: int, like: Tensor, batch: int)
 def _over_keys(mixing: Mixing, keys: int) -> tuple[Tensor, Tensor]:
     """W_s as [K, K] and w_e as [K, 1], for prompts whose columns are repeated to K keys.
 
-    Hosts repeat the columns of a prompt to match another's length, which leaves softmax attention as it is:
-    the repeats share the attention of a column, so W_s reads the values of the first ones only.
+    Hosts repeat the columns of a prompt to match another's length, which does not change softmax attention:
+    the repeats share the attention of a column, so W_s reads only the values of the first repeat.
     """
     t_s, t_e = mixing.from_source.shape
     if keys % t_s or keys % t_e:
         raise P2PError(
-            f"a conditioning of {t_e} tokens or a multiple, as its prompts have",
+            f"a conditioning with the {t_e} tokens of its prompts, or a multiple",
             f"{keys} key tokens",
-            "Encode source and edit with the prompts that the edit was made for.",
+            "Encode source and edit with the prompts of the edit.",
             topic="other columns",
         )
     matrix = torch.zeros(keys, keys)
@@ -132,13 +142,26 @@ def _over_keys(mixing: Mixing, keys: int) -> tuple[Tensor, Tensor]:
 
 
 def _values(weights: dict[int, Tensor], like: Tensor) -> MixedValues | None:
-    """Weights by row, in the dtype of the values where that holds them exactly, else in float32."""
+    """Weights by row."""
     if not weights:
         return None
-    stacked = torch.stack(list(weights.values()))
+    rows = list(weights)
+    stacked = exactly(list(weights.values()), like)
+    return MixedValues(torch.tensor(rows, device=like.device), stacked, _spaced(rows))
+
+
+def exactly(weights: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Stacked weights, in the dtype of the values if that represents them exactly, else in float32."""
+    stacked = torch.stack(list(weights))
     exact = torch.equal(stacked.to(like.dtype).float(), stacked)
-    rows = torch.tensor(list(weights), device=like.device)
-    return MixedValues(rows, stacked.to(like.device, like.dtype if exact else torch.float32))
+    return stacked.to(like.device, like.dtype if exact else torch.float32)
+
+
+def _spaced(rows: Sequence[int]) -> slice | None:
+    """Ascending rows as a slice, None if they are not evenly spaced."""
+    step = rows[1] - rows[0] if len(rows) > 1 else 1
+    even = range(rows[0], rows[-1] + 1, step)
+    return slice(even.start, even.stop, step) if list(even) == list(rows) else None
 
 
 def edit_cross(
@@ -149,10 +172,10 @@ def edit_cross(
     attend: Attend,
     attend_again: Attend | None = None,
 ) -> Tensor:
-    """Cross-attention with edited rows: one batched call, one more for rows that keep some of their own map.
+    """Cross-attention with edited rows: one batched call, plus one for rows that keep some of their own map.
 
-    q: [B, N, C]; k, v: [B, K, C]; result [B, N, C]. Rows without an edit come out as `attend` alone gives
-    them. attend_again: for the second call, where `attend` carries what must be added only once.
+    q: [B, N, C]; k, v: [B, K, C]; result [B, N, C]. Rows without an edit are as from `attend` alone.
+    attend_again: for the second call, if `attend` adds something that must be added only once.
     """
     if edit is None:
         return attend(q, k, v)
@@ -185,7 +208,7 @@ def prepare_self(edits: Sequence[RowEdit], like: Tensor, batch: int) -> Tensor:
 def edit_self(q: Tensor, k: Tensor, v: Tensor, origins: Tensor | None, attend: Attend) -> Tensor:
     """Self-attention with the source's map in edited rows (paper section 3.2, "self-attention"): W_s = 1.
 
-    origins: of `prepare_self`, None for no edit.
+    origins: from `prepare_self`, None for no edit.
     """
     if origins is None:
         return attend(q, k, v)

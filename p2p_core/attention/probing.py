@@ -1,28 +1,30 @@
 """Attention maps of chosen columns, in value space (docs/adr/0012).
 
-A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N×K
-matrix of cross-attention is built here either. Everything is float32.
+A map is attention with indicator values: Σ_c A[n, c] over the columns c of a word is A·1_word, so no N × K
+matrix of cross-attention is materialised here either. Everything is float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from .calls import JointCall
 from .editing import EditedBatch
+from .joint import JointEdit, Outside, edit_joint
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What asks a batch's cross-attention for maps, prepared on the device once.
+    """Prepared indicator values that read maps from a batch's cross-attention.
 
-    rows: [M], the batch rows that are asked; values: [M, K, n]. places: [M], the result row that each answer
-    is added to, None where answers are the result. count: R, the result's rows.
+    rows: [M], the batch rows to read; values: [M, K, n]. places: [M], the result row that each reading is
+    added to, None if the readings are the result. count: R, the number of result rows.
     """
 
     rows: Tensor
@@ -32,9 +34,9 @@ class Probe:
 
 
 def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, device: torch.device) -> Probe:
-    """Asks for A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) in each row, the plain A·1 in one without mixing.
+    """Reads A*·1 = A_s·(W_s 1) + A_e·(w_e ⊙ 1) in each row, or the plain A·1 in a row without mixing.
 
-    indicators: for each prompt [T, n]; keys: K, a multiple of each T.
+    indicators: [T, n] for each prompt; keys: K, a multiple of each T.
     """
     asked: list[tuple[int, int, Tensor]] = []  # result row, batch row, values [T, n]
     mixings = {edit.row: edit.mixing for edit in batch.edits}
@@ -59,14 +61,14 @@ def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, d
 
 
 def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
-    """The maps that a probe asks for, [R, N, n]. q: [B, N, C]; k: [B, K, C]."""
+    """The maps that a probe reads, [R, N, n]. q: [B, N, C]; k: [B, K, C]; or heads apart."""
     answers = None
     if len(probe.values):
         asked = q.index_select(0, probe.rows), k.index_select(0, probe.rows)
         answers = column_maps(*asked, probe.values, heads)
     if answers is not None and probe.places is None:
         return answers
-    result = torch.zeros(probe.count, q.shape[1], probe.values.shape[-1], device=q.device)
+    result = torch.zeros(probe.count, q.shape[-2], probe.values.shape[-1], device=q.device)
     if answers is None or probe.places is None:
         return result
     return result.index_add(0, probe.places, answers)
@@ -75,12 +77,12 @@ def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
 def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:
     """softmax(QKᵀ/√d)·values, the mean over heads.
 
-    q: [R, N, C]; k: [R, K, C]; values: [R, K, n] → [R, N, n].
+    q: [R, N, C]; k: [R, K, C]; or heads apart; values: [R, K, n] → [R, N, n].
     """
-    q, k = (rearrange(t.float(), "r n (h c) -> r h n c", h=heads) for t in (q, k))
+    q, k = (_apart(t.float(), heads) for t in (q, k))
     width = q.shape[-1]
     maps: list[Tensor] = []
-    for some in torch.split(values.float(), width, dim=-1):  # backends want values as wide as the keys
+    for some in torch.split(values.float(), width, dim=-1):  # backends need values as wide as the keys
         v = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, heads, -1, -1)
         out = F.scaled_dot_product_attention(q, k, v.contiguous())
         maps.append(out[..., : some.shape[-1]].mean(1))  # [R, N, n]
@@ -88,9 +90,41 @@ def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:
 
 
 def probabilities(q: Tensor, k: Tensor, heads: int) -> Tensor:
-    """The attention map of one row, the mean over heads. q: [N, C]; k: [K, C] → [N, K]."""
-    q, k = (rearrange(t.float(), "n (h c) -> h n c", h=heads) for t in (q, k))
+    """The attention map of one row, the mean over heads. q: [N, C]; k: [K, C]; or heads apart → [N, K]."""
+    q, k = (_apart(t[None].float(), heads)[0] for t in (q, k))
     mean = torch.zeros(q.shape[1], k.shape[1], device=q.device)
     for a, b in zip(q, k, strict=True):  # head by head: one N×K matrix at a time
         mean += torch.softmax(a @ b.mT / a.shape[-1] ** 0.5, dim=-1) / heads
     return mean
+
+
+def _apart(tokens: Tensor, heads: int) -> Tensor:
+    """[R, H, N, C] from [R, N, H·C]; unchanged if heads are apart already."""
+    return tokens if tokens.ndim == 4 else rearrange(tokens, "r n (h c) -> r h n c", h=heads)
+
+
+def joint_maps(
+    call: JointCall, heads: int, edits: Sequence[JointEdit], indicators: Tensor, outside: Outside = "own mass"
+) -> Tensor:
+    """[B, I, n]: the maps of the text columns in a joint call as edited, the mean over heads.
+
+    indicators: [B, T, n], 1 for the text columns of a map.
+    """
+    call = call.of_image()
+    q, k = (_apart(t.float(), heads) for t in (call.q, call.k))
+    call, width = replace(call, q=q, k=k, v=torch.zeros_like(k)), k.shape[-1]
+    maps: list[Tensor] = []
+    for some in torch.split(indicators.float(), width, dim=-1):  # backends need values as wide as the keys
+        values = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, k.shape[1], -1, -1)
+        out = edit_joint(call.with_text(values), edits, _attend, outside)
+        maps.append(out[..., : some.shape[-1]].mean(1))
+    return torch.cat(maps, dim=-1)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Heads apart; a group of query heads may share a head of keys."""
+    shared = q.shape[1] // k.shape[1]
+    k, v = (t.repeat_interleave(shared, dim=1) if shared > 1 else t for t in (k, v))
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

@@ -1,1 +1,1 @@
-"""Edits of attention: what a plan's token edits and weights make of columns (paper section 3.2)."""
+"""Steps that edit attention, and the column mixing that they compute (paper section 3.2)."""

@@ -23,9 +23,9 @@ _ALIGNERS: dict[EditMethod, Callable[[Prompt, Prompt], Alignment]] = {
 
 @dataclass(frozen=True)
 class MixingKey:
-    """What a mixing is made of: the edits with the states of their windows, and the weights.
+    """Everything a mixing depends on: the edits, the states of their windows, and the weights.
 
-    row: the edit prompt, 1..E. open_windows: for each edit, as `TokenEdit.open_windows` gives them.
+    row: the edit prompt, 1..E. open_windows: the result of `TokenEdit.open_windows` for each edit.
     """
 
     row: int
@@ -35,14 +35,14 @@ class MixingKey:
 
 
 def mixing_of(prompts: PromptSet, key: MixingKey) -> Mixing | None:
-    """The mixing of these edits, None where it leaves the edit's attention as it is.
+    """The mixing of these edits, or None if it leaves the edit's attention unchanged.
 
     Edits are applied in order: with mapper M and alpha a,
     W_s ← W_s·diag(1−a) + M·diag(a), w_e ← w_e·(1−a);
     then both are multiplied by the equalizer of the weights.
     """
     source, target = prompts.source, prompts.prompts[key.row]
-    with torch.inference_mode(False):  # so that it serves in any mode
+    with torch.inference_mode(False):  # usable in any mode
         from_source = torch.zeros(source.columns, target.columns)
         own = torch.ones(target.columns)
         for edit, state in zip(key.edits, key.open_windows, strict=True):
@@ -65,7 +65,7 @@ def _matrix(alignment: Alignment) -> Tensor:
 
 
 def _open_columns(edit: TokenEdit, state: tuple[bool, ...], target: Prompt) -> Tensor:
-    """[T_e], 1 where the window of the column's word (else of the rest) is open."""
+    """[T_e], 1 where the window of the column's word is open (or that of the rest)."""
     columns = torch.full((target.columns,), float(state[0]))
     for entry, is_open in zip(edit.words, state[1:], strict=True):
         if target.has(entry.word):

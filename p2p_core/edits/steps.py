@@ -31,10 +31,10 @@ WEIGHT_WINDOWS = Windows(Window(0.0, 0.8), Window(0.0, 0.4))  # the paper's code
 
 @dataclass(frozen=True)
 class TokenEdit(Step):
-    """One node's edit: how tokens are aligned, when and where the source's attention is used.
+    """One node's edit: how tokens are aligned, and when and where the source's attention is used.
 
-    cross: window of cross-attention; words: windows of single words of the edit prompts in its place.
-    self_attention: window in which the edit uses the source's self-attention, in layers of at most
+    cross: window of cross-attention; words: windows that replace it for single words of the edit prompts.
+    self_attention: window in which the edit uses the source's self-attention, in layers with at most
     self_tokens image tokens (0: in layers of any size).
     """
 
@@ -66,16 +66,16 @@ class TokenEdit(Step):
         return small and layer in self.layers and self.self_attention.active(progress)
 
     def open_windows(self, progress: float) -> tuple[bool, ...]:
-        """Which windows are open: that of cross-attention, then those of its words."""
+        """Which windows are open: the one of cross-attention, then those of single words."""
         return self.cross.active(progress), *(entry.window.active(progress) for entry in self.words)
 
 
 @dataclass(frozen=True)
 class Reweight(Step):
-    """Attention on words of the edit prompts is multiplied by their weights, inside the cross window.
+    """Multiplies the attention on words of the edit prompts by their weights, inside the cross window.
 
-    On a model without a token edit, words of both prompts take the source's attention in these windows, as in
-    the paper's re-weighting; with one, that edit's windows say what does.
+    Without a token edit on the model, words in both prompts take the source's attention in these windows, as
+    in the paper's re-weighting. With one, the windows of that edit decide.
     """
 
     weights: Weights
@@ -85,7 +85,7 @@ class Reweight(Step):
 
     @property
     def alone(self) -> TokenEdit:
-        """The token edit that re-weighting without one stands for."""
+        """The token edit that re-weighting implies if there is none."""
         return TokenEdit("refine", self.cross, self.self_attention, layers=self.layers)
 
     @property
@@ -97,7 +97,7 @@ class Reweight(Step):
         return self.alone.timed
 
     def extended(self, prompts: PromptSet) -> PromptSet:
-        """Weights for a source prompt alone make rows of their own: the source, once per block of weights."""
+        """Weights for a source prompt alone add rows: the source again, once per block of weights."""
         return prompts.copies(len(self.weights.blocks))
 
     def check(self, prompts: PromptSet, before: Sequence[Step]) -> None:

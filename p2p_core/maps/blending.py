@@ -10,7 +10,7 @@ from torch import Tensor
 from ..architecture.layers import Layer, LayerFilter
 from ..errors import P2PError
 from ..rows import blended
-from ..step import Part, Scene, Step
+from ..step import Hooks, Scene, Step
 from ..words.prompts import PromptSet
 from ..words.windows import Window
 from .masks import MaskRule, require_share, soft_edge
@@ -23,8 +23,8 @@ from .store import Channel, MapStore
 class Blend(Step):
     """One node's local blend.
 
-    source, edit, subtract: words; the mask is around those of the source and of the edit, less the subtracted
-    ones. start: progress from which the latent is blended. layers: where maps come from, None for those of
+    source, edit, subtract: words. The mask covers those of the source and of the edit, minus the subtracted
+    ones. start: progress from which the latent is blended. layers: the layers of the maps, None for those of
     `map_scale`.
     """
 
@@ -42,13 +42,13 @@ class Blend(Step):
             raise P2PError(
                 "words to blend around, or a mask",
                 "neither",
-                "Name the words that change, or give a mask.",
+                "List the words that change, or provide a mask.",
                 topic="nothing to blend",
             )
 
     @property
     def by_words(self) -> bool:
-        """Whether attention maps make the mask."""
+        """Whether the mask is computed from attention maps."""
         return bool(self.source or self.edit) and not self.rule.ignores_words
 
     @property
@@ -65,7 +65,7 @@ class Blend(Step):
         return self.start > 0
 
     def check(self, prompts: PromptSet, before: Sequence[Step]) -> None:
-        """Raises P2PError for words that their prompts do not have."""
+        """Raises P2PError for words that are not in their prompts."""
         prompts.with_edits()
         prompts.require(self.source, [prompts.source])
         prompts.require(self.edit, prompts.edits)
@@ -75,11 +75,11 @@ class Blend(Step):
         if self.by_words:
             super().require_layers(layers)
 
-    def begin(self, scene: Scene) -> Part:
+    def begin(self, scene: Scene) -> Hooks:
         return _Blending(self, scene)
 
     def record(self, scene: Scene) -> Record:
-        """The maps that the mask needs, none for a user's mask alone."""
+        """The maps that the mask needs; none for a user's mask alone."""
         chosen = self.layers or LayerFilter(f"1/{map_scale(scene.layers, scene.latent)}")
         if not self.by_words:
             return Record((), self.store, chosen)
@@ -92,7 +92,7 @@ class Blend(Step):
 
 
 def _columns(prompts: PromptSet, words: Sequence[Sequence[str]]) -> tuple[tuple[int, ...], ...]:
-    """For each prompt the columns of those of its words that it has."""
+    """For each prompt, the columns of those words that it contains."""
     return tuple(
         tuple(dict.fromkeys(c for word in some if prompt.has(word) for c in prompt.find(word)))
         for prompt, some in zip(prompts.prompts, words, strict=True)
@@ -100,19 +100,20 @@ def _columns(prompts: PromptSet, words: Sequence[Sequence[str]]) -> tuple[tuple[
 
 
 class _Blending(Recording):
-    """A blend's part in a sampling: the mask of the means so far, made again when new maps came in."""
+    """A blend's hooks: the mask of the means so far, updated when there are new maps."""
 
     def __init__(self, blend: Blend, scene: Scene) -> None:
         super().__init__(blend.record(scene), scene)
         self.blend, self.scene = blend, scene
         self._users = blend.rule.users_mask(scene.rows, scene.latent)
         self._mask: Tensor | None = None
-        self._version = -1  # of the maps that the mask is made of
+        self._version = -1  # version of the maps that the mask was computed from
 
     def start(self, sigmas: Tensor, progress: Sequence[float]) -> None:
         if not any(map(self.blend.window.active, progress)):
+            last = max(progress, default=0.0)
             raise P2PError(
-                f"a local blend that starts before the last step, which is at {max(progress):.3g}",
+                f"a local blend that starts by the last step, which is at {last:.3g}",
                 f"a start of {self.blend.start:g}",
                 "Lower the start, or sample to the end.",
                 topic="late blend",
@@ -128,23 +129,25 @@ class _Blending(Recording):
         return clean if self._mask is None else blended(clean, self._mask, self.scene.rows.prompts)
 
     def _renew(self, like: Tensor) -> None:
-        """Make the mask where there are maps that it was not made of; the first call has none yet."""
+        """Compute the mask again if there are new maps; the first call has none yet."""
         if self._mask is not None and self._version == self.recorder.version:
             return
         self._version, rule = self.recorder.version, self.blend.rule
+        if self._users is not None:
+            self._users = self._users.to(like.device)
         if self.blend.by_words:
             maps = self.recorder.means()
             if maps:
                 mask = rule.of_maps(maps, self._users, self.scene.rows, self.scene.latent)
                 self._mask = mask.to(like.device)
         elif self._users is not None:
-            self._mask = soft_edge(self._users, rule.soft).to(like.device)
+            self._mask = soft_edge(self._users, rule.soft)
 
     def finish(self, rows: Tensor) -> Tensor:
         if self._mask is None:
             raise P2PError(
                 "a local blend that acts at least once",
-                f"none from {self.blend.start:g} on",
+                f"none after {self.blend.start:g}",
                 "Lower the start, or sample to the end.",
                 topic="late blend",
             )

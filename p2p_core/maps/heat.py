@@ -1,4 +1,4 @@
-"""What a store holds as maps: heat maps of words, and masks from them.
+"""Heat maps of words from a store, and masks from them.
 
 Maps are float32. R is P·B, the rows of a batch.
 """
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..architecture.layers import STAGES, Layer, LayerFilter
+from ..architecture.layers import Layer, LayerFilter
+from ..architecture.names import STAGES
 from ..errors import P2PError
+from ..words.texts import parse_query
 from .masks import require_share
 from .resolution import map_scale, mean_map
 from .store import Recorded, word_channel
@@ -23,9 +25,9 @@ from .store import Recorded, word_channel
 def heat_maps(recorded: Recorded, words: Sequence[str] = (), layers: LayerFilter | None = None) -> Tensor:
     """How much each cell attends to each word, [R, n, h, w] at the largest size of the layers (section 3).
 
-    The mean over layers and over the parts with a step in them; 0 where a row's prompt lacks the word.
-    Words: none for all that were recorded. Layers: None for those that a local blend takes, 16 × 16 at 512
-    pixels as in the paper. Raises P2PError for words and layers that were not recorded.
+    The mean over layers and over the parts that contain a step; 0 if a row's prompt lacks the word.
+    words: empty for all recorded ones. layers: None for those of a local blend, 16 × 16 at 512 pixels as in
+    the paper. Raises P2PError for words and layers that were not recorded.
     """
     return mean(chosen_maps(recorded, layers).values())[:, places(recorded, words)]
 
@@ -37,21 +39,21 @@ def word_masks(
     size: tuple[int, int],
     layers: LayerFilter | None = None,
 ) -> Tensor:
-    """Where any of the words has more than `threshold` of its map's maximum, [R, H, W] of 0 and 1."""
+    """Where any word exceeds `threshold` times its map's maximum, [R, H, W] of 0 and 1."""
     require_share("threshold", threshold)
     large = F.interpolate(relative(heat_maps(recorded, words, layers)), size, mode="bilinear")
     return large.gt(threshold).any(1).float()
 
 
 def relative(maps: Tensor) -> Tensor:
-    """Maps in parts of their maximum, 0..1; a map without a positive value is 0. [..., h, w] → the same."""
-    positive = maps.clamp(min=0)  # a negative weight makes negative attention
+    """Maps relative to their maximum, 0..1; a map without a positive value is 0. [..., h, w] → the same."""
+    positive = maps.clamp(min=0)  # negative weights give negative attention
     most = positive.amax((-2, -1), keepdim=True)
     return positive / most.where(most > 0, torch.ones_like(most))
 
 
 def mean(maps: Iterable[Tensor]) -> Tensor:
-    """Over layers, and over the parts with a step in them. [parts, R, n, h, w] each → [R, n, H, W]."""
+    """The mean over layers and over parts with a step in them. [parts, R, n, h, w] each → [R, n, H, W]."""
     return mean_map([_over_parts(m) for m in maps])
 
 
@@ -61,36 +63,48 @@ def _over_parts(maps: Tensor) -> Tensor:
 
 
 def places(recorded: Recorded, words: Sequence[str]) -> list[int]:
-    """Which of the recorded channels the words are, each once; all of them without words."""
+    """The indices of the words among the recorded channels, each once; without words, all of them.
+
+    A word whose occurrences were recorded one by one, `cat[1]` and `cat[2]` for `cat`, means all of them.
+    """
     names = words or [channel.name for channel in recorded.channels]
-    return list(dict.fromkeys(_place(recorded, word) for word in names))
+    return list(dict.fromkeys(place for word in names for place in _places(recorded, word)))
 
 
-def _place(recorded: Recorded, word: str) -> int:
-    """The channel of the same columns, as `cat` and `cat[1]` have where there is one cat, or of this name."""
+def _places(recorded: Recorded, word: str) -> list[int]:
+    """The channel with the same columns (`cat` and `cat[1]` if there is one cat) or with this name, else
+    those of its occurrences."""
     channels = recorded.channels
     there = any(prompt.has(word) for prompt in recorded.prompts.prompts)
     columns = word_channel(word, recorded.prompts).columns if there else None
     for n, channel in enumerate(channels):
         if channel.columns == columns or channel.name == word:
-            return n
+            return [n]
+    if found := [n for n, channel in enumerate(channels) if _is_occurrence(channel.name, word)]:
+        return found
     raise P2PError(
         "a word whose map is in the store",
-        f"{word!r}" + ("" if there else ", which no prompt has"),
-        f"Recorded are: {', '.join(c.name for c in channels) or 'none'}.",
+        f"{word!r}" + ("" if there else ", which is in no prompt"),
+        f"Recorded words: {', '.join(c.name for c in channels) or 'none'}.",
         topic="word not recorded",
     )
+
+
+def _is_occurrence(name: str, word: str) -> bool:
+    """Whether a name is that of an occurrence of a word, such as `cat[2]` of `cat`."""
+    (phrase, nth), asked = parse_query(name), parse_query(word)
+    return nth is not None and asked == (phrase, None)
 
 
 # Layers
 
 
 def chosen_maps(recorded: Recorded, layers: LayerFilter | None) -> dict[Layer, Tensor]:
-    """The words' maps of the layers of a filter, in the order of the model; None as in `heat_maps`."""
+    """The words' maps in the layers of a filter, in the order of the model. None as in `heat_maps`."""
     if not recorded.maps:
         raise P2PError(
             "a store with maps of words",
-            "one without",
+            "one without maps",
             "Record more of the sampling, or more layers. A mask without words leaves no maps.",
             topic="no maps",
         )

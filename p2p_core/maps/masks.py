@@ -1,6 +1,6 @@
 """Masks of local blend: from maps of words, from a user, with a soft edge (paper section 3.2).
 
-The rule is that of the published code's second version (its null-text notebook), at any size.
+The rule is that of the published code's second version (its null-text notebook), generalised to any size.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from .resolution import mean_map
 
 MaskMode = Literal["intersect", "replace"]
 MASK_MODES: tuple[MaskMode, ...] = get_args(MaskMode)
-_AT_ONCE = 1 << 24  # cells of masks that are made together
 
 
 @dataclass(frozen=True, eq=False)
 class MaskRule:
-    """What makes a mask of maps and of a user's mask.
+    """How to compute a mask from maps and from a user's mask.
 
-    The mask is where a map is above `threshold`, less where a map of the subtracted words is above
-    `subtract_threshold`; maps are relative to their maximum. pool: 3×3 maximum pooling of the maps. soft:
+    The mask is where a map exceeds `threshold`, minus where a map of the subtracted words exceeds
+    `subtract_threshold`; maps are relative to their maximum. pool: 3 × 3 maximum pooling of the maps. soft:
     latent cells over which the mask fades out. mask: a user's, [1, E or E·B, H, W], which is intersected with
-    that of the words or replaces it.
+    the words' mask or replaces it.
     """
 
     threshold: float = 0.3
@@ -55,28 +54,25 @@ class MaskRule:
         return self.mask is not None and self.mask_mode == "replace"
 
     def users_mask(self, rows: Rows, size: Size) -> Tensor | None:
-        """The user's mask for each edit of each sample, [E·B, H, W], None without one."""
+        """The user's mask for each edit of each sample, [E·B, H, W], or None."""
         return None if self.mask is None else user_mask(self.mask, rows, size)
 
     def of_maps(self, maps: Mapping[Layer, Tensor], users: Tensor | None, rows: Rows, size: Size) -> Tensor:
-        """The mask [E·B, H, W] that these maps make, by layer [P·B, 2, h, w]: added, subtracted words."""
-        words = self._field(maps, rows, size).gt(self.threshold).float()
-        return soft_edge(words if users is None else words * users.to(words.device), self.soft)
+        """The mask [E·B, H, W] of these maps, by layer [P·B, 2, h, w]: added and subtracted words."""
+        return self._above(self.threshold, self._field(maps, rows, size), users)
 
     def at(self, thresholds: Sequence[float], maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
-        """What other thresholds make of these maps, [len(thresholds), E·B, H, W]; made in pieces."""
+        """The masks of other thresholds with these maps, [len(thresholds), E·B, H, W]."""
         field, users = self._field(maps, rows, size), self.users_mask(rows, size)
-        masks: list[Tensor] = []
-        limits = torch.tensor(thresholds, device=field.device).view(-1, 1, 1, 1)
-        for some in torch.split(limits, max(1, _AT_ONCE // field.numel())):
-            words = field.gt(some).float()
-            hard = words if users is None else words * users.to(words.device)
-            masks.append(soft_edge(hard.flatten(0, 1), self.soft).view_as(hard))
-        return torch.cat(masks)
+        return torch.stack([self._above(threshold, field, users) for threshold in thresholds])
+
+    def _above(self, threshold: float, field: Tensor, users: Tensor | None) -> Tensor:
+        words = field.gt(threshold).float()
+        return soft_edge(words if users is None else words * users.to(words.device), self.soft)
 
     def _field(self, maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
-        """What a threshold is compared with, [E·B, H, W]: the larger of edit's and source's, −1 where
-        subtracted."""
+        """The values to compare with a threshold, [E·B, H, W]: the larger of edit's and source's maps, −1
+        where subtracted."""
         mean = mean_map(list(maps.values()))
         added = joined_with_source(_relative(mean[:, 0], size, pool=self.pool), rows.prompts)
         subtracted = joined_with_source(_relative(mean[:, 1], size, pool=False), rows.prompts)
@@ -84,7 +80,7 @@ class MaskRule:
 
 
 def _relative(maps: Tensor, size: Size, pool: bool) -> Tensor:
-    """Maps in parts of their maximum at the latent's size; an all-zero map stays 0. [R, h, w] → [R, H, W]."""
+    """Maps relative to their maximum at the latent's size; an all-zero map stays 0. [R, h, w] → [R, H, W]."""
     pooled = F.max_pool2d(maps[:, None], 3, stride=1, padding=1) if pool else maps[:, None]
     large = F.interpolate(pooled, size, mode="nearest")[:, 0]
     most = large.amax((1, 2), keepdim=True)
@@ -92,31 +88,31 @@ def _relative(maps: Tensor, size: Size, pool: bool) -> Tensor:
 
 
 def user_mask(mask: Tensor, rows: Rows, size: Size) -> Tensor:
-    """A user's mask for each edit of each sample, [E·B, H, W], brought to the latent's size by averaging.
+    """A user's mask for each edit of each sample, [E·B, H, W], resized to the latent by averaging.
 
-    One mask serves all, E masks the edits of every sample; cells that it covers partly blend partly.
+    One mask serves all edits, E masks serve the edits of every sample. Partly covered cells blend partly.
     """
     small = F.interpolate(mask[:, None].float(), size, mode="area")[:, 0]
     edits, count = rows.prompts - 1, len(rows.edited)
     if len(small) not in (1, edits, count):
         raise P2PError(
-            f"one mask, one for each of {edits} edits, or one for each of {count} edited pictures",
+            f"one mask, one for each of {edits} edits, or one for each of {count} edited images",
             f"{len(small)} masks",
-            "Give one of these numbers of masks.",
+            "Provide one of these numbers of masks.",
             topic="number of masks",
         )
     return small.repeat(count // len(small), 1, 1)
 
 
 def _require_mask(mask: Tensor) -> None:
-    hint = "Paint the part of the picture that may change, or give no mask."
+    hint = "Paint the part of the image that may change, or use no mask."
     if not bool(torch.isfinite(mask).all()):
-        raise P2PError("a mask of numbers from 0 to 1", "one with NaN or infinity", hint, topic="mask")
+        raise P2PError("a mask with values from 0 to 1", "one with NaN or infinity", hint, topic="mask")
     if not bool((mask > 0).any()):
-        raise P2PError("a mask that covers something", "an empty one", hint, topic="mask")
+        raise P2PError("a mask that covers something", "an empty mask", hint, topic="mask")
     low, high = float(mask.min()), float(mask.max())
     if low < 0 or high > 1:
-        raise P2PError("a mask of numbers from 0 to 1", f"one from {low:g} to {high:g}", hint, topic="mask")
+        raise P2PError("a mask with values from 0 to 1", f"one from {low:g} to {high:g}", hint, topic="mask")
 
 
 def require_share(name: str, value: float) -> None:
@@ -126,9 +122,19 @@ def require_share(name: str, value: float) -> None:
 
 
 def soft_edge(mask: Tensor, cells: int) -> Tensor:
-    """The mask, fading to 0 over so many cells around it. [R, H, W] → the same."""
+    """The mask, fading to 0 over `cells` cells around it. [R, H, W] → the same."""
     wide = mask
-    for step in range(1, cells + 1):  # each ring a little less than the one inside it
-        ring = F.max_pool2d(wide[:, None], 3, stride=1, padding=1)[:, 0]
-        wide = torch.maximum(wide, ring.clamp(max=1 - step / (cells + 1)))
+    for step in range(1, cells + 1):  # each ring is slightly lower than the one inside it
+        wide = torch.maximum(wide, _grown(wide).clamp_(max=1 - step / (cells + 1)))
     return wide
+
+
+def _grown(mask: Tensor) -> Tensor:
+    """The maximum of each cell and its eight neighbours; far faster than max_pool2d on a CPU."""
+    for dim in (1, 2):
+        cells = mask.shape[dim] - 1
+        before, after = mask.narrow(dim, 0, cells), mask.narrow(dim, 1, cells)
+        mask = mask.clone()
+        for part, neighbour in ((mask.narrow(dim, 1, cells), before), (mask.narrow(dim, 0, cells), after)):
+            torch.maximum(part, neighbour, out=part)
+    return mask

@@ -1,6 +1,6 @@
-"""Recording of attention maps while a sampling runs: running means by layer and part of the sampling.
+"""Records attention maps during a sampling: running means by layer and part of the sampling.
 
-NaN and infinity stay in a mean, so they are looked for once, at the end: a look makes a GPU wait.
+NaN and infinity stay in a mean, so they are checked once, at the end: each check makes a GPU wait.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ from types import MappingProxyType
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
+from ..architecture.dit import Layout
 from ..architecture.layers import Layer, LayerFilter
+from ..attention.calls import JointCall
 from ..attention.editing import EditedBatch
-from ..attention.probing import Probe, prepare_probe, probabilities, word_maps
+from ..attention.joint import JointEdit
+from ..attention.probing import Probe, joint_maps, prepare_probe, probabilities, word_maps
 from ..errors import P2PError
-from ..step import Call, Part, Scene, Step
+from ..step import Call, Hooks, Scene, Step
 from ..words.windows import Window
 from .masks import MaskRule
 from .store import Channel, MapStore, Recorded, signature
 
-SELF_TOKENS = 4096  # a self-attention map of more is larger than 64 MiB
+SELF_TOKENS = 4096  # the self-attention map of more tokens is larger than 64 MiB
 
 
 @dataclass(frozen=True, eq=False)
 class Record(Step):
     """What a run writes into a store.
 
-    parts: the window in so many equal parts, each with a mean of its own. self_scale: of the layers that are
-    this many times smaller than the latent the mean self-attention is kept too, which takes 4·N² bytes per
-    row; 0 for none. rule: what makes a mask of the maps, None for maps alone.
+    parts: number of equal parts of the window, each with its own mean. self_scale: also keep the mean
+    self-attention of the layers that are this many times smaller than the latent, which takes 4·N² bytes per
+    row; 0 for none. rule: how to compute a mask from the maps, None for maps alone.
     """
 
     channels: tuple[Channel, ...]
@@ -60,16 +64,16 @@ class Record(Step):
                 f"1/{scale}" for scale in sorted({x.scale for x in layers if x in self.layers})
             )
             raise P2PError(
-                "self-attention of a resolution that the chosen layers of this model have",
+                "a self-attention resolution that the chosen layers of this model have",
                 f"1/{self.self_scale}",
                 f"Choose one of {scales or 'none'}, or other layers.",
             )
 
-    def begin(self, scene: Scene) -> Part:
+    def begin(self, scene: Scene) -> Hooks:
         return Recording(self, scene)
 
     def part(self, progress: float) -> int | None:
-        """The part of the window that a model call at this progress belongs to."""
+        """The part of the window that contains a model call at this progress."""
         if not self.window.active(progress):
             return None
         share = (progress - self.window.start) / (self.window.end - self.window.start)
@@ -83,15 +87,16 @@ class Recorder:
         count = scene.rows.prompts
         self.record = replace(record, channels=tuple(c.over(count) for c in record.channels))
         self.scene = scene
-        self.version = 0  # how many maps came in
+        self.version = 0  # number of maps so far
         self._means: dict[tuple[Layer, int], _Mean] = {}
         self._self: _Mean | None = None  # of [h, w, N] per row
         self._self_finite: dict[Layer, Tensor] = {}
         self._indicators = tuple(_indicator(self.record.channels, p, scene) for p in range(count))
         self._probes: dict[object, Probe] = {}
+        self._rows: dict[object, Tensor] = {}
 
     def observes(self, layer: Layer, progress: float) -> bool:
-        """Whether maps of cross-attention are wanted."""
+        """Whether maps of cross-attention are recorded."""
         wanted = layer in self.record.layers and bool(self.record.channels)
         return wanted and self.record.part(progress) is not None
 
@@ -103,7 +108,43 @@ class Recorder:
         part = self.record.part(call.progress)
         if part is None or not batch.rows:
             return
-        maps = word_maps(q, k, call.heads, self._probe(batch, k))
+        self._add(call, part, word_maps(q, k, call.heads, self._probe(call, batch, k)), batch)
+
+    def observe_joint(
+        self, call: Call, joint: JointCall, edits: Sequence[JointEdit], batch: EditedBatch
+    ) -> None:
+        """A call of joint attention, as it is edited."""
+        part = self.record.part(call.progress)
+        if part is None or not batch.rows or call.layout is None:
+            return
+        maps = joint_maps(joint, call.heads, edits, self._by_row(call.layout, batch, joint.q))
+        rows = torch.tensor([row.row for row in batch.rows], device=maps.device)
+        self._add(call, part, maps[rows], batch)
+
+    def _by_row(self, layout: Layout, batch: EditedBatch, q: Tensor) -> Tensor:
+        """[B, T, n]: the indicators of each batch row's prompt, 0 in rows that are not paired."""
+        key = (layout, batch, len(q), q.device)
+        if key not in self._rows:
+            placed = self._placed(layout)
+            with torch.inference_mode(False):
+                rows = torch.zeros(len(q), *placed[0].shape)
+                for row in batch.rows:
+                    rows[row.row] = placed[row.prompt]
+                self._rows[key] = rows.to(q.device)
+        return self._rows[key]
+
+    def _placed(self, layout: Layout | None) -> Sequence[Tensor]:
+        """The indicators on the text columns of a layout."""
+        if layout is None:
+            return self._indicators
+        spans = [layout.prompt(len(ones)) for ones in self._indicators]
+        return [
+            F.pad(ones, (0, 0, span.start, layout.text.count - span.stop))
+            for ones, span in zip(self._indicators, spans, strict=True)
+        ]
+
+    def _add(self, call: Call, part: int, maps: Tensor, batch: EditedBatch) -> None:
+        """maps: [R, h·w, n] of the rows of the batch."""
         grid = rearrange(maps, "r (h w) n -> r n h w", h=call.size[0])
         if (call.layer, part) not in self._means:
             self._means[call.layer, part] = _Mean(self.scene.rows.count, grid)
@@ -114,11 +155,11 @@ class Recorder:
         """A self-attention call. q, k: [B, h·w, C]."""
         if not batch.rows:
             return
-        if q.shape[1] > SELF_TOKENS:
+        if q.shape[-2] > SELF_TOKENS:
             raise P2PError(
-                f"self-attention of at most {SELF_TOKENS} image tokens",
+                f"self-attention with at most {SELF_TOKENS} image tokens",
                 f"{call.size[1]} × {call.size[0]} in {call.layer.name}",
-                "Keep the self-attention of a smaller part of the latent's side.",
+                "Record self-attention at a lower resolution.",
             )
         origins = {edit.row: edit.source for edit in batch.edits}
         used = [origins.get(row.row, row.row) for row in batch.rows]
@@ -129,21 +170,22 @@ class Recorder:
         finite = torch.isfinite(maps).all().to(self._self.value.device)
         self._self_finite[call.layer] = finite & self._self_finite.get(call.layer, True)
 
-    def _probe(self, batch: EditedBatch, k: Tensor) -> Probe:
-        key = (batch, k.shape[1], k.device)
+    def _probe(self, call: Call, batch: EditedBatch, k: Tensor) -> Probe:
+        columns = k.shape[-2]
+        key = (batch, columns, k.device)
         if key not in self._probes:
-            self._probes[key] = prepare_probe(batch, self._indicators, k.shape[1], k.device)
+            self._probes[key] = prepare_probe(batch, self._placed(call.layout), columns, k.device)
         return self._probes[key]
 
     def _targets(self, batch: EditedBatch) -> list[int]:
         return [self.scene.rows.row(row.sample, row.prompt) for row in batch.rows]
 
     def means(self) -> Mapping[Layer, Tensor]:
-        """So far, of a record with one part: by layer [P·B, n, h, w]."""
+        """The means so far, for a record with one part: [P·B, n, h, w] by layer."""
         return {layer: mean.value for (layer, _), mean in self._means.items()}
 
     def recorded(self, returned: Sequence[Tensor], blend: Tensor | None = None) -> Recorded:
-        """What goes into the store. returned: the latents of the run. Raises P2PError for NaN."""
+        """The contents for the store. returned: the latents of the run. Raises P2PError for NaN."""
         maps: dict[Layer, Tensor] = {}
         for layer in dict.fromkeys(layer for layer, _ in self._means):
             means = [self._means.get((layer, part)) for part in range(self.record.parts)]
@@ -165,8 +207,8 @@ class Recorder:
         )
 
 
-class Recording(Part):
-    """A record's part in a sampling."""
+class Recording(Hooks):
+    """A record's hooks."""
 
     def __init__(self, record: Record, scene: Scene) -> None:
         self.recorder = Recorder(record, scene)
@@ -174,7 +216,7 @@ class Recording(Part):
         self._recorded: Recorded | None = None
 
     def mask(self) -> Tensor | None:
-        """The mask to keep with the maps, None without one."""
+        """The mask to keep with the maps, or None."""
         return None
 
     def collect(self, returned: Sequence[Tensor]) -> None:
@@ -186,19 +228,19 @@ class Recording(Part):
 
 
 class _Mean:
-    """A running mean by row, of what is added for some of the rows. Nothing in it makes a GPU wait."""
+    """A running mean per row; additions may cover only some rows. Never synchronises with a GPU."""
 
     def __init__(self, rows: int, like: Tensor) -> None:
-        """like: [R, ...], what will be added."""
+        """like: [R, ...], of the same form as the additions."""
         self.value, self.count = like.new_zeros(rows, *like.shape[1:]), [0] * rows
 
     def add(self, maps: Tensor, rows: Sequence[int]) -> None:
-        """maps: [R, ...] for these rows of the result, each row any number of times; from any device."""
+        """maps: [R, ...] for these rows of the result, each row any number of times; on any device."""
         if self.value.shape[1:] != maps.shape[1:]:
             raise P2PError(
                 "attention maps of one size",
                 f"{list(maps.shape[1:])} after {list(self.value.shape[1:])}",
-                "Sample the whole picture at once.",
+                "Sample the whole image at once.",
                 topic="parts of the picture",
             )
         maps = maps.to(self.value.device)
@@ -212,13 +254,13 @@ class _Mean:
 
 
 def _require_finite(finite: Mapping[Layer, Tensor]) -> None:
-    """finite: by layer, whether all of its maps are."""
+    """finite: for each layer, whether all of its maps are finite."""
     if finite and not bool(torch.stack([each.cpu() for each in finite.values()]).all()):
         layer = next(layer for layer, good in finite.items() if not good)
         raise P2PError(
             "finite attention maps",
             f"NaN or infinity in {layer.name}",
-            "Run the model in a wider precision, or use another attention backend.",
+            "Run the model in a higher precision, or use another attention backend.",
             topic="precision",
         )
 

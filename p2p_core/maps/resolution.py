@@ -1,4 +1,4 @@
-"""Maps of layers of several resolutions: which to take, and their mean."""
+"""Maps of layers with several resolutions: which ones to use, and their mean."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ SHORTEST = 12  # cells: maps with a shorter side are too coarse for a mask
 
 
 def map_scale(layers: Sequence[Layer], latent: Size) -> int:
-    """By how much the maps of a mask are smaller than the latent: 4, as 16 × 16 at 512 pixels in the paper.
+    """How many times smaller than the latent the maps of a mask are: 4, that is, the paper's 16² at 512
+    pixels.
 
-    Less where their shorter side would have fewer than 12 cells, and the next scale in a model without such
+    Less if their shorter side would have fewer than 12 cells, or the next scale in a model without such
     layers.
     """
     scales = sorted({layer.scale for layer in layers}, reverse=True)
@@ -26,7 +27,7 @@ def map_scale(layers: Sequence[Layer], latent: Size) -> int:
 
 
 def mean_map(maps: Sequence[Tensor]) -> Tensor:
-    """The mean over layers, all brought to the largest size. [R, n, h, w] each → [R, n, H, W]."""
+    """The mean over layers, all resized to the largest one. [R, n, h, w] each → [R, n, H, W]."""
     size = max((m.shape[-2:] for m in maps), key=lambda s: s[0] * s[1])
     return torch.stack(
         [F.interpolate(m, size, mode="bilinear") if m.shape[-2:] != size else m for m in maps]

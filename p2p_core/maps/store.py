@@ -1,5 +1,5 @@
-"""Attention maps of a run, as it leaves them for later: chosen words' columns by layer (paper section 3,
-figure 4). Everything is float32 and on the CPU."""
+"""Stored attention maps of runs: the columns of chosen words by layer (paper section 3, figure 4).
+Everything is float32 and on the CPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..architecture.layers import Layer
@@ -16,25 +17,26 @@ from ..step import Scene, Size
 from ..words.prompts import PromptSet
 from .masks import MaskRule
 
-RUNS, MOST_BYTES = 4, 256 << 20  # that a store keeps, the newest at any size
-_POINTS = 64  # per row, by which a latent is recognised
-_NEAR = 0.02  # in standard deviations: half-precision copies of a latent are that near
+RUNS, MOST_BYTES = 4, 256 << 20  # limits of a store; the newest run is always kept
+_POINTS = 256  # per row, to recognise a latent by
+_STRIDE = 100_003  # between points: a prime, so that they spread over all columns of any size
+_NEAR = 0.02  # in standard deviations, the distance of half-precision copies of a latent
 
 
 @dataclass(frozen=True)
 class Channel:
-    """What is recorded as one map: for each prompt the columns it sums, none where it has no such word."""
+    """One recorded map: the columns that it sums for each prompt, none if the prompt lacks the word."""
 
     name: str
     columns: tuple[tuple[int, ...], ...]
 
     def over(self, prompts: int) -> Channel:
-        """The same for so many prompts: those of a source prompt alone hold for its copies (re-weighting)."""
+        """The channel for `prompts` prompts: columns of a source prompt alone apply to its copies too."""
         return replace(self, columns=self.columns * prompts) if len(self.columns) == 1 else self
 
 
 def word_channel(word: str, prompts: PromptSet) -> Channel:
-    """A word or phrase in all prompts that have it. Raises P2PError when none has."""
+    """A word or phrase in all prompts that have it. Raises P2PError if none does."""
     prompts.require([word])
     return Channel(word, tuple(p.find(word) if p.has(word) else () for p in prompts.prompts))
 
@@ -43,11 +45,11 @@ def word_channel(word: str, prompts: PromptSet) -> Channel:
 class Recorded:
     """The maps of one run, all finite.
 
-    maps: by layer [parts, P·B, n, h, w], n the channels; a part of the sampling in which no call fell is 0.
-    self_map: [P·B, N, N], the mean over layers and over calls in the window; self_size: height and width of
-    its N; None where none was kept. blend: [E·B, H, W], the mask of a local blend for each edit, None without
-    one. rule: what made it of the maps, None where the user's mask alone did. signatures: points of the
-    latents that the run returned, [P·B, points] each.
+    maps: [parts, P·B, n, h, w] by layer, with n channels; 0 in a part of the sampling without a call.
+    self_map: [P·B, N, N], the mean over layers and over calls in the window, or None; self_size: height and
+    width of its N. blend: [E·B, H, W], the mask of a local blend for each edit, or None. rule: how it was
+    computed from the maps, None for a user's mask alone. signatures: [P·B, points] of each latent that the
+    run returned.
     """
 
     scene: Scene
@@ -78,11 +80,11 @@ class Recorded:
         return own + sum(maps.nbytes for maps in self.maps.values())
 
     def fits(self, latent: Tensor) -> bool:
-        """Whether a latent [P·B, C, ..., h, w] has the size of those that the run returned."""
+        """Whether a latent [P·B, C, ..., h, w] has the size of the run's."""
         return (latent.shape[0], *latent.shape[-2:]) == (self.rows.count, *self.latent)
 
     def masks_at(self, thresholds: Iterable[float]) -> Tensor | None:
-        """What other thresholds make of the maps, [thresholds, E·B, H, W]; None without a rule for maps."""
+        """The masks of other thresholds, [thresholds, E·B, H, W]; None without a rule for maps."""
         if self.rule is None:
             return None
         maps = {layer: values[0] for layer, values in self.maps.items()}  # [P·B, 2, h, w] each
@@ -90,13 +92,14 @@ class Recorded:
 
 
 def signature(rows: Tensor) -> Tensor:
-    """Points of a latent by which it is recognised, [R, points]."""
+    """Points of a latent to recognise it by, [R, points]."""
     flat = rows.detach().flatten(1)
-    return flat[:, :: max(1, flat.shape[1] // _POINTS)].float().cpu()
+    places = torch.arange(_POINTS) * _STRIDE % flat.shape[1]
+    return flat[:, places.to(flat.device)].float().cpu()
 
 
 class MapStore:
-    """Where runs leave their maps: the last few are kept. One object in all copies of a plan."""
+    """Keeps the maps of the last few runs. One object in all copies of a plan."""
 
     def __init__(self) -> None:
         self._runs: list[Recorded] = []
@@ -105,7 +108,7 @@ class MapStore:
         return self
 
     def fill(self, recorded: Recorded) -> None:
-        """Keep a run; the oldest are dropped."""
+        """Keep a run and drop the oldest ones."""
         self._runs.append(recorded)
         while len(self._runs) > 1 and (
             len(self._runs) > RUNS or sum(run.bytes for run in self._runs) > MOST_BYTES
@@ -113,11 +116,11 @@ class MapStore:
             self._runs.pop(0)
 
     def read(self, latent: Tensor | None = None) -> Recorded:
-        """What the run left that returned this latent; without one, what the last run left.
+        """The maps of the run that returned this latent or, without a latent, of the last run.
 
-        Raises P2PError where no run filled the store, and where none of those kept returned the latent.
+        Raises P2PError if no run has filled the store, or if none of the kept runs returned the latent.
         """
-        hint = "Read it with the latent of a sampling that filled it, after that sampling."
+        hint = "Read it after the sampling, with the latent of a sampling that filled it."
         if not self._runs:
             raise P2PError(
                 "a store that a sampling has filled", "one that was never filled", hint, topic="store"
@@ -136,12 +139,12 @@ class MapStore:
                 return run
         raise P2PError(
             f"the latent of one of the last {len(fitting)} runs that filled the store",
-            "that of another sampling",
+            "the latent of another sampling",
             hint,
             topic="other run",
         )
 
 
 def same_points(a: Tensor, b: Tensor) -> bool:
-    """Whether two signatures are of one latent, in any precision."""
+    """Whether two signatures belong to the same latent, in any precision."""
     return a.shape == b.shape and bool(((a - b).abs() <= _NEAR * b.std().clamp(min=1e-6)).all())

@@ -1,1 +1,1 @@
-"""What people look at: sheets, strips, overlays. The only wing with numpy and Pillow."""
+"""Images for people: sheets, strips, overlays. The only folder that uses numpy and Pillow."""

@@ -1,4 +1,4 @@
-"""Heat in colours, alone and over pictures. Pictures are float32 IMAGE [R, H, W, 3] in 0..1."""
+"""Heat maps in colours, alone and over pictures. Pictures are float32 IMAGE [R, H, W, 3] in 0..1."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from ..errors import P2PError
 from ..maps.heat import relative
 
 Size = tuple[int, int]  # height and width
+MOST_PIXELS = 64 * 1024**2  # limit for all pictures of one call, 0.8 GB as float32
 # 33 of the 256 colours of magma (CC0, Nathaniel Smith and Stéfan van der Walt).
 MAGMA = """
     000004 030311 0a0822 130d33 1d1146 28115a 36106a 430f76 50127c 5d177f 691c81 762181 822681 8f2a81 9c2e7f
     a9327d b63779 c33b75 cf4170 db486a e65163 ee5c5e f5695c f9785d fb8761 fd9668 fea571 feb47b fec387 fed194
     fde0a2 fceeb0 fcfdbf
 """
-HINT = "Give the decoded pictures of the sampling that filled the store, or none."
+HINT = "Pass the decoded images of the sampling that filled the store, or none."
 
 
 def heat_colours(values: Tensor) -> Tensor:
-    """0..1 as colours from black over magenta to light yellow, ever lighter. [...] → [..., 3]."""
+    """0..1 as colours from black over magenta to light yellow, increasing in lightness. [...] → [..., 3]."""
     anchors = torch.tensor([list(bytes.fromhex(colour)) for colour in MAGMA.split()]) / 255  # [33, 3]
     place = values.clamp(0, 1) * (len(anchors) - 1)
     below = place.long().clamp(max=len(anchors) - 2)
@@ -28,15 +29,22 @@ def heat_colours(values: Tensor) -> Tensor:
 
 
 def overlay(pictures: Tensor, maps: Tensor, opacity: float) -> Tensor:
-    """Heat over pictures, each map relative to its maximum. [R or 1, H, W, 3], [R, h, w] → [R, H, W, 3].
+    """Heat over pictures, each map relative to its maximum: all maps of the first picture, then the next.
 
-    Opacity 0 is the picture, 1 the heat map alone. Raises P2PError for pictures of another number or form.
+    [R or 1, H, W, 3], [R, n, h, w] → [R·n, H, W, 3]. Opacity 0 is only the picture, 1 only the heat map.
+    Raises P2PError for pictures of another number or shape, and for a result above 64 megapixels. Memory is
+    that of the result and of a few pictures.
     """
     require_opacity(opacity)
     require_pictures(pictures, len(maps))
-    return over(
-        pictures.cpu().float(), resized(relative(maps), (pictures.shape[1], pictures.shape[2])), opacity
-    )
+    size = (pictures.shape[1], pictures.shape[2])
+    require_room(maps.shape[0] * maps.shape[1], size, "Choose fewer words, or smaller images.")
+    drawn = torch.empty(*maps.shape[:2], *size, 3)
+    for row, picture in zip(range(len(maps)), pictures.expand(len(maps), -1, -1, -1), strict=True):
+        under = picture.cpu().float()
+        for n, values in enumerate(maps[row]):
+            drawn[row, n] = over(under, resized(relative(values), size), opacity)
+    return drawn.flatten(0, 1)
 
 
 def over(pictures: Tensor, values: Tensor, opacity: float) -> Tensor:
@@ -45,10 +53,20 @@ def over(pictures: Tensor, values: Tensor, opacity: float) -> Tensor:
 
 
 def resized(maps: Tensor, size: Size) -> Tensor:
-    """0..1, smoothly. [..., h, w] → [..., H, W]."""
+    """Resize maps in 0..1 smoothly. [..., h, w] → [..., H, W]."""
     flat = maps.reshape(1, -1, *maps.shape[-2:])  # [1, n, h, w]
     large = F.interpolate(flat, size, mode="bicubic", antialias=True).clamp(0, 1)
     return large.reshape(*maps.shape[:-2], *size)
+
+
+def require_room(count: int, size: Size, hint: str) -> None:
+    """Raises P2PError if `count` pictures have more than 64 megapixels in total."""
+    (height, width), gigabytes = size, 3 * 4e-9  # per pixel of a float32 RGB picture
+    pixels = count * height * width
+    if pixels > MOST_PIXELS:
+        limit = f"at most {MOST_PIXELS >> 20} megapixels in total ({MOST_PIXELS * gigabytes:.1f} GB)"
+        got = f"{count} images of {width} × {height} ({pixels * gigabytes:.1f} GB)"
+        raise P2PError(limit, got, hint)
 
 
 def require_opacity(opacity: float) -> None:
@@ -57,9 +75,9 @@ def require_opacity(opacity: float) -> None:
 
 
 def require_pictures(pictures: Tensor, rows: int) -> None:
-    """Raises P2PError for what is not [rows or 1, H, W, 3] of finite numbers."""
+    """Raises P2PError unless pictures are [rows or 1, H, W, 3] and finite."""
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or len(pictures) not in (1, rows):
-        expected = f"{rows} RGB pictures, one for each prompt of each sample, or 1"
-        raise P2PError(expected, f"pictures of shape {list(pictures.shape)}", HINT, topic="pictures")
+        expected = f"{rows} RGB images, one for each prompt of each sample, or 1"
+        raise P2PError(expected, f"images of shape {list(pictures.shape)}", HINT, topic="pictures")
     if not bool(torch.isfinite(pictures).all()):
-        raise P2PError("pictures of numbers from 0 to 1", "NaN or infinity", HINT, topic="pictures")
+        raise P2PError("images with values from 0 to 1", "NaN or infinity", HINT, topic="pictures")

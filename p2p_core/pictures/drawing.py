@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -15,21 +14,29 @@ from torch import Tensor
 
 from ..errors import P2PError
 from ..maps.heat import relative
-from .colours import HINT, Size, heat_colours, over, require_opacity, require_pictures, resized
+from .colours import (
+    HINT,
+    Size,
+    heat_colours,
+    over,
+    require_opacity,
+    require_pictures,
+    require_room,
+    resized,
+)
 from .sheets import Line, Sheet, Tile
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 PAPER, BLANK, INK, FAINT = (255, 255, 255), (236, 236, 236), (20, 20, 20), (110, 110, 110)
-SMALLEST, MOST_PIXELS = 32, 64 * 1024**2  # a tile's longer side; the pictures of all samples together
+SMALLEST = 32  # pixels of a tile's longer side
 
 
 @dataclass(frozen=True)
 class Style:
     """How a sheet is drawn.
 
-    tile: pixels of a tile's longer side. across: tiles side by side before a line goes on below. one_scale:
-    colours are relative to the maximum of the sample's whole sheet, not of each map. opacity: of the heat
-    over a picture.
+    tile: pixels of a tile's longer side. across: tiles per row before a line wraps. one_scale: colours are
+    relative to the maximum of the sample's whole sheet instead of each map. opacity: of heat over a picture.
     """
 
     tile: int = 256
@@ -39,13 +46,13 @@ class Style:
 
     def __post_init__(self) -> None:
         if self.tile < SMALLEST or self.across < 1:
-            got = f"tiles of {self.tile}, {self.across} a line"
-            raise P2PError(f"tiles of {SMALLEST} pixels or more, 1 or more a line", got, "Set it higher.")
+            got = f"tiles of {self.tile}, {self.across} per line"
+            raise P2PError(f"tiles of at least {SMALLEST} pixels, at least 1 per line", got, "Set it higher.")
         require_opacity(self.opacity)
 
     @property
     def text(self) -> int:
-        """Pixels of the letters."""
+        """Text size in pixels."""
         return max(10, self.tile // 15)
 
     @property
@@ -58,13 +65,13 @@ _PLAIN = Style()
 
 
 def draw(sheet: Sheet, pictures: Tensor | None = None, style: Style = _PLAIN) -> Tensor:
-    """A labelled picture of each sample, [B, H, W, 3]. Beside a heat map's label stands its maximum.
+    """A labelled picture of each sample, [B, H, W, 3]. The maximum of a heat map is next to its label.
 
-    pictures: [P·B or 1, H, W, 3], each the first tile of its lines and under their heat. Raises P2PError for
+    pictures: [P·B or 1, H, W, 3], the first tile of each line, also drawn below the heat. Raises P2PError for
     pictures of another number or shape, and for a result above 64 megapixels.
     """
     page = _Page(sheet, style, pictures is not None)
-    _require_room(page)
+    require_room(len(sheet.samples), page.size, "Choose fewer words or layers, or smaller tiles.")
     if pictures is not None:
         require_pictures(pictures, sheet.rows)
         _require_shape(pictures, sheet.latent)
@@ -80,7 +87,7 @@ def draw(sheet: Sheet, pictures: Tensor | None = None, style: Style = _PLAIN) ->
 
 @dataclass(frozen=True, eq=False)
 class _Page:
-    """A sample's page and where things stand on it. with_pictures: each line begins with a picture."""
+    """A sample's page and its layout. with_pictures: each line starts with a picture."""
 
     sheet: Sheet
     style: Style
@@ -88,25 +95,25 @@ class _Page:
 
     @property
     def tile(self) -> Size:
-        """Of a tile without its label, in the shape of the latent."""
+        """Size of a tile without its label, with the latent's aspect ratio."""
         (height, width), long = self.sheet.latent, max(self.sheet.latent)
         return max(1, self.style.tile * height // long), max(1, self.style.tile * width // long)
 
     @property
     def step(self) -> Size:
-        """From a tile to the one below and the one at its right."""
+        """Distance from a tile to the one below and to the one on its right."""
         return self.tile[0] + 2 * self.style.text, self.tile[1] + self.style.gap
 
     @property
     def grid(self) -> Size:
-        """A line's tiles, down and across, in equal shares."""
+        """Rows and columns of a line's tiles, in equal shares."""
         tiles = self.with_pictures + len(self.sheet.samples[0][0].tiles)
         down = -(-tiles // self.style.across)
         return down, -(-tiles // down)
 
     @property
     def line(self) -> int:
-        """From a line's heading to the next."""
+        """Distance from a line's heading to the next."""
         return 2 * self.style.text + self.grid[0] * self.step[0] + self.style.gap
 
     @property
@@ -137,7 +144,7 @@ class _Page:
         _write(page, x + gap, y + (height - text) // 2, width - 2 * gap, text - 1, tile.note, centred=True)
 
     def _drawn(self, tile: Tile, under: Tensor | None, most: float | None) -> _Drawn:
-        """under: a picture [h, w, 3]; most: what colours are relative to, None for the map's own maximum."""
+        """under: a picture [h, w, 3]; most: the maximum of the colour scale, None for the map's own."""
         if tile.map is None:
             return _Drawn((torch.tensor(BLANK) / 255).expand(*self.tile, 3), tile.label, note=tile.note)
         if not self.sheet.heat:
@@ -149,7 +156,7 @@ class _Page:
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """A tile in colours [h, w, 3]; what stands under it, at the left and at the right; what across it."""
+    """A coloured tile [h, w, 3]; label and value: text below it, left and right; note: text across it."""
 
     picture: Tensor
     label: str
@@ -158,7 +165,7 @@ class _Drawn:
 
 
 def _maximum(lines: Sequence[Line]) -> float | None:
-    """The largest value of all maps, None where none is positive."""
+    """The largest value of all maps, or None if none is positive."""
     most = max((float(t.map.max()) for line in lines for t in line.tiles if t.map is not None), default=0)
     return most if most > 0 else None
 
@@ -175,7 +182,7 @@ def _write(
     page: Image.Image, x: int, y: int, width: int, letters: int, text: str, right: str = "",
     centred: bool = False,
 ) -> None:  # fmt: skip
-    """A text shortened to a width; `right`, a number, at its end where there is room for both."""
+    """Writes text shortened to a width, and `right`, a number, at its end if there is room for both."""
     canvas, font = ImageDraw.Draw(page), _font(letters)
     shown = _shortened(text, width, font)
     room = width - font.getlength(shown)
@@ -184,9 +191,8 @@ def _write(
         canvas.text((x + width - font.getlength(right), y), right, FAINT, font)
 
 
-@lru_cache(maxsize=16)
 def _font(letters: int) -> Font:
-    """Pillow's own font; it has one size only before Pillow 10.1, and without FreeType."""
+    """Pillow's own font, which has only one size before Pillow 10.1 and without FreeType."""
     try:
         return ImageFont.load_default(letters)
     except (TypeError, ImportError, OSError):
@@ -194,7 +200,7 @@ def _font(letters: int) -> Font:
 
 
 def _shortened(text: str, width: int, font: Font) -> str:
-    """On one line, with what the font can draw; dots at the end stand for what has no room."""
+    """The text on one line, limited to what the font can draw, with dots if it is cut off."""
     plain = _plain(text)
     if not isinstance(font, ImageFont.FreeTypeFont):
         plain = plain.encode("latin-1", "replace").decode("latin-1")
@@ -207,7 +213,7 @@ def _shortened(text: str, width: int, font: Font) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line and without accents, which Pillow's font lacks."""
+    """The text on one line and without accents, which Pillow's font lacks."""
     letters = unicodedata.normalize("NFKD", " ".join(text.split()))
     return "".join(c for c in letters if not unicodedata.combining(c)).translate(_ALIKE)
 
@@ -218,19 +224,9 @@ _ALIKE = str.maketrans("×–—", "x--")
 # Bad input
 
 
-def _require_room(page: _Page) -> None:
-    samples, (height, width) = len(page.sheet.samples), page.size
-    if samples * height * width > MOST_PIXELS:
-        raise P2PError(
-            f"at most {MOST_PIXELS >> 20} megapixels in all",
-            f"{samples} of {width} × {height}",
-            "Choose fewer words or layers, or smaller tiles.",
-        )
-
-
 def _require_shape(pictures: Tensor, latent: Size) -> None:
-    """Raises P2PError for pictures that are much wider or taller than the latent."""
+    """Raises P2PError for pictures with another aspect ratio than the latent."""
     (height, width), (rows, columns) = pictures.shape[1:3], latent
     if not 0.95 < height * columns / (width * rows) < 1.05:
-        expected = f"pictures in the shape of {columns} × {rows}"
+        expected = f"images with the aspect ratio of {columns} × {rows}"
         raise P2PError(expected, f"{width} × {height}", HINT, topic="pictures")

@@ -1,4 +1,4 @@
-"""How much of a picture an edit kept."""
+"""How similar an edit is to its source."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..errors import P2PError
 def psnr(a: Tensor, b: Tensor, where: Tensor | None = None) -> float | None:
     """Peak signal-to-noise ratio of two pictures [H, W, C] in 0..1, in dB; infinite for equal ones.
 
-    where: [h, w], the share in which a pixel counts, brought to the pictures' size; None where it is 0
-    everywhere. Raises P2PError for pictures of different sizes.
+    where: [h, w], the weight of each pixel, resized to the pictures. Returns None if it is 0 everywhere.
+    Raises P2PError for pictures of different sizes.
     """
     if a.shape != b.shape:
         sizes = [f"{p.shape[1]} × {p.shape[0]}" for p in (a, b)]
         raise P2PError(
-            "pictures of one size", " and ".join(sizes), "Compare pictures of one sampling.", topic="sizes"
+            "images of one size", " and ".join(sizes), "Compare images of one sampling.", topic="sizes"
         )
     error = (a.float().cpu() - b.float().cpu()).square().mean(-1)  # [H, W]
     if where is None:
@@ -34,7 +34,7 @@ def psnr(a: Tensor, b: Tensor, where: Tensor | None = None) -> float | None:
 
 
 def in_words(value: float | None) -> str:
-    """A PSNR as a person reads it."""
+    """A PSNR as text."""
     if value is None:
         return "nothing there"
     return "identical" if math.isinf(value) else f"{value:.1f} dB"

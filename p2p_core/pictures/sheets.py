@@ -1,4 +1,4 @@
-"""What a picture of maps shows: which map stands where, and what is written with it."""
+"""The contents of a sheet of maps: which map is where, and its labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALL = LayerFilter()
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A map [h, w] and its label; where there is no map, `note` says why."""
+    """A map [h, w] and its label. note: why there is no map."""
 
     label: str
     map: Tensor | None
@@ -31,7 +31,7 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """Tiles from left to right under a heading, all of one row of the batch."""
+    """Tiles from left to right under a heading, for one row of the batch."""
 
     heading: str
     row: int
@@ -40,10 +40,10 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """The lines of each sample, as many and as long in all of them.
+    """The lines of each sample, equal in number and length.
 
-    latent: height and width of the latent, the shape of a tile. rows: P·B, of the batch. heat: whether maps
-    are attention, from 0 up; else they are 0..1, from dark to light.
+    latent: height and width of the latent, the aspect ratio of a tile. rows: P·B, of the batch. heat: whether
+    maps are attention (0 and up) or shades (0..1, dark to light).
     """
 
     samples: tuple[tuple[Line, ...], ...]
@@ -55,11 +55,11 @@ class Sheet:
 def word_sheet(
     recorded: Recorded, view: View, words: Sequence[str] = (), layers: LayerFilter | None = None
 ) -> Sheet:
-    """Heat maps side by side; words and layers as in `maps.heat_maps`.
+    """Heat maps side by side. words and layers are as in `heat_maps`.
 
-    By words: a line for each prompt, a tile for each word. By steps, resolutions or layers: a line for each
-    prompt and word that it has, a tile for each part of the sampling, resolution or layer; where resolutions
-    or layers are compared, None means all layers.
+    By words: one line per prompt, one tile per word. By steps, resolutions or layers: one line per prompt and
+    word in it, one tile per part of the sampling, resolution or layer. In the views over resolutions and
+    layers, None means all layers.
     """
     if view == "words":
         return _sheet(recorded, _lines_of_words(recorded, words, layers))
@@ -67,7 +67,7 @@ def word_sheet(
 
 
 def component_sheet(recorded: Recorded, count: int) -> Sheet:
-    """The leading components of self-attention, a line for each prompt."""
+    """The leading components of self-attention, one line per prompt."""
     lines = [
         Line(_heading(recorded, row), row, tuple(Tile(f"component {i}", m) for i, m in enumerate(maps, 1)))
         for row, maps in enumerate(components(recorded, count))
@@ -107,7 +107,7 @@ def _lines_of_one_word(
 
 
 def _columns(recorded: Recorded, view: View, layers: LayerFilter | None) -> dict[str, Tensor | None]:
-    """What a view compares: labels and maps [R, n, h, w], None where no step fell."""
+    """The columns of a view: labels and maps [R, n, h, w], None for a part without a step."""
     maps = chosen_maps(recorded, layers if view == "steps" else layers or _ALL)
     if view == "layers":
         several = {(layer.stage, layer.number) for layer in maps if layer.index}
@@ -128,7 +128,7 @@ def _columns(recorded: Recorded, view: View, layers: LayerFilter | None) -> dict
 
 
 def layer_name(layer: Layer, several: set[tuple[str, int]]) -> str:
-    """As a layer filter calls it, with the index in blocks that have several."""
+    """Its name in a layer filter, with the index in blocks that have several layers."""
     return f"{layer.name} · {layer.index}" if (layer.stage, layer.number) in several else layer.name
 
 
@@ -143,14 +143,14 @@ def _has(recorded: Recorded, row: int, channel: int) -> bool:
 
 
 def _heading(recorded: Recorded, row: int) -> str:
-    """Of a row on its sample's own sheet."""
+    """The heading of a row on its sample's sheet."""
     rows = recorded.rows
     prompt = rows.prompt(row)
     return f"{rows.name(rows.row(0, prompt))}: {recorded.prompts.texts[prompt]}"
 
 
 def _sheet(recorded: Recorded, lines: Sequence[Line], heat: bool = True) -> Sheet:
-    """The lines of all rows by sample."""
+    """A sheet with the lines of all rows, grouped by sample."""
     rows = recorded.rows
     samples = [tuple(line for line in lines if rows.sample(line.row) == b) for b in range(rows.samples)]
     return Sheet(tuple(samples), recorded.latent, rows.count, heat)

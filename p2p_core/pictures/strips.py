@@ -1,4 +1,4 @@
-"""Every map of a store in small coloured pictures, for a viewer that looks at one map at a time."""
+"""Every map of a store in small coloured pictures, for a viewer that shows one map at a time."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..maps.store import Recorded
 from .colours import heat_colours
 from .sheets import layer_name, of_part
 
-MOST = 24  # single layers; of more, resolutions are shown
+MOST = 24  # layers to show individually; with more, resolutions are shown
 
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """The maps of one choice of layers, side by side in one picture [R·S·h, n·w, 3].
+    """The maps of one choice of layers in one picture [R·S·h, n·w, 3].
 
-    Across stand the words, down the rows of the batch, and for each row S maps: over all steps, then, where
-    there are several, of each part of the sampling. Each map is relative to its own maximum.
+    Columns are words. Rows are the rows of the batch, each with S maps: over all steps, then (if there are
+    several) for each part of the sampling. Each map is relative to its own maximum.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Strip:
 
 
 def strips(recorded: Recorded, words: Sequence[str], layers: LayerFilter | None) -> tuple[Strip, ...]:
-    """First the chosen layers' mean, then, where there are several, each layer (or resolution) alone."""
+    """First the mean of the chosen layers, then, if there are several, each layer (or resolution) alone."""
     chosen, every = chosen_maps(recorded, layers), chosen_maps(recorded, LayerFilter())
     groups = {"chosen layers": chosen} | (_groups(every) if len(every) > 1 else {})
     which = places(recorded, words)
@@ -65,8 +65,10 @@ def _strip(label: str, maps: Mapping[Layer, Tensor], which: Sequence[int]) -> St
 
 
 def _of_part(maps: Mapping[Layer, Tensor], part: int, whole: Tensor, which: Sequence[int]) -> Tensor:
-    """[R, n, h, w] of the size of the whole, 0 where no step fell into the part."""
+    """[R, n, h, w] at the size of the whole, 0 if the part contains no step."""
     found = of_part(maps.values(), part)
     if found is None:
         return torch.zeros_like(whole)
-    return mean_map([found[:, which], torch.zeros_like(whole)])  # brought to one size; the scale is free
+    return mean_map(
+        [found[:, which], torch.zeros_like(whole)]
+    )  # resized to one size; the scale does not matter

@@ -1,5 +1,5 @@
-"""Edit-friendly noise (Huberman-Spiegelglas et al. 2023): independent noise at each level, and what leads an
-ancestral sampler along it."""
+"""Edit-friendly noise (Huberman-Spiegelglas et al. 2023): latents with independent noise at each level, and
+the noise that leads an ancestral sampler along them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .trajectory import floats, require_sigmas
 
 
 def noisy(picture: Tensor, sigmas: Tensor, levels: Levels, generator: torch.Generator) -> Tensor:
-    """The picture with noise of its own at each level, [n+1, B, C, h, w] (equation 6)."""
+    """The picture with independent noise at each level, [n+1, B, C, h, w] (equation 6)."""
     drawn = [
         picture * levels.signal(sigma) + sigma * torch.randn(picture.shape, generator=generator).to(picture)
         for sigma in floats(sigmas[:-1])
@@ -28,8 +28,8 @@ def edit_friendly(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Latents [n+1, B, C, h, w] and the noise [n, B, C, h, w] that leads an ancestral sampler along them.
 
-    Each latent is the one that the step before it reaches with its noise, so no error adds up. The last step
-    draws none: its noise is 0.
+    Each latent is exactly what the previous step reaches with its noise, so errors do not accumulate. The
+    last step draws no noise: it is 0.
     """
     require_sigmas(sigmas)
     latents = noisy(picture, sigmas, levels, generator)
@@ -62,5 +62,5 @@ class AncestralStep:
         return AncestralStep(down / high, 1 - down / high, drawn)
 
     def noise(self, x: Tensor, clean: Tensor, after: Tensor) -> Tensor:
-        """z, with which the step from x ends at `after`."""
+        """The z with which the step from x ends at `after`."""
         return (after - self.keep * x - self.clean * clean) / self.drawn

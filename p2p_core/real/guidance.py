@@ -1,4 +1,4 @@
-"""What edits of a real picture are guided by and away from."""
+"""Guidance for edits of a real picture."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ..errors import P2PError
 
-MOST_COLUMNS = 384 * 77  # to which encodings are repeated; 19 chunks and 20 of them are 380
+MOST_COLUMNS = 384 * 77  # limit for repeated encodings; the common multiple of 19 and 20 chunks is 380
 
 
 def proximal(with_text: Tensor, without: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
-    """Proximal guidance (Han et al. 2023): the text's direction less what is small in it.
+    """Proximal guidance (Han et al. 2023): removes small values from the guidance direction.
 
-    Both: predictions [R, ...]. Gives the prediction with text to guide by, and where something is left of the
-    direction. Each row's threshold is a quantile of its absolute values, by which all are shrunk.
+    Both: predictions [R, ...]. Returns the new prediction with text, and where some of the direction is left.
+    Each row's threshold is a quantile of its absolute values, and all values shrink by the threshold.
     """
     delta = with_text - without
     limits = torch.quantile(delta.abs().float().flatten(1), quantile, dim=1).to(delta)
@@ -26,13 +26,13 @@ def proximal(with_text: Tensor, without: Tensor, quantile: float) -> tuple[Tenso
 
 
 def common_columns(*lengths: int) -> int:
-    """To how many columns encodings of these lengths are repeated. Raises P2PError for too many."""
+    """The number of columns that encodings of these lengths are repeated to. Raises P2PError for too many."""
     common = math.lcm(*lengths)
     if common > max(MOST_COLUMNS, *lengths):
         raise P2PError(
             f"prompts whose lengths have a common multiple of at most {MOST_COLUMNS} tokens",
             f"{' and '.join(map(str, lengths))} tokens",
-            "Shorten the longer prompt or lengthen the shorter one, to as many chunks of 77 tokens.",
+            "Shorten the longer prompt or lengthen the shorter one to the same number of 77-token chunks.",
         )
     return common
 
@@ -40,7 +40,8 @@ def common_columns(*lengths: int) -> int:
 def mixed_negative(prompt: Tensor, negative: Tensor, share: float) -> Tensor:
     """Negative-prompt inversion (Miyake et al. 2023): the source prompt [1, T, W] as the negative.
 
-    Below a share of 1 mixed with the negative [1, T', W], whose columns are repeated where it is shorter.
+    With a share below 1, it is mixed with the negative [1, T', W]; the columns of the shorter one are
+    repeated.
     """
     if share == 1:
         return prompt

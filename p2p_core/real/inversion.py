@@ -1,10 +1,10 @@
 """Inversion: from a picture up the noise levels, so that a sampler comes back down to it.
 
-`denoise(x, sigma)` is the model's prediction of the clean latent for x [B, C, h, w] at one noise level.
-With d = (x − D)/σ an Euler step is x' = x + (σ' − σ)·d for models of every kind; for those that predict
-noise or velocity on Stable Diffusion's schedule (x = x0 + σ·n) it is a DDIM step (Song et al. 2020), for flow
-models (x = (1 − σ)·x0 + σ·n) one along the straight line. Sigmas are given as a sampler has them, from noise
-down to 0, and results are in their order.
+`denoise(x, sigma)` is the model's prediction of the clean latent for x [B, C, h, w] at one noise level. With
+d = (x − D)/σ, an Euler step is x' = x + (σ' − σ)·d for every kind of model. For models that predict noise or
+velocity on Stable Diffusion's schedule (x = x0 + σ·n), this is a DDIM step (Song et al. 2020); for flow
+models (x = (1 − σ)·x0 + σ·n), a step along the straight line. Sigmas are in a sampler's order, from noise
+down to 0, and so are results.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ INVERSION_METHODS: tuple[InversionMethod, ...] = get_args(InversionMethod)
 
 @dataclass(frozen=True)
 class Inversion:
-    """How to invert. iterations: model calls per step beyond the first, of "fixed point" alone. seed: of the
-    noise that "edit-friendly noise" draws."""
+    """How to invert. iterations: extra model calls per step ("fixed point" only). seed: for "edit-friendly
+    noise"."""
 
     method: InversionMethod
     iterations: int = 3
@@ -37,66 +37,50 @@ class Inversion:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Latents [n+1, B, C, h, w] at each sigma; noise [n, B, C, h, w] for an ancestral sampler to draw."""
+    """latents: [n+1, B, C, h, w] at each sigma; noise: [n, B, C, h, w] for an ancestral sampler, or None."""
 
     latents: Tensor
     noise: Tensor | None = None
 
 
-def find(
-    denoise: Denoise, picture: Tensor, sigmas: Tensor, chosen: Inversion, levels: Levels,
-    on_step: OnStep = lambda step: None,
-) -> Found:  # fmt: skip
-    """The way of a picture [B, C, h, w] through the noise levels, by any method."""
-    if chosen.method == "edit-friendly noise":
-        generator = torch.Generator().manual_seed(chosen.seed)
-        return Found(*edit_friendly(denoise, picture, sigmas, levels, generator, on_step))
-    options = (chosen.method, levels, chosen.iterations, on_step)
-    return Found(invert(denoise, picture, sigmas, *options))
-
-
 def direction(denoise: Denoise, x: Tensor, sigma: float) -> Tensor:
-    """d = (x − D)/σ, the slope of the way through the noise levels."""
+    """d = (x − D)/σ, the slope of the path through the noise levels."""
     return (x - denoise(x, sigma)) / sigma
 
 
 def invert(
-    denoise: Denoise, picture: Tensor, sigmas: Tensor, method: InversionMethod, levels: Levels,
-    iterations: int = 3, on_step: OnStep = lambda step: None,
-) -> Tensor:  # fmt: skip
-    """The latents of a picture [B, C, h, w] at each sigma, [n+1, B, C, h, w].
+    denoise: Denoise, picture: Tensor, sigmas: Tensor, chosen: Inversion, levels: Levels,
+    on_step: OnStep = lambda step: None,
+) -> Found:  # fmt: skip
+    """The way of a picture [B, C, h, w] through the noise levels, by any method.
 
-    on_step: called after each step with how many are done. Raises P2PError where a step is not finite.
+    on_step: called after each step with the number of steps done. Raises P2PError if a step is not finite.
     """
     require_sigmas(sigmas)
+    if chosen.method == "edit-friendly noise":
+        generator = torch.Generator().manual_seed(chosen.seed)
+        return Found(*edit_friendly(denoise, picture, sigmas, levels, generator, on_step))
     latents = [picture]
     for low, high in pairwise(floats(sigmas.flip(0))):
-        x = _up(denoise, latents[-1], low, high, method, levels, iterations)
+        x = _up(denoise, latents[-1], low, high, chosen, levels)
         if not bool(torch.isfinite(x).all()):
             raise P2PError(
-                "an inversion of numbers",
+                "finite latents during inversion",
                 f"NaN or infinity at sigma {high:.4g}",
-                "Look at the picture's latent, use fewer iterations, or a model in float32.",
+                "Check the picture's latent, use fewer iterations, or run the model in float32.",
             )
         latents.append(x)
         on_step(len(latents) - 1)
-    return torch.stack(latents[::-1])
+    return Found(torch.stack(latents[::-1]))
 
 
-def _up(
-    denoise: Denoise,
-    x: Tensor,
-    low: float,
-    high: float,
-    method: InversionMethod,
-    levels: Levels,
-    iterations: int,
-) -> Tensor:
-    if method == "euler":
+def _up(denoise: Denoise, x: Tensor, low: float, high: float, chosen: Inversion, levels: Levels) -> Tensor:
+    if chosen.method == "euler":
         return x + (high - low) * direction(denoise, x, max(low, levels.floor))
-    if method == "midpoint":
+    if chosen.method == "midpoint":
         return _midpoint(denoise, x, low, high, levels)
-    return _fixed_point(denoise, x, low, high, levels, iterations if method == "fixed point" else 0)
+    iterations = chosen.iterations if chosen.method == "fixed point" else 0
+    return _fixed_point(denoise, x, low, high, levels, iterations)
 
 
 def _midpoint(denoise: Denoise, x: Tensor, low: float, high: float, levels: Levels) -> Tensor:
@@ -109,10 +93,10 @@ def _midpoint(denoise: Denoise, x: Tensor, low: float, high: float, levels: Leve
 def _fixed_point(
     denoise: Denoise, x: Tensor, low: float, high: float, levels: Levels, iterations: int
 ) -> Tensor:
-    """y = x + (σ' − σ)·d(y, σ'), whose solution an Euler step takes back to x (ReNoise, Garibi et al. 2024).
+    """Solves y = x + (σ' − σ)·d(y, σ'): an Euler step leads from y back to x (ReNoise, Garibi et al. 2024).
 
-    The first guess is DDIM inversion as the null-text code has it: what the model is given is the picture of
-    the level below, called one of the target level. No iterations: that guess alone.
+    The first guess is DDIM inversion as in the null-text code: the model gets the latent of the level below
+    with the sigma of the target level. Without iterations, this guess is the result.
     """
     given = x * levels.size(high) / levels.size(low)
     y = x + (high - low) * direction(denoise, given, high)

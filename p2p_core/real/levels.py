@@ -1,4 +1,4 @@
-"""What the noise levels of a model mean."""
+"""The noise levels of a model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ OnStep = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Levels:
-    """What the noise levels of a model mean.
+    """The noise levels of a model.
 
-    flow: x = (1 − σ)·x0 + σ·n in place of x0 + σ·n. floor: the lowest sigma that the model knows, which it is
-    asked at in place of lower ones.
+    flow: x = (1 − σ)·x0 + σ·n in place of x0 + σ·n. floor: smallest sigma the model was trained on; lower
+    ones are clamped to it.
     """
 
     flow: bool = False
     floor: float = 1e-4
 
     def signal(self, sigma: float) -> float:
-        """How much of x0 is in x."""
+        """Factor of x0 in x."""
         return 1 - sigma if self.flow else 1.0
 
     def size(self, sigma: float) -> float:
-        """How large x is beside what the model is given."""
+        """Scale of x relative to the model's input."""
         return 1.0 if self.flow else (1 + sigma * sigma) ** 0.5

@@ -1,12 +1,14 @@
 """Null-text inversion (Mokady et al. 2022, section 3.2): an unconditional encoding for each step.
 
-With them, sampling at a high guidance scale stays on the trajectory without pinning.
+With these encodings, sampling at a high guidance scale stays on the trajectory without pinning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch
 from einops import rearrange, repeat
@@ -14,17 +16,18 @@ from torch import Tensor
 
 from ..errors import P2PError
 from .levels import Levels, OnStep
+from .trajectory import floats
 
 Encoded = Callable[[Tensor, float, Tensor], Tensor]
-"""The prediction for x at sigma with unconditional encodings [B, T, W], in which gradients flow back."""
+"""The prediction for x at sigma with unconditional encodings [B, T, W]; differentiable in the encodings."""
 
 
 @dataclass(frozen=True)
 class NullText:
-    """cfg: the guidance scale of the sampling. iterations: at most so many of Adam in a step.
+    """cfg: the guidance scale of the sampling. iterations: maximum number of Adam steps per sampling step.
 
-    The learning rate and the loss to stop at are the published ones, 1e-2·(1 − i/100) and 1e-5 + 2e-5·i in
-    step i; a schedule of more than 50 steps has the rates of 50, spread over it.
+    Learning rate and stopping loss are the published ones, 1e-2·(1 − i/100) and 1e-5 + 2e-5·i in step i. A
+    schedule with more than 50 steps uses the rates of 50 steps, stretched over it.
     """
 
     cfg: float = 7.5
@@ -41,31 +44,39 @@ class NullText:
         return 1e-5 + 2e-5 * step
 
 
-def optimise(
-    with_prompt: Callable[[Tensor, float], Tensor], with_null: Encoded, null: Tensor, latents: Tensor,
-    sigmas: Tensor, levels: Levels, chosen: NullText, on_step: OnStep = lambda step: None,
-) -> Tensor:  # fmt: skip
-    """Encodings [n, B, T, W] from a first one, [T, W], so that Euler steps at `cfg` follow the latents.
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What Euler steps have to follow: latents [n+1, B, C, h, w] at sigmas [n+1], as in a Trajectory."""
 
-    with_prompt: the source prompt's prediction; latents: [n+1, B, C, h, w], as a Trajectory has them. Has to
-    be called where gradients are recorded.
+    latents: Tensor
+    sigmas: Tensor
+    levels: Levels
+
+
+def optimise(
+    with_prompt: Callable[[Tensor, float], Tensor], with_null: Encoded, null: Tensor, course: Course,
+    chosen: NullText, on_step: OnStep = lambda step: None,
+) -> Tensor:  # fmt: skip
+    """Encodings [n, B, T, W], optimised from a first one [T, W], so that Euler steps follow the course.
+
+    with_prompt: the source prompt's prediction. Must be called with gradients enabled.
     """
-    steps, x = len(sigmas) - 1, latents[0]
+    sigmas = floats(course.sigmas)
+    steps, x = len(sigmas) - 1, course.latents[0]
     null = repeat(null, "t w -> b t w", b=x.shape[0]).clone()
     found: list[Tensor] = []
-    for i in range(steps):
-        sigma, low = float(sigmas[i]), float(sigmas[i + 1])
+    for i, (sigma, low) in enumerate(pairwise(sigmas)):
         with torch.no_grad():
             clean = with_prompt(x, sigma)
+        after = partial(_after, with_null, clean, x, (sigma, low), chosen.cfg)
+        size = course.levels.size(low)  # missed by: at the scale of the published code's latents
 
-        def after(
-            null: Tensor, x: Tensor = x, sigma: float = sigma, low: float = low, clean: Tensor = clean
+        def missed(
+            null: Tensor, after: Callable[[Tensor], Tensor] = after, i: int = i, size: float = size
         ) -> Tensor:
-            free = with_null(x, sigma, null)
-            guided = free + chosen.cfg * (clean - free)
-            return x + (low - sigma) * (x - guided) / sigma
+            return (after(null) - course.latents[i + 1]) / size
 
-        null = _descend(after, null, latents[i + 1], i, levels.size(low), chosen.rate(i, steps), chosen)
+        null = _descend(missed, null, chosen, chosen.rate(i, steps), chosen.enough(i))
         found.append(null)
         with torch.no_grad():
             x = after(null)
@@ -73,18 +84,26 @@ def optimise(
     return torch.stack(found)
 
 
+def _after(
+    with_null: Encoded, clean: Tensor, x: Tensor, levels: tuple[float, float], cfg: float, null: Tensor
+) -> Tensor:
+    """Where an Euler step between two levels ends that is guided away from these encodings."""
+    sigma, low = levels
+    free = with_null(x, sigma, null)
+    guided = free + cfg * (clean - free)
+    return x + (low - sigma) * (x - guided) / sigma
+
+
 def _descend(
-    after: Callable[[Tensor], Tensor], null: Tensor, target: Tensor, step: int, size: float, rate: float,
-    chosen: NullText,
-) -> Tensor:  # fmt: skip
-    """Adam on the encodings until what the step reaches is near enough to `target`, each picture's own."""
+    missed: Callable[[Tensor], Tensor], null: Tensor, chosen: NullText, rate: float, enough: float
+) -> Tensor:
+    """Adam on each picture's encoding until the step misses its target by little enough."""
     null = null.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([null], lr=rate)
     for _ in range(chosen.iterations):
-        missed = (after(null) - target) / size  # as large as the published code's latents
-        losses = rearrange(missed.square(), "b ... -> b (...)").mean(1)
-        if bool((losses < chosen.enough(step)).all()):
+        losses = rearrange(missed(null).square(), "b ... -> b (...)").mean(1)
+        if bool((losses < enough).all()):
             break
-        (null.grad,) = torch.autograd.grad(losses.sum(), null)  # no other tensor's is touched
+        (null.grad,) = torch.autograd.grad(losses.sum(), null)  # gives no other tensor a gradient
         adam.step()  # pyright: ignore[reportUnknownMemberType]
     return null.detach()

@@ -1,7 +1,7 @@
 """A real picture as the source of an edit: its rows follow a trajectory (Direct Inversion, Ju et al. 2023).
 
-Edit rows start from the trajectory's noise and are free; source rows are the stored latents at each of its
-noise levels. So the source comes out as it went in, whatever the guidance scale.
+Edit rows start from the trajectory's noise and are free. Source rows are the stored latents at each of its
+noise levels, so the source comes out as it went in, at any guidance scale.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..errors import P2PError
 from ..rows import per_row, with_sources
-from ..step import Part, Scene, Step
+from ..step import Hooks, Scene, Step
 from ..words.prompts import PromptSet
 from ..words.windows import Window
 from .guidance import proximal
@@ -31,9 +31,9 @@ RESTORED = Window(0.6, 1.0)  # the published code's t < 400 of 1000
 class RealImage(Step):
     """One node's real picture.
 
-    pin: source rows are the trajectory's. negative: what edits are guided away from; `source prompt` is
-    negative-prompt inversion, of which `share` is the source prompt's part. quantile: of proximal guidance, 0
-    for none; restore: whether it takes the picture back where guidance is too small to count.
+    pin: source rows follow the trajectory. negative: what edits are guided away from; `source prompt` is
+    negative-prompt inversion, with `share` the source prompt's share. quantile: for proximal guidance, 0 for
+    none; restore: whether it restores the picture where no guidance is left.
     """
 
     trajectory: Trajectory
@@ -50,8 +50,8 @@ class RealImage(Step):
         if self.negative == "null text" and self.trajectory.nulls is None:
             raise P2PError(
                 "a trajectory with null-text encodings",
-                "one without",
-                "Search for null texts first.",
+                "one without them",
+                "Run null-text inversion first.",
                 topic="no null texts",
             )
 
@@ -63,60 +63,60 @@ class RealImage(Step):
         self.require_prompt(prompts.source.text)
         if any(isinstance(step, RealImage) for step in before):
             raise P2PError(
-                "one real picture as the source",
+                "one real image as the source",
                 "a second one",
-                "Take one of them out.",
+                "Remove one of them.",
                 topic="two pictures",
             )
 
     def require_prompt(self, text: str) -> None:
-        """Raises P2PError when the picture was inverted with another prompt than the source prompt."""
+        """Raises P2PError if the picture was inverted with another prompt than the source prompt."""
         known = self.trajectory.text
         if known and known != text:
             raise P2PError(
-                f"the source prompt that the picture was inverted with, {known!r}",
+                f"the source prompt that the image was inverted with, {known!r}",
                 repr(text),
-                "Invert the picture with the source prompt of the edit.",
+                "Invert the image with the source prompt of the edit.",
                 topic="other source",
             )
 
     def require_size(self, samples: int, shape: tuple[int, ...]) -> None:
-        """Raises P2PError when the sampler's latent, B and [C, h, w], is not of the pictures' size."""
+        """Raises P2PError if the sampler's latent, B and [C, h, w], does not have the pictures' size."""
         pictures = tuple(self.trajectory.picture.shape)
         if pictures != (samples, *shape):
             raise P2PError(
-                f"a latent of the inverted pictures' size, {_size(pictures)}",
+                f"a latent of the inverted images' size, {_size(pictures)}",
                 _size((samples, *shape)),
-                "Sample latents of the inverted pictures' size.",
+                "Sample latents of the inverted images' size.",
                 topic="other size",
             )
 
     def require_encoded(self, prompt: Tensor) -> None:
-        """Raises P2PError when a source prompt [T, W] is encoded otherwise than the inversion's."""
+        """Raises P2PError if a source prompt [T, W] is encoded differently from the inversion's."""
         known = self.trajectory.prompt
         columns = min(len(known), len(prompt))  # hosts repeat columns to match other prompts
         same = known.shape[1:] == prompt.shape[1:]
         if not (same and torch.allclose(known[:columns], prompt[:columns].float().cpu(), 1e-2, 1e-2)):
             raise P2PError(
-                "the source prompt that the picture was inverted with",
-                "another prompt, or another CLIP's encoding of it",
+                "the source prompt that the image was inverted with",
+                "another prompt, or the encoding of another CLIP",
                 "Invert and edit with the same source prompt and text encoder.",
                 topic="other encoding",
             )
 
     def noise(self, sigma: float, prompts: int) -> Tensor:
-        """What an ancestral sampler draws at this sigma; for a trajectory with noise."""
+        """The noise for an ancestral sampler at this sigma. P2PError for a trajectory without noise."""
         noise = self.trajectory.noise
         if noise is None:
-            raise P2PError("a trajectory with noise", "one without", "Invert with edit-friendly noise.")
+            raise P2PError("a trajectory with noise", "one without noise", "Invert with edit-friendly noise.")
         return per_row(noise[self.trajectory.step(sigma)], prompts)
 
-    def begin(self, scene: Scene) -> Part:
+    def begin(self, scene: Scene) -> Hooks:
         return _Pinned(self, scene)
 
 
-class _Pinned(Part):
-    """A real picture's part in a sampling: source rows follow its trajectory."""
+class _Pinned(Hooks):
+    """A real picture's hooks: source rows follow its trajectory."""
 
     def __init__(self, real: RealImage, scene: Scene) -> None:
         self.real, self.prompts = real, scene.rows.prompts
@@ -133,7 +133,7 @@ class _Pinned(Part):
         return rows if level is None else with_sources(rows, self._like(rows)[level], self.prompts)
 
     def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
-        """Proximal guidance; later on, the picture wherever it leaves nothing to guide by."""
+        """Proximal guidance; late in the sampling, also the picture wherever no guidance is left."""
         if not self.real.quantile:
             return with_text, others
         guided, kept = proximal(with_text, others[0], self.real.quantile)
@@ -144,7 +144,7 @@ class _Pinned(Part):
         return torch.where(guides, guided, picture), [torch.where(guides, other, picture) for other in others]
 
     def finish(self, rows: Tensor) -> Tensor:
-        """The pictures as source rows, in the space of the host's LATENT."""
+        """The rows with the pictures as source rows, in the space of the host's LATENT."""
         if not (self.real.pin and self._to_the_end):
             return rows
         return with_sources(rows, self.real.trajectory.picture, self.prompts)

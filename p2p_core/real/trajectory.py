@@ -1,4 +1,4 @@
-"""A picture's way through the noise levels, as an inversion finds it and a sampling follows it."""
+"""A picture's trajectory through the noise levels, from an inversion, for a sampling to follow."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor
 
 from ..errors import P2PError
 
-AGAIN = "Invert the picture again with this model."
-_SAME = 1e-4  # how far two equal noise levels are apart, relative
+AGAIN = "Invert the image again with this model."
+_SAME = 1e-4  # relative tolerance for equal noise levels
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """Latents of B pictures at the noise levels of a schedule. All float32, on the CPU.
 
-    sigmas: [n+1], from noise down to 0, as a sampler has them. latents: [n+1, B, C, h, w], those at the
-    sigmas, in the model's own space; the last are the pictures. picture: [B, C, h, w], the pictures as they
-    were given, in the space of the host's LATENT.
-    prompt: [T, W], the encoded source prompt; text: the prompt itself, "" where only its encoding is known.
-    model, method, schedule: which model it belongs to, how it was found, how a sampler gets these sigmas.
-    noise: [n, B, C, h, w], what an ancestral sampler has to draw after each step, or None.
+    sigmas: [n+1], from noise down to 0, as in a sampler. latents: [n+1, B, C, h, w], at the sigmas, in the
+    model's own space; the last ones are the pictures.
+    picture: [B, C, h, w], the pictures as passed in, in the space of the host's LATENT.
+    prompt: [T, W], the encoded source prompt; text: the prompt itself, "" if only its encoding is known.
+    model, method, schedule: the model it belongs to, the inversion method, the sampler settings.
+    noise: [n, B, C, h, w], the noise for an ancestral sampler after each step, or None.
     nulls: [n, B, T, W], an unconditional encoding for each step (null-text inversion), or None.
     """
 
@@ -52,7 +52,7 @@ class Trajectory:
             raise P2PError("an encoded prompt [T, W]", f"{tuple(self.prompt.shape)}", AGAIN)
         tensors = (self.latents, self.picture, self.prompt, self.noise, self.nulls)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor is not None):
-            hint = "Look at the picture's latent, try the method euler, or run the model in float32."
+            hint = "Check the image's latent, try the method euler, or run the model in float32."
             raise P2PError("finite latents", "NaN or infinity in a trajectory", hint, topic="not finite")
 
     @property
@@ -61,11 +61,11 @@ class Trajectory:
 
     @property
     def samples(self) -> int:
-        """B, how many pictures."""
+        """B, the number of pictures."""
         return self.picture.shape[0]
 
     def start(self, sigmas: Tensor) -> int:
-        """The step that a sampling down `sigmas` starts from. P2PError where they are no part of these."""
+        """The step at which a sampling with `sigmas` starts. P2PError unless they are part of self.sigmas."""
         wanted = sigmas.detach().float().cpu()
         for first in range(self.steps + 2 - len(wanted)):
             part = self.sigmas[first : first + len(wanted)]
@@ -74,17 +74,17 @@ class Trajectory:
         raise P2PError(
             f"a sampler with the sigmas of the trajectory, {self.schedule}",
             f"{len(wanted) - 1} steps from sigma {float(wanted[0]):.4g} to {float(wanted[-1]):.4g}",
-            "Sample down the sigmas of the inversion, with a sampler that leaves no step out.",
+            "Use the sigmas of the inversion, with a sampler that skips no step.",
             topic="other sigmas",
         )
 
     def level(self, sigma: float) -> int | None:
-        """The index of a sigma; None for one in between, where second-order samplers look."""
+        """The index of a sigma; None for one in between, where second-order samplers evaluate."""
         index = int((self.sigmas - sigma).abs().argmin())
         return index if abs(float(self.sigmas[index]) - sigma) <= _SAME * sigma else None
 
     def step(self, sigma: float) -> int:
-        """The step, 0..n−1, that a model call at this sigma is part of."""
+        """The step, 0..n−1, that a model call at this sigma belongs to."""
         passed = int((self.sigmas >= sigma * (1 - _SAME)).sum()) - 1
         return min(max(passed, 0), self.steps - 1)
 
@@ -98,14 +98,14 @@ def floats(sigmas: Tensor) -> list[float]:
 
 
 def require_sigmas(sigmas: Tensor) -> None:
-    """Raises P2PError unless they lead from noise down to 0 in at least one step."""
+    """Raises P2PError unless they descend from noise to 0 in at least one step."""
     if sigmas.ndim != 1 or len(sigmas) < 2:
-        raise P2PError("at least one step", "none", "Set steps to 1 or more, and denoise above 0.")
+        raise P2PError("at least one step", "none", "Set steps to 1 or more and denoise above 0.")
     falling = bool((sigmas[:-1] > sigmas[1:]).all())  # false for NaN too
     if not falling or float(sigmas[-1]) != 0 or not bool(torch.isfinite(sigmas).all()):
         raise P2PError(
-            "sigmas that fall to 0",
+            "sigmas that descend to 0",
             f"{len(sigmas)} from {float(sigmas[0]):.4g} to {float(sigmas[-1]):.4g}",
-            "Give a schedule as it is, without flipping or splitting it.",
+            "Pass a complete schedule, not flipped or split.",
             topic="sigmas",
         )

@@ -1,1 +1,1 @@
-"""What prompts say: words, their columns, alignment, weights and windows. Torch-free."""
+"""Prompts: words, their columns, alignment, weights and windows. Torch-free."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .prompts import Prompt, Word
+from .prompts import Prompt
+from .sharing import Entry, Tokens, columns_of, shared_kept, shared_specials, shared_words, tokens_of
 
 Span = tuple[int, int]
-Entry = tuple[int, int, float]
 
 
 @dataclass(frozen=True)
 class Alignment:
     """Where the attention on each source token goes.
 
-    mapper: sparse [T_s, T_e], entries (source column, edit column, share), sorted, each pair of columns once;
-    the shares of a source column sum to 1, or to 0 where its word is removed.
-    alpha: [T_e], 1 where the edit's token takes the source's attention, 0 where it keeps its own.
+    mapper: sparse [T_s, T_e], sorted entries (source column, edit column, share), each pair of columns once.
+    The shares of a source column sum to 1, or to 0 if its word is removed.
+    alpha: [T_e], 1 if the edit's token takes the source's attention, 0 if it keeps its own.
     """
 
     mapper: tuple[tuple[int, int, float], ...]
@@ -27,7 +27,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Change:
-    """A span of source words that becomes a span of edit words; `kept` is one word that both have."""
+    """A span of source words that becomes a span of edit words. kept: a single word in both."""
 
     source: Span
     edit: Span
@@ -47,53 +47,51 @@ class Change:
 
 
 def align_swap(source: Prompt, edit: Prompt) -> Alignment:
-    """Word swap: every changed span of words gives its attention to the span that replaces it.
+    """Word swap: every changed span of words passes its attention to the span that replaces it.
 
-    Equal word counts are paired word by word, as in the paper's code. With unequal counts a changed phrase
-    maps onto a changed phrase; a phrase without counterpart is widened by the kept word beside it, so that
+    Equal word counts are paired word by word, as in the paper's code. With unequal counts, a changed phrase
+    maps onto a changed phrase; a phrase without a counterpart is widened by the adjacent kept word, so that
     no attention is lost. All alpha are 1. Both prompts have words.
     """
-    entries = _specials(source, edit)
+    entries = shared_specials(source, edit)
     for change in swap_changes(source, edit):
-        entries += _swapped(source.words[slice(*change.source)], edit.words[slice(*change.edit)])
+        entries += shared_words(source, edit, change.source, change.edit)
     return _alignment(source, edit, entries)
 
 
 def align_refine(source: Prompt, edit: Prompt) -> Alignment:
     """Refinement: global alignment of the tokens, match 1, mismatch −1, gap 0, as in the paper's code.
 
-    With these scores the best alignment is a longest common subsequence. Tokens that both prompts have take
-    the source's attention, the edit's other tokens keep their own. Attention on tokens that the edit lacks
-    is dropped.
+    With these scores the best alignment is a longest common subsequence. Tokens in both prompts take the
+    source's attention, and the edit's other tokens keep their own. Attention on tokens that the edit lacks is
+    dropped.
     """
-    left, right = _tokens(source), _tokens(edit)
-    entries, added = _specials(source, edit), set[int]()
-    for change in _differences([text for text, _ in left], [text for text, _ in right]):
-        columns = [[c for _, c in side] for side in (left[slice(*change.source)], right[slice(*change.edit)])]
-        if change.kept:
-            entries.append((columns[0][0], columns[1][0], 1.0))
-        else:
-            added.update(columns[1])
-    return _alignment(source, edit, entries, added)
+    entries, kept = shared_specials(source, edit), set[int]()
+    for encoder in edit.encoders:
+        left, right = tokens_of(source, encoder), tokens_of(edit, encoder)
+        for pair in _kept_tokens(left, right):
+            shares = shared_kept(left, right, pair)
+            entries += shares
+            kept.update(e for _, e, _ in shares)
+    return _alignment(source, edit, entries, set(columns_of(edit.words)) - kept)
 
 
 def align_edit(source: Prompt, edit: Prompt) -> Alignment:
-    """Both: words in the place of others take over their attention, added words keep their own.
+    """Both: replacing words take over the attention of the replaced ones, added words keep their own.
 
     Attention on removed words is dropped, as in refinement.
     """
-    entries, added = _specials(source, edit), set[int]()
+    entries, added = shared_specials(source, edit), set[int]()
     for change in edit_changes(source, edit):
-        left, right = source.words[slice(*change.source)], edit.words[slice(*change.edit)]
         if change.added:
-            added.update(_columns(right))
+            added.update(columns_of(edit.words[slice(*change.edit)]))
         elif not change.removed:
-            entries += _swapped(left, right)
+            entries += shared_words(source, edit, change.source, change.edit)
     return _alignment(source, edit, entries, added)
 
 
 def edit_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
-    """What is kept, swapped, added and removed, in words and in order; covers all words of both prompts."""
+    """Kept, swapped, added and removed spans, in order, covering all words of both prompts."""
     return tuple(_differences([w.text for w in source.words], [w.text for w in edit.words]))
 
 
@@ -110,7 +108,7 @@ def _kept_or_changed(a: Sequence[str], b: Sequence[str], i: int, j: int) -> Chan
 
 
 def _differences(a: Sequence[str], b: Sequence[str]) -> list[Change]:
-    """Kept words and what changes between them."""
+    """Kept words and the changes between them."""
     changes: list[Change] = []
     s = e = 0
     for i, j in [*common_words(a, b), (len(a), len(b))]:
@@ -125,8 +123,8 @@ def _differences(a: Sequence[str], b: Sequence[str]) -> list[Change]:
 def common_words(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
     """A longest common subsequence as (index in a, index in b), each match as early as possible.
 
-    The rows of the usual table are kept as bits, 0 in bit j of row i where a[:i] and b[:j + 1] have one word
-    more in common than a[:i] and b[:j] (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
+    The rows of the usual table are stored as bits: bit j of row i is 0 if a[:i] and b[:j + 1] have one more
+    word in common than a[:i] and b[:j] (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
     """
     places: dict[str, int] = {}
     for j, word in enumerate(b):
@@ -151,7 +149,7 @@ def common_words(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _widen(changes: Sequence[Change]) -> list[Change]:
-    """Join every one-sided change with the kept word after it, or the last one with what is before it."""
+    """Join every one-sided change with the kept word after it, or the last one with the change before it."""
     result: list[Change] = []
     waiting: Change | None = None
     for change in changes:
@@ -169,66 +167,14 @@ def _join(a: Change, b: Change) -> Change:
 # Columns
 
 
+def _kept_tokens(left: Tokens, right: Tokens) -> list[tuple[int, int]]:
+    """Indices of the tokens that both have."""
+    changes = _differences(left.texts, right.texts)
+    return [(change.source[0], change.edit[0]) for change in changes if change.kept]
+
+
 def _alignment(
     source: Prompt, edit: Prompt, entries: Sequence[Entry], added: Collection[int] = ()
 ) -> Alignment:
     alpha = tuple(float(column not in added) for column in range(edit.columns))
     return Alignment(tuple(sorted(entries)), alpha, source.columns)
-
-
-def _tokens(prompt: Prompt) -> list[tuple[str, int]]:
-    """Text and column of every token of the words, word ends marked."""
-    return [
-        (text + "\0" * (column == word.columns[-1]), column)
-        for word in prompt.words
-        for text, column in zip(word.tokens, word.columns, strict=True)
-    ]
-
-
-def _swapped(left: Sequence[Word], right: Sequence[Word]) -> list[Entry]:
-    """Equally many words one to one, otherwise phrase to phrase."""
-    if len(left) != len(right):
-        return _spread(_columns(left), _columns(right))
-    return [entry for a, b in zip(left, right, strict=True) for entry in _share(a.columns, b.columns)]
-
-
-def _columns(words: Sequence[Word]) -> tuple[int, ...]:
-    return tuple(column for word in words for column in word.columns)
-
-
-def _share(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
-    """Equal numbers of tokens one to one, otherwise evenly (the paper's rule for words of several tokens)."""
-    if len(source) == len(edit):
-        return [(s, e, 1.0) for s, e in zip(source, edit, strict=True)]
-    return _spread(source, edit)
-
-
-def _spread(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
-    return [(s, e, 1.0 / len(edit)) for s in source for e in edit]
-
-
-def _specials(source: Prompt, edit: Prompt) -> list[Entry]:
-    """Start to start, end to end, padding to padding in order, chunk by chunk.
-
-    Where the source has more padding than the edit, what is left over is spread over the edit's end and
-    padding; chunks that the edit does not have go to its last one.
-    """
-    entries: list[Entry] = []
-    tails = _tails(edit)
-    for chunk, left in enumerate(_tails(source)):
-        here = min(chunk, len(tails) - 1)
-        start = edit.chunk * here
-        right = tails[here] or [start]
-        entries.append((source.chunk * chunk, start, 1.0))
-        entries += [(s, e, 1.0) for s, e in zip(left, right, strict=False)]
-        entries += _spread(left[len(right) :], right)
-    return entries
-
-
-def _tails(prompt: Prompt) -> list[list[int]]:
-    """For each chunk the columns that are neither its start nor words: end and padding."""
-    content, size = prompt.content, prompt.chunk
-    return [
-        [column for column in range(start + 1, start + size) if column not in content]
-        for start in range(0, prompt.columns, size)
-    ]

@@ -2,57 +2,78 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Literal
 
 from ..errors import P2PError
 from .fields import blocks
+from .texts import parse_query, readings, splits_a_word, without_punctuation
 
-Kind = Literal["text", "special", "embedding"]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One token as the text encoder sees it; its place in the sequence is its column.
-
-    text: the vocabulary string without end mark (byte-level BPE letters), or the name of an embedding.
-    kind: `special` for start, end and padding; `embedding` for a vector of a textual inversion.
-    ends_word: whether the word ends with this piece.
-    """
-
-    text: str
-    kind: Kind = "text"
-    ends_word: bool = True
-    weight: float = 1.0
+Role = Literal["word", "space", "left padding", "start", "prefix", "suffix", "end", "padding"]
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word, a punctuation mark or an embedding, with the columns and texts of its tokens."""
+    """A word, a punctuation mark or an embedding, with the columns and texts of its tokens.
+
+    spaces: columns of white space next to it that has tokens of its own.
+    """
 
     text: str
     columns: tuple[int, ...]
     weight: float = 1.0
     tokens: tuple[str, ...] = ()
+    spaces: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Columns that a text encoder read together: a chunk of CLIP, or the whole prompt.
+
+    The segments of one encoder follow one another. roles: of each column. What stands around the words is
+    padding, the encoder's own start and end, and the prefix and suffix of a chat template.
+    """
+
+    encoder: str
+    start: int
+    roles: tuple[Role, ...]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.roles)
+
+    def having(self, *roles: Role) -> list[int]:
+        """The columns of these roles, in order."""
+        return [self.start + i for i, role in enumerate(self.roles) if role in roles]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A tokenised prompt: `text` as typed, its words in order, T = `columns`, a whole number of chunks."""
+    """A tokenised prompt: `text` as typed, its words in order, and the segments of its T = `columns`."""
 
     text: str
     words: tuple[Word, ...]
-    columns: int
-    chunk: int = 77
+    segments: tuple[Segment, ...]
 
     def __hash__(self) -> int:
-        """Short, because a plan looks its prompts up in every layer."""
+        """Cheap, because a plan looks up its prompts in every layer."""
         return hash((self.text, self.columns))
+
+    @cached_property
+    def columns(self) -> int:
+        return self.segments[-1].stop
+
+    @cached_property
+    def encoders(self) -> dict[str, range]:
+        """The columns of each text encoder, in order."""
+        found: dict[str, range] = {}
+        for segment in self.segments:
+            first = found.get(segment.encoder, range(segment.start, 0)).start
+            found[segment.encoder] = range(first, segment.stop)
+        return found
 
     @property
     def content(self) -> frozenset[int]:
@@ -61,19 +82,19 @@ class Prompt:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each word is called: `cat`, or `cat[1]`, `cat[2]` where it stands there more than once."""
+        """The name of each word: `cat`, or `cat[1]`, `cat[2]` if it occurs more than once."""
         return _names(self, self.repeated)
 
     @property
     def repeated(self) -> frozenset[str]:
-        """The texts of words that stand there more than once."""
+        """The texts of words that occur more than once."""
         return frozenset(text for text, n in Counter(word.text for word in self.words).items() if n > 1)
 
     def find(self, query: str) -> tuple[int, ...]:
         """Columns of every occurrence of a word or phrase, or of the n-th one for `cat[2]`.
 
-        Case and `(word:1.2)` brackets do not matter, nor does punctuation around it that the prompt does not
-        have; parts of words do not match. Raises P2PError with the prompt's words when it is not there.
+        Case and `(word:1.2)` brackets are ignored, and so is surrounding punctuation that the prompt does not
+        have. Parts of words do not match. Raises P2PError listing the prompt's words if it is missing.
         """
         phrase, nth = parse_query(query)
         found = self._occurrences(phrase)
@@ -88,7 +109,7 @@ class Prompt:
         return len(self._occurrences(phrase)) >= (nth or 1)
 
     def _occurrences(self, phrase: str) -> list[Sequence[Word]]:
-        return self._matches(phrase) or self._matches(_without_punctuation(phrase))
+        return self._matches(phrase) or self._matches(without_punctuation(phrase))
 
     def _matches(self, phrase: str) -> list[Sequence[Word]]:
         found: list[Sequence[Word]] = []
@@ -103,24 +124,24 @@ class Prompt:
     def _match(self, start: int, phrase: str) -> int | None:
         rest = phrase
         for i in range(start, len(self.words)):
-            text = self.words[i].text
-            if not text or not rest.startswith(text):
+            text = next((t for t in readings(self.words[i].text) if t and rest.startswith(t)), None)
+            if text is None:
                 return None
             rest = rest[len(text) :]
             if not rest:
                 return i + 1
-            if _splits_a_word(text, rest):
+            if splits_a_word(text, rest):
                 return None
             rest = rest.lstrip()
         return None
 
     def _missing(self, query: str, count: int) -> P2PError:
         words = ", ".join(word.text for word in self.words) or "none"
-        times = f" (it is there {count} time{'s' * (count != 1)})" if count else ""
+        times = f" (it occurs {count} time{'s' * (count != 1)})" if count else ""
         return P2PError(
             f"a word or phrase of the prompt {self.text!r}",
             f"{query!r}{times}",
-            f"Use one of its words: {words}. The second of two equal words is written word[2].",
+            f"Use one of its words: {words}. Write the second of two equal words as word[2].",
         )
 
 
@@ -135,7 +156,7 @@ def _names(prompt: Prompt, repeated: Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The source prompt and E edit prompts, E may be 0; P = 1 + E rows a sample."""
+    """The source prompt and E ≥ 0 edit prompts; P = 1 + E rows per sample."""
 
     source: Prompt
     edits: tuple[Prompt, ...]
@@ -162,27 +183,27 @@ class PromptSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every word of the prompts once, in order, numbered where any of them repeats it."""
+        """Every word of the prompts once, in order, numbered if any prompt repeats it."""
         repeated = frozenset[str]().union(*(prompt.repeated for prompt in self.prompts))
         return tuple(dict.fromkeys(name for prompt in self.prompts for name in _names(prompt, repeated)))
 
     def with_edits(self) -> PromptSet:
-        """The same prompts. Raises P2PError when there is no edit prompt."""
+        """The same prompts. Raises P2PError if there is no edit prompt."""
         if not self.edits:
             raise P2PError(
                 "at least one edit prompt",
                 "none",
-                "Give the changed prompt.",
+                "Provide the changed prompt.",
                 topic="no edit prompt",
             )
         return self
 
     def copies(self, count: int) -> PromptSet:
-        """The prompts, or `count` times the source prompt as edits where there is no edit prompt."""
+        """The prompts or, without an edit prompt, the source with `count` copies of it as edits."""
         return self if self.edits else PromptSet(self.source, (self.source,) * count)
 
     def require(self, words: Iterable[str], prompts: Sequence[Prompt] | None = None) -> None:
-        """Raises P2PError for a word that none of these prompts has, by default any of them all."""
+        """Raises P2PError for a word that is in none of these prompts (default: all prompts)."""
         among = self.prompts if prompts is None else prompts
         for word in words:
             if not any(prompt.has(word) for prompt in among):
@@ -190,88 +211,5 @@ class PromptSet:
 
 
 def split_edits(text: str) -> tuple[str, ...]:
-    """Edit prompts from a text field, separated by a line of three dashes; none in a blank one."""
+    """Edit prompts from a text field, separated by lines of three dashes; none in a blank field."""
     return blocks(text) if text.strip() else ()
-
-
-def build_prompt(text: str, pieces: Sequence[Piece], chunk: int = 77) -> Prompt:
-    """A Prompt from the T tokens of a text encoder, T a whole number of chunks of `chunk`."""
-    if not pieces or len(pieces) % chunk:
-        raise P2PError(
-            f"a whole number of chunks of {chunk} tokens", f"{len(pieces)} tokens", "Use a CLIP text encoder."
-        )
-    words: list[Word] = []
-    open_word: list[tuple[int, Piece]] = []
-    for column, piece in enumerate(pieces):
-        if piece.kind == "special":
-            continue
-        open_word.append((column, piece))
-        if piece.ends_word:
-            words.append(_word(open_word))
-            open_word = []
-    if open_word:
-        words.append(_word(open_word))
-    return Prompt(text, tuple(words), len(pieces), chunk)
-
-
-def _word(pieces: Sequence[tuple[int, Piece]]) -> Word:
-    first = pieces[0][1]
-    text = first.text if first.kind == "embedding" else decode_bytes("".join(p.text for _, p in pieces))
-    columns, tokens = tuple(column for column, _ in pieces), tuple(piece.text for _, piece in pieces)
-    return Word(normalise(text), columns, first.weight, tokens)
-
-
-# Text
-
-
-def normalise(text: str) -> str:
-    """How words are compared: composed characters, lower case, single spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).lower().split())
-
-
-def _without_punctuation(phrase: str) -> str:
-    """The phrase without punctuation and spaces around it."""
-    return phrase.strip(" " + "".join(c for c in phrase if unicodedata.category(c).startswith("P")))
-
-
-def _splits_a_word(text: str, rest: str) -> bool:
-    """Whether a tokenizer would not end the word `text` where `rest` follows: inside a run of letters.
-
-    Contractions ('s, 't) are words of CLIP wherever they stand.
-    """
-    return text[-1].isalpha() and rest[0].isalpha() and not text.startswith("'")
-
-
-_NTH = re.compile(r"^(?P<phrase>.+)\[(?P<nth>[1-9]\d*)\]$", re.DOTALL)
-_WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTALL)
-
-
-def parse_query(query: str) -> tuple[str, int | None]:
-    """A word as a user writes it, `cat`, `cat[2]`, `red car`, `(cat:1.2)` → normalised phrase, which one."""
-    text, nth = _unweighted(query), None
-    if match := _NTH.match(text):
-        text, nth = _unweighted(match["phrase"]), int(match["nth"])
-    return normalise(text), nth
-
-
-def _unweighted(text: str) -> str:
-    while match := _WEIGHTED.match(text.strip()):
-        text = match["phrase"]
-    return text.strip()
-
-
-@lru_cache(maxsize=1)
-def _byte_of_letter() -> dict[str, int]:
-    """Byte-level BPE writes each byte as one printable letter: the printable bytes stand for themselves, the
-    others are moved to 256 and up, in order."""
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    moved = [b for b in range(256) if b not in set(kept)]
-    return {chr(b): b for b in kept} | {chr(256 + i): b for i, b in enumerate(moved)}
-
-
-def decode_bytes(letters: str) -> str:
-    """Byte-level BPE letters as text; a string with other characters is returned as it is."""
-    table = _byte_of_letter()
-    if any(letter not in table for letter in letters):
-        return letters
-    return bytes(table[letter] for letter in letters).decode("utf-8", errors="replace")

@@ -13,7 +13,7 @@ from .prompts import PromptSet
 
 @dataclass(frozen=True)
 class WordWeight:
-    """Attention on a word or phrase is multiplied by `weight`: 1 changes nothing, 0 takes the word out."""
+    """Multiplies the attention on a word or phrase by `weight`: 1 changes nothing, 0 removes the word."""
 
     word: str
     weight: float
@@ -21,21 +21,21 @@ class WordWeight:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of words, a block for every edit prompt or one for all of them."""
+    """Weights of words: one block per edit prompt, or a single block for all."""
 
     blocks: tuple[tuple[WordWeight, ...], ...]
 
     def of_row(self, row: int) -> tuple[WordWeight, ...]:
-        """Those of edit prompt `row`, 1..E."""
+        """The weights of edit prompt `row`, 1..E."""
         return self.blocks[(row - 1) % len(self.blocks)]
 
     def require_words(self, prompts: PromptSet) -> None:
         """Raises P2PError for a word that is in no edit prompt of its block, and for too many blocks."""
         if len(self.blocks) not in (1, len(prompts.edits)):
             raise P2PError(
-                f"one block of weights or one for each of {len(prompts.edits)} edit prompts",
+                f"one block of weights, or one for each of {len(prompts.edits)} edit prompts",
                 f"{len(self.blocks)} blocks",
-                "Separate them by a line of three dashes, in the order of the edit prompts.",
+                "Separate blocks with a line of three dashes, in the order of the edit prompts.",
             )
         for i, block in enumerate(self.blocks):
             edits = prompts.edits if len(self.blocks) == 1 else prompts.edits[i : i + 1]
@@ -45,7 +45,7 @@ class Weights:
 def parse_weights(text: str) -> Weights:
     """`fluffy: 4, pink: -1`; blocks for several edits are separated by a line of three dashes.
 
-    Raises P2PError for a weight that is no finite number, and where no block has a weight.
+    Raises P2PError for a weight that is not a finite number, and if no block has a weight.
     """
     parsed = tuple(tuple(_word_weight(entry) for entry in entries(block)) for block in blocks(text))
     if not any(parsed):
@@ -66,6 +66,6 @@ def _word_weight(entry: str) -> WordWeight:
         raise P2PError(
             "a word, a colon and a number, such as 'fluffy: 4'",
             repr(entry),
-            "Write 1 for no change, 0 to take the word out, more to strengthen it, less than 0 to oppose it.",
+            "1 = unchanged, > 1 = stronger, 0 = removed, < 0 = push away from it.",
         )
     return WordWeight(match["word"], weight)

@@ -1,4 +1,4 @@
-"""When an edit acts: windows in progress, 0 (pure noise) to 1 (finished), and windows of single words."""
+"""When an edit acts: windows of progress, 0 (pure noise) to 1 (finished), and windows of single words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .fields import entries
 
 @dataclass(frozen=True)
 class Window:
-    """Active while start ≤ progress < end; an end of 1 includes the last step. start = end is empty."""
+    """Active while start ≤ progress < end; an end of 1 includes the last step. Empty if start = end."""
 
     start: float = 0.0
     end: float = 1.0
@@ -35,7 +35,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WordWindow:
-    """A window for one word or phrase of the edit prompt, in place of the window of the rest."""
+    """A window for one word or phrase of the edit prompt, in place of the general window."""
 
     word: str
     window: Window
@@ -49,7 +49,7 @@ _ENTRY = re.compile(
 
 
 def parse_word_windows(text: str) -> tuple[WordWindow, ...]:
-    """`lion: 0.4` (from 0 to 0.4) or `red car: 0.2-0.8`, one a line or separated by commas or semicolons."""
+    """`lion: 0.4` (from 0 to 0.4) or `red car: 0.2-0.8`, separated by line breaks, commas or semicolons."""
     return tuple(_word_window(entry) for entry in entries(text))
 
 
@@ -65,5 +65,5 @@ def _word_window(entry: str) -> WordWindow:
         raise P2PError(
             "word windows such as 'lion: 0.4' or 'red car: 0.2-0.8'",
             repr(entry),
-            "Write the word, a colon, and the end or start-end of its window, one word a line.",
+            "Write the word, a colon, and the end or start-end of its window, one word per line.",
         ) from None

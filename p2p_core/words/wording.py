@@ -1,4 +1,4 @@
-"""What an edit will do, in words. Torch-free."""
+"""Describes an edit as text. Torch-free."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def in_words(method: str, source: Prompt, edit: Prompt) -> str:
         return _line([f"swap: {_pairs(swapped, source, edit) or 'nothing'}"], changes)
     changes = edit_changes(source, edit)
     both = [c for c in changes if not (c.kept or c.one_sided)]
-    if method == "refine":  # what replaces something is an added word here
+    if method == "refine":  # here a replacement counts as an added word
         parts = {
             "added": (edit, [c.edit for c in changes if not (c.kept or c.removed)]),
             "removed": (source, [c.source for c in changes if not (c.kept or c.added)]),

@@ -1,4 +1,4 @@
-"""A host's attention for tests, and a watch on what is built."""
+"""A host's attention for tests, and a watcher for the tensors that are created."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p2p_core.attention.editing import Attend
 
 
 def attention(heads: int) -> Attend:
-    """A host's attention: heads merged in the last dimension, no map built."""
+    """A host's attention: heads merged in the last dimension, no map materialised."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (rearrange(t, "b n (h c) -> b h n c", h=heads) for t in (q, k, v))
@@ -23,7 +23,7 @@ def attention(heads: int) -> Attend:
 
 
 class Shapes(TorchDispatchMode):
-    """Records the last two dimensions of what every operation gives out."""
+    """Records the last two dimensions of every operation's result."""
 
     def __init__(self) -> None:
         super().__init__()

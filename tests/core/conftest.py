@@ -1,6 +1,6 @@
-"""A warning fails a test of the core, so that a deprecation is seen a release early.
+"""A warning fails a test of the core, so that deprecations are noticed a release early.
 
-Tensors are tiny here: with one thread the tests take a third of the time.
+Tensors are tiny here: with one thread, the tests take a third of the time.
 """
 
 from __future__ import annotations

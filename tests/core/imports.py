@@ -1,4 +1,4 @@
-"""Reads what the files of a repository import, and compares it with a table of what they may."""
+"""Reads the imports of a repository's files and compares them with a table of allowed imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Row:
 
 
 def read_table(text: str, groups: Mapping[str, Collection[str]]) -> dict[str, Row]:
-    """The rows by wing, with short names written out; `groups` are names for several packages."""
+    """The rows by wing, with short names expanded. groups: names for several packages."""
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if "|" in line][1:]
     names = [wing for wing, *_ in cells]
     rows: dict[str, Row] = {}
@@ -32,7 +32,7 @@ def read_table(text: str, groups: Mapping[str, Collection[str]]) -> dict[str, Ro
 
 
 def _written_out(name: str, wing: str, names: Sequence[str]) -> list[str]:
-    """The wings that a name in a row stands for: `words` in the same top folder, `p2p_core/*` all above."""
+    """The wings that a name in a row stands for: `words` beside it, `p2p_core/*` for all rows above."""
     if name.endswith("/*"):
         return [other for other in names[: names.index(wing)] if other.startswith(name[:-1])]
     near = f"{wing.partition('/')[0]}/{name}"
@@ -40,7 +40,7 @@ def _written_out(name: str, wing: str, names: Sequence[str]) -> list[str]:
 
 
 def arrows_up(rows: Mapping[str, Row]) -> list[str]:
-    """The wings that a row names although they are no row above it."""
+    """The wings that a row names although they are not above it."""
     wings = list(rows)
     return [
         f"{wing} → {other}"
@@ -51,7 +51,7 @@ def arrows_up(rows: Mapping[str, Row]) -> list[str]:
 
 @dataclass(frozen=True)
 class Import:
-    """An import as it is written, and the file of the repository that it names, if any."""
+    """An import as written, and the file of the repository that it names, if any."""
 
     line: int
     name: str
@@ -88,7 +88,7 @@ class Repository:
         return {file: list(self._imports(file)) for file in sorted(self.files)}
 
     def _imports(self, file: Path) -> Iterator[Import]:
-        """All of a file, also in functions and under TYPE_CHECKING."""
+        """All imports of a file, including those in functions and under TYPE_CHECKING."""
         for node in ast.walk(ast.parse((self.root / file).read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 for name in (alias.name for alias in node.names):
@@ -115,13 +115,13 @@ class Repository:
         return next((found for folder in folders if (found := self._first(folder, modules))), None)
 
     def _first(self, folder: Path, modules: Sequence[str]) -> Path | None:
-        """The file of the first of these modules that there is; "" is the folder itself."""
+        """The file of the first of these modules that exists; "" is the folder itself."""
         places = [folder.joinpath(*module.split(".")) for module in modules]
         files = [f for p in places for f in (p.parent / f"{p.name}.py", p / "__init__.py")]
         return next((file for file in files if file in self.files), None)
 
     def circles(self) -> list[str]:
-        """One circle of files that import each other, if there is one."""
+        """A circle of files that import each other, if there is one."""
         graph = {
             file: {i.target for i in imports if i.target} - {file} for file, imports in self.imports.items()
         }
@@ -148,7 +148,7 @@ class Repository:
 
 
 def wing_of(file: Path, rows: Collection[str]) -> str | None:
-    """The narrowest row that a file belongs to."""
+    """The most specific row for a file."""
     return max((wing for wing in rows if _within(file, wing)), key=len, default=None)
 
 
@@ -157,7 +157,7 @@ def _within(file: Path, place: str) -> bool:
 
 
 def _trouble(each: Import, wing: str | None, rows: Mapping[str, Row], relative: bool) -> str:
-    """Why an import is not allowed, "" where it is."""
+    """Why an import is not allowed, "" if it is."""
     if wing is None:
         return "from a file that has no row"
     if each.target is None:

@@ -1,4 +1,4 @@
-"""Denoisers whose way through the noise levels is known, and trajectories for tests."""
+"""Denoisers with a known path through the noise levels, and trajectories for tests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from p2p_core.real.levels import Denoise, Levels
+from p2p_core.real.inversion import Inversion, InversionMethod, invert
+from p2p_core.real.levels import Denoise, Levels, OnStep
 from p2p_core.real.trajectory import Trajectory
 
 VE, FLOW = Levels(floor=1e-3), Levels(flow=True, floor=1e-3)
 SPREAD = 0.5  # of pictures that are Gaussian around 0
 
 
+def latents_of(
+    denoise: Denoise, picture: Tensor, sigmas: Tensor, method: InversionMethod, levels: Levels,
+    iterations: int = 3, on_step: OnStep = lambda step: None,
+) -> Tensor:  # fmt: skip
+    """The latents that an inversion finds, [n+1, B, C, h, w]."""
+    return invert(denoise, picture, sigmas, Inversion(method, iterations), levels, on_step).latents
+
+
 def gaussian(levels: Levels) -> Denoise:
-    """The best denoiser of Gaussian pictures; linear, so that the way through the levels is known."""
+    """The optimal denoiser of Gaussian pictures; linear, so that its path through the levels is known."""
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         signal = levels.signal(sigma)
@@ -27,12 +36,12 @@ def gaussian(levels: Levels) -> Denoise:
 
 
 def exact(picture: Tensor, sigma: float, levels: Levels) -> Tensor:
-    """Where the way of `gaussian` from a picture is at sigma."""
+    """The point at sigma on the path of `gaussian` from a picture."""
     return picture * ((levels.signal(sigma) * SPREAD) ** 2 + sigma**2) ** 0.5 / SPREAD
 
 
 def waving(x: Tensor, sigma: float) -> Tensor:
-    """A denoiser that is not linear."""
+    """A nonlinear denoiser."""
     return torch.sin(x) / (1 + sigma) + 0.1 * x
 
 
@@ -45,7 +54,7 @@ def counted(denoise: Denoise, asked: list[float]) -> Denoise:
 
 
 def euler_down(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
-    """A sampler of first order."""
+    """A first-order sampler."""
     for high, low in pairwise(sigmas.tolist()):
         x = x + (low - high) * (x - denoise(x, high)) / high
     return x
@@ -54,7 +63,7 @@ def euler_down(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 def ancestral_down(
     denoise: Denoise, x: Tensor, sigmas: Tensor, levels: Levels, draw: Callable[[int], Tensor]
 ):
-    """The host's ancestral Euler sampler at eta 1, as its sources have it."""
+    """The host's ancestral Euler sampler at eta 1, as in its source code."""
     for i, (high, low) in enumerate(pairwise(sigmas.tolist())):
         clean = denoise(x, high)
         if low == 0:
@@ -79,9 +88,11 @@ def picture(samples: int = 2) -> Tensor:
     return torch.randn(samples, 3, 4, 5, generator=torch.Generator().manual_seed(1)) * SPREAD
 
 
-def trajectory(steps: int = 4, samples: int = 2, **changes: Any) -> Trajectory:
+def trajectory(
+    steps: int = 4, samples: int = 2, size: tuple[int, int] = (4, 5), **changes: Any
+) -> Trajectory:
     draw = torch.Generator().manual_seed(2)
-    latents = torch.randn(steps + 1, samples, 3, 4, 5, generator=draw)
+    latents = torch.randn(steps + 1, samples, 3, *size, generator=draw)
     given = {"sigmas": falling(steps), "latents": latents, "picture": latents[-1] * 2}
     texts = {"text": "a cat", "model": "Tiny", "method": "euler", "schedule": f"{steps} steps"}
     return Trajectory(**{**given, "prompt": torch.ones(7, 6), **texts, **changes})

@@ -1,4 +1,4 @@
-"""What the paper's code does, written from its description: the references of the tests, and random cases."""
+"""The paper's code, written from its description, as the reference for tests; and random cases."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from prompts_of import CHUNK
 from torch import Tensor
 
-from p2p_core.attention.editing import Mixing, RowEdit, edited_rows
+from p2p_core.attention.editing import Mixing, RowEdit
+from p2p_core.rows import Batch
 from p2p_core.words.prompts import Prompt
 
-# Maps, built
+# Materialised maps
 
 
 def maps(q: Tensor, k: Tensor, heads: int) -> Tensor:
@@ -97,9 +98,12 @@ def cases(draw: st.DrawFn) -> Case:
     heads, width, pixels = draw(st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(1, 9)))
     repeats, seed = draw(st.integers(1, 3)), draw(st.integers(0, 999))
     case = batch(heads, width, pixels, columns * samples * len(halves), repeats, seed)
-    for row, source, edit in edited_rows(len(case.columns), halves, len(columns)):
-        kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 999))
-        case.edits.append(RowEdit(row, source, random_mixing(columns[0], columns[edit], kind, seed)))
+    for r in Batch(len(case.columns), tuple(halves), len(columns)).rows:
+        if r.prompt:
+            kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 999))
+            case.edits.append(
+                RowEdit(r.row, r.source, random_mixing(columns[0], columns[r.prompt], kind, seed))
+            )
     return case
 
 
@@ -107,8 +111,8 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def published_mapper(source: Prompt, edit: Prompt) -> list[list[float]]:
-    """The published replacement mapper: both prompts are walked column by column; changed words map one to
-    one or evenly, what is between them straight on; after the last one column j maps to j."""
+    """The published replacement mapper: walks both prompts column by column. Changed words map one to one or
+    evenly, columns between them in order; after the last changed word, column j maps to j."""
     mapper = [[0.0] * CHUNK for _ in range(CHUNK)]
     s = e = 0
     for a, b in zip(source.words, edit.words, strict=True):
@@ -131,8 +135,9 @@ def published_refinement(source: Sequence[str], edit: Sequence[str]) -> tuple[li
     """The published refinement of two token lists with start and end: for each of 77 edit columns the source
     column whose attention it takes (-1: none) and alpha.
 
-    Needleman-Wunsch with match 1, mismatch -1 and gap 0; where several ways are best, the edit's token is new
-    before the source's is gone before the two are paired. Padding takes the column of its own number.
+    Needleman-Wunsch with match 1, mismatch -1 and gap 0; among equally good alignments, adding the edit's
+    token is preferred to dropping the source's, and that to pairing them. Padding takes the column with its
+    own index.
     """
     score = [[0] * (len(edit) + 1) for _ in range(len(source) + 1)]
     for i, a in enumerate(source, start=1):

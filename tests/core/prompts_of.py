@@ -1,10 +1,11 @@
-"""Prompts for tests: from the demo model's own tokenizer, and from words whose token counts are given."""
+"""Prompts for tests: from the demo model's own tokenizer, and from words with given token counts."""
 
 from __future__ import annotations
 
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from p2p_core.words.align import Alignment
-from p2p_core.words.prompts import Piece, Prompt, build_prompt
+from p2p_core.words.joining import Part, joined
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt
+from p2p_core.words.reading import Text, Token, read, words_of
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "model" / "tokenizer"
 CHUNK = 77
 
 
 def tries(count: int) -> settings:
-    """That many examples of a property, however busy the machine is."""
+    """Settings for that many examples of a property, without a deadline."""
     return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -33,7 +37,7 @@ def layout(tokens: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def prompt_of(text: str) -> Prompt:
-    """A prompt as the demo model's tokenizer cuts it."""
+    """A prompt from the demo model's tokenizer."""
     tokens = _tokenizer().tokenize(text)
     return build_prompt(
         text, list(layout([Piece(t.removesuffix("</w>"), ends_word=t.endswith("</w>")) for t in tokens]))
@@ -46,7 +50,7 @@ def _tokenizer() -> CLIPTokenizer:
 
 
 def made_of(text: str) -> Prompt:
-    """A prompt of the words of `text`, a token each; `rhino*3` has three."""
+    """A prompt with the words of `text`, one token each; `rhino*3` has three."""
     tokens: list[Piece] = []
     for item in text.split():
         word, _, count = item.partition("*")
@@ -56,7 +60,7 @@ def made_of(text: str) -> Prompt:
 
 
 def words(most: int, different: int = 200) -> st.SearchStrategy[list[str]]:
-    """Words for `made_of`, of one to four tokens each; with few different ones they repeat."""
+    """Words for `made_of`, with one to four tokens each; with few different ones, they repeat."""
     word = st.integers(0, different - 1).map(lambda n: f"w{n}*{n % 4 + 1}")
     return st.lists(word, min_size=1, max_size=most)
 
@@ -76,7 +80,7 @@ def long_prompts(draw: st.DrawFn, most: int = 200) -> Prompt:
 
 @st.composite
 def word_by_word(draw: st.DrawFn, one_token: bool = False) -> tuple[Prompt, Prompt]:
-    """Two prompts of equally many words, some of them changed."""
+    """Two prompts with equal numbers of words, some of them changed."""
     source = draw(words(18))
     edit = [draw(words(1))[0] if draw(st.booleans()) else word for word in source]
     texts = [" ".join(side) for side in (source, edit)]
@@ -91,3 +95,33 @@ def matrix(alignment: Alignment) -> list[list[float]]:
     for s, e, share in alignment.mapper:
         rows[s][e] += share
     return rows
+
+
+@dataclass(frozen=True)
+class Around:
+    """How many columns of each role stand around the words, and how many letters a token has."""
+
+    left: int = 0
+    prefix: int = 0
+    suffix: int = 0
+    end: int = 0
+    columns: int = 0  # at least that many, filled up with padding
+    letters: int = 3
+
+
+def read_as(text: str, *encoders: Around) -> Prompt:
+    """A prompt as encoders of this make read it, one after another."""
+    words = words_of(text)
+    return joined(text, words, [_part(f"encoder {n}", words, a) for n, a in enumerate(encoders)])
+
+
+def _part(name: str, words: Text, around: Around) -> Part:
+    pieces = [re.findall(rf".{{1,{around.letters}}}", word) for word in words.words]
+    inner = [Token(piece.encode()) for word in pieces for piece in word]
+    before = [*around.left * [Token(role="left padding")], *around.prefix * [Token(role="prefix")]]
+    after = [*around.suffix * [Token(role="suffix")], *around.end * [Token(role="end")]]
+    tokens = [*before, *inner, *after]
+    tokens += max(0, around.columns - len(tokens)) * [Token(role="padding")]
+    reading = read(tokens, words)
+    assert reading is not None and not reading.missing
+    return Part(name, reading, tuple(range(len(tokens))))

@@ -116,7 +116,7 @@ def test_common_words_are_as_many_as_can_be(a: str, b: str) -> None:
 
 
 def becomes(source: str, edit: str) -> dict[str, str]:
-    """The words of the edit that get attention of each source word."""
+    """The words of the edit that get attention from each source word."""
     a, b = made_of(source), made_of(edit)
     goes_to = {(s, e) for s, e, _ in align_swap(a, b).mapper}
     return {
@@ -216,7 +216,7 @@ def test_unequal_token_counts_align_as_published_to_the_last_changed_word(
 
 @pytest.mark.parity
 def test_after_the_last_changed_word_the_published_mapper_shifts_and_ours_does_not() -> None:
-    """The published code maps j to j there, so that `grass` gets the attention of a column behind it."""
+    """The published code maps j to j there, so `grass` gets the attention of a later column."""
     source, edit = made_of("cat on grass"), made_of("rhino*3 on grass")
     (grass,), (behind,) = source.find("grass"), edit.find("grass")
     ours, published = matrix(align_swap(source, edit)), published_mapper(source, edit)

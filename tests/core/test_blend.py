@@ -1,4 +1,4 @@
-"""Local blend: masks from maps and from users, and what they do to latents."""
+"""Local blend as a step: its words, the layers of its maps, invalid input."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from einops import rearrange
-from hypothesis import given
-from hypothesis import strategies as st
-from prompts_of import made_of, tries
-from torch import Tensor
-from torch.nn import functional as F
+from planned import plan_of
+from prompts_of import made_of
+from stored import scene_of
 
 from p2p_core.architecture.layers import Layer, LayerFilter
 from p2p_core.edits.steps import Reweight
 from p2p_core.errors import P2PError
-from p2p_core.maps.blending import Blend, blend_scale, final_mask, word_mask
-from p2p_core.maps.masks import soft_edge, user_mask
-from p2p_core.maps.resolution import mean_map
+from p2p_core.maps.blending import Blend
+from p2p_core.maps.masks import MaskRule
+from p2p_core.maps.recording import Record
 from p2p_core.maps.store import MapStore
-from p2p_core.plan import EditPlan
-from p2p_core.rows import blended
+from p2p_core.run import Run
 from p2p_core.words.prompts import PromptSet
 from p2p_core.words.weights import parse_weights
 
@@ -32,274 +28,47 @@ ALONE = PromptSet(PROMPTS.source, ())
 SD15 = [Layer("input", n, 0, scale) for n, scale in [(1, 1), (2, 1), (4, 2), (5, 2), (7, 4), (8, 4)]]
 SD15 += [Layer("middle", 0, 0, 8)]
 SD15 += [Layer("output", n, 0, scale) for n, scale in [(3, 4), (4, 4), (5, 4), (6, 2), (9, 1)]]
-SDXL = [Layer("input", n, 0, scale) for n, scale in [(4, 2), (5, 2), (7, 4), (8, 4)]]
-SDXL += [Layer("middle", 0, 0, 4), Layer("output", 0, 0, 4), Layer("output", 3, 0, 2)]
+MASK = torch.ones(1, 4, 4)
 
 
 def blend(source: Sequence[str] = ("cat",), edit: Sequence[str] = (), **options: Any) -> Blend:
     return Blend(tuple(source), tuple(edit), tuple(options.pop("subtract", ())), MapStore(), **options)
 
 
-# The mask of words, against the published rule
-
-
-def published_mask(
-    maps: Sequence[Tensor], words: Tensor, subtract: Tensor, th: tuple[float, float], pool: bool, size: Any
-) -> Tensor:
-    """The published local blend (its second version) of one sample; the mask of every row, [P, H, W].
-
-    maps: by layer [P, heads, h, w, T], summed over calls. words, subtract: [P, T], 1 for columns of words.
-    """
-
-    def get_mask(alpha: Tensor, threshold: float, use_pool: bool) -> Tensor:
-        map = (torch.cat(list(maps), dim=1) * alpha[:, None, None, None]).sum(-1).mean(1, keepdim=True)
-        if use_pool:
-            map = F.max_pool2d(map, (3, 3), (1, 1), padding=(1, 1))
-        mask = F.interpolate(map, size=size)
-        mask = mask / mask.max(2, keepdim=True)[0].max(3, keepdim=True)[0]
-        mask = mask.gt(threshold)
-        return (mask[:1] | mask)[:, 0]
-
-    return (get_mask(words, th[0], pool) & ~get_mask(subtract, th[1], False)).float()
-
-
-@tries(80)
-@given(
-    st.tuples(st.integers(2, 4), st.integers(1, 2), st.integers(1, 3), st.integers(1, 3)),
-    st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 4)),
-    st.tuples(st.floats(0, 1), st.floats(0, 1), st.booleans()),
-    st.integers(0, 999),
-)
-def test_the_mask_of_words_is_the_published_one(
-    counts: tuple[int, int, int, int],
-    shape: tuple[int, int, int],
-    rule: tuple[float, float, bool],
-    seed: int,
-) -> None:
-    """Any size and aspect ratio, several edits and samples; words that a prompt lacks have a map of 0."""
-    (prompts, samples, layers, calls), (h, w, larger), (threshold, other, pool) = counts, shape, rule
-    random, size = torch.Generator().manual_seed(seed), (h * larger, w * larger)
-    words, subtract = (torch.rand(2, prompts, 6, generator=random) < 0.3).float()
-    seen = torch.rand(layers, samples, prompts, 2, h, w, 6, generator=random) ** 4 * calls
-    rule_of = blend(threshold=threshold, subtract_threshold=other, pool=pool)
-    by_word = torch.stack([(seen * c[:, None, None, None]).sum(-1) for c in (words, subtract)], dim=3)
-    means = rearrange(by_word / calls, "l b p n e h w -> l (b p) n e h w").mean(3)
-    ours = word_mask(rule_of, {Layer("middle", i): m for i, m in enumerate(means)}, prompts, size)
-    expected = [
-        published_mask(list(seen[:, b]), words, subtract, (threshold, other), pool, size)[1:]
-        for b in range(samples)
-    ]
-    assert ours.shape == (samples * (prompts - 1), *size)
-    assert torch.equal(ours, torch.cat(expected))
-
-
-def maps_of(*rows: Sequence[Sequence[float]], subtract: Sequence[Sequence[float]] | None = None) -> Any:
-    """One layer's maps [P, 2, h, w]; the subtracted words of the last row."""
-    added = torch.tensor(rows).float()
-    taken = torch.zeros_like(added)
-    if subtract is not None:
-        taken[-1] = torch.tensor(subtract)
-    return {Layer("middle", 0): torch.stack([added, taken], dim=1)}
-
-
-NOTHING = [[0.0, 0.0, 0.0, 0.0]]
-
-
-def test_the_mask_is_where_the_map_of_the_source_or_of_the_edit_is_above_the_threshold() -> None:
-    hard = blend(pool=False)
-    maps = maps_of([[9.0, 0.0, 0.0, 2.0]], [[0.0, 0.5, 0.1, 0.2]])
-    assert word_mask(hard, maps, 2, (1, 4)).tolist() == [[[1, 1, 0, 1]]]
-    maps = maps_of([[9.0, 0.0, 0.0, 2.0]], NOTHING)
-    assert word_mask(hard, maps, 2, (1, 4)).tolist() == [[[1, 0, 0, 0]]]
-    assert word_mask(hard, maps, 2, (2, 8))[0, 1].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
-
-
-def test_maps_of_zero_make_no_mask() -> None:
-    for threshold in (0.0, 0.3, 1.0):
-        mask = word_mask(blend(threshold=threshold), maps_of(NOTHING, NOTHING), 2, (1, 4))
-        assert torch.equal(mask, torch.zeros(1, 1, 4))
-
-
-def test_a_threshold_of_zero_takes_every_cell_with_attention_and_one_takes_none() -> None:
-    maps = maps_of([[9.0, 0.0, 1e-6, 2.0]], NOTHING)
-    assert word_mask(blend(pool=False, threshold=0.0), maps, 2, (1, 4)).tolist() == [[[1, 0, 1, 1]]]
-    assert not word_mask(blend(threshold=1.0), maps, 2, (1, 4)).any()
-
-
-def test_subtracted_words_cut_a_hole_that_is_not_widened() -> None:
-    maps = maps_of([[9.0, 9.0, 9.0, 9.0]], NOTHING, subtract=[[0.0, 5.0, 1.0, 0.0]])
-    assert word_mask(blend(), maps, 2, (1, 4)).tolist() == [[[1, 0, 1, 1]]]
-    assert word_mask(blend(subtract_threshold=0.1), maps, 2, (1, 4)).tolist() == [[[1, 0, 0, 1]]]
-    assert word_mask(blend(subtract_threshold=1.0), maps, 2, (1, 4)).all()
-
-
-def test_pooling_widens_the_map_by_a_cell() -> None:
-    maps = maps_of([[0.0, 0.0, 0.0, 9.0]], NOTHING)
-    assert word_mask(blend(), maps, 2, (1, 4)).tolist() == [[[0, 0, 1, 1]]]
-
-
-def test_maps_of_several_sizes_are_brought_to_the_largest() -> None:
-    small, large = torch.full((2, 1, 2, 3), 3.0), torch.full((2, 1, 4, 6), 1.0)
-    assert torch.equal(mean_map([small, large, large]), torch.full((2, 1, 4, 6), 5 / 3))
-    assert torch.equal(mean_map([small]), small)
+def record_of(some: Blend) -> Record:
+    return some.record(scene_of(PROMPTS, 1, (64, 64), SD15))
 
 
 # Where its maps come from
 
 
-@pytest.mark.parametrize(
-    ("layers", "latent", "scale"),
-    [
-        (SD15, (64, 64), 4),
-        (SDXL, (128, 128), 4),
-        (SD15, (32, 32), 2),
-        (SD15, (48, 48), 4),
-        (SD15, (96, 40), 2),
-        (SD15, (40, 96), 2),
-        (SDXL, (104, 152), 4),
-        (SDXL, (40, 128), 2),
-        (SD15, (16, 16), 1),
-        (SD15, (8, 8), 1),
-        (SDXL, (16, 16), 2),
-        ([Layer("middle", 0, 0, 8)], (64, 64), 8),
-        ([Layer("input", 4, 0, 2), Layer("middle", 0, 0, 8)], (128, 128), 2),
-    ],
-)
-def test_maps_are_a_quarter_of_the_latent_or_finer_where_that_is_too_coarse(
-    layers: list[Layer], latent: tuple[int, int], scale: int
-) -> None:
-    assert blend_scale(layers, latent) == scale
-
-
 def test_at_512_pixels_the_layers_are_the_published_five() -> None:
-    chosen = blend().record(PROMPTS, SD15, (64, 64)).layers
+    chosen = record_of(blend()).layers
     names = [(layer.stage, layer.number) for layer in SD15 if layer in chosen]
     assert names == [("input", 7), ("input", 8), ("output", 3), ("output", 4), ("output", 5)]
 
 
 def test_the_record_has_the_columns_of_the_words_that_each_prompt_has() -> None:
     some = blend(["cat", "grass"], ["red dog", "dog", "cow"], subtract=["grass"])
-    added, subtracted = some.record(PROMPTS, SD15, (64, 64)).channels
+    added, subtracted = record_of(some).channels
     assert added.columns == ((2, 3, 5), (2, 3), (2,))
     assert subtracted.columns == ((5,), (5,), ())
-    assert some.record(PROMPTS, SD15, (64, 64)).store is some.store
+    assert record_of(some).store is some.store
 
 
 def test_chosen_layers_are_used_and_have_to_be_there() -> None:
-    some = blend(layers=LayerFilter("middle"))
-    assert some.record(PROMPTS, SD15, (64, 64)).layers == LayerFilter("middle")
-    with pytest.raises(P2PError, match="got 'output 11'"):
-        blend(layers=LayerFilter("output 11")).record(PROMPTS, SD15, (64, 64))
+    assert record_of(blend(layers=LayerFilter("middle"))).layers == LayerFilter("middle")
+    for step in (blend(layers=LayerFilter("output 11")), blend(edit=["dog"], layers=LayerFilter("1/16"))):
+        with pytest.raises(P2PError, match=f"got '{step.layers.text if step.layers else ''}'"):
+            Run(plan_of(PROMPTS, step), scene_of(PROMPTS, 1, (64, 64), SD15))
 
 
-# A user's mask
-
-
-def test_a_mask_is_brought_to_the_size_of_the_latent_by_averaging() -> None:
-    mask = torch.zeros(1, 4, 6)
-    mask[0, :2, :3] = 1
-    assert user_mask(mask, 1, 1, (2, 3)).tolist() == [[[1, 0.5, 0], [0, 0, 0]]]
-    assert torch.equal(user_mask(mask, 1, 1, (4, 6)), mask)
-    assert torch.equal(user_mask(mask, 1, 1, (8, 12)), F.interpolate(mask[:, None], scale_factor=2)[:, 0])
-
-
-@pytest.mark.parametrize(("count", "order"), [(1, "000000"), (2, "010101"), (6, "012345")])
-def test_one_mask_serves_all_and_several_are_for_the_edits(count: int, order: str) -> None:
-    masks = torch.arange(1, count + 1).view(-1, 1, 1).expand(-1, 4, 4) / 10
-    used = user_mask(masks, 2, 3, (4, 4))
-    assert used.shape == (6, 4, 4)
-    assert torch.equal(used, masks[[int(n) for n in order]])
-
-
-def test_another_number_of_masks_is_refused() -> None:
-    with pytest.raises(
-        P2PError, match="one for each of 2 edits, or one for each of 6 edited pictures, got 3"
-    ):
-        user_mask(torch.ones(3, 4, 4), 2, 3, (4, 4))
-
-
-def test_a_mask_cuts_the_mask_of_words_or_takes_its_place() -> None:
-    words, mask = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]]), torch.tensor([[[1.0, 0.5, 0.5, 0.0]]])
-    both = final_mask(blend(mask=mask), words, 1, 1, (1, 4))
-    assert both.tolist() == [[[1, 0.5, 0, 0]]]
-    assert blend(mask=mask).by_words and blend().by_words
-    for only in (blend(mask=mask, mask_mode="replace"), blend([], mask=mask)):
-        assert not only.by_words
-        assert only.record(PROMPTS, SD15, (64, 64)).channels == ()
-        assert torch.equal(final_mask(only, None, 1, 1, (1, 4)), mask)
-    soft = final_mask(blend(mask=mask, soft=1), words, 1, 1, (1, 4))
-    assert soft.tolist() == [[[1, 0.5, 0.5, 0]]]
-
-
-# A soft edge
-
-
-def random_mask(seed: int, kind: str) -> Tensor:
-    random = torch.Generator().manual_seed(seed)
-    mask = (torch.rand(2, 9, 7, generator=random) < 0.1).float()
-    return mask if kind == "hard" else mask * torch.rand(2, 9, 7, generator=random)
-
-
-def faded(mask: Tensor, cells: int) -> Tensor:
-    """The largest over all cells of its value, at most 1 less a share for each cell of distance."""
-    result = torch.zeros_like(mask)
-    _, height, width = mask.shape
-    for y in range(height):
-        for x in range(width):
-            rows = (torch.arange(height) - y).abs()[:, None]
-            distance = torch.maximum(rows, (torch.arange(width) - x).abs())
-            limit = (1 - distance / (cells + 1)).clamp(min=0)
-            here = mask[:, y, x][:, None, None]
-            result = torch.maximum(result, torch.where(distance == 0, here, torch.minimum(here, limit)))
-    return result
-
-
-@tries(30)
-@given(st.integers(0, 99), st.sampled_from(["hard", "partial"]), st.integers(0, 5))
-def test_a_soft_edge_fades_to_zero_over_its_cells(seed: int, kind: str, cells: int) -> None:
-    mask = random_mask(seed, kind)
-    soft = soft_edge(mask, cells)
-    torch.testing.assert_close(soft, faded(mask, cells))
-    assert torch.equal(soft == 1, mask == 1)  # whole inside
-    reach = 2 * cells + 1
-    near = F.max_pool2d(mask[:, None], reach, stride=1, padding=cells)[:, 0] > 0
-    assert torch.equal(soft > 0, near)  # exactly nothing beyond its cells
-    assert (soft >= mask).all() and (soft_edge(mask / 2, cells) <= soft).all()  # monotone
-
-
-# Latents
-
-
-@tries(40)
-@given(
-    st.sampled_from([torch.float32, torch.float16, torch.bfloat16]),
-    st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_from([(), (3,)])),
-    st.integers(0, 99),
-)
-def test_outside_the_mask_the_edit_is_the_source_and_inside_it_is_itself_to_the_bit(
-    dtype: torch.dtype, counts: tuple[int, int, tuple[int, ...]], seed: int
-) -> None:
-    """Of pictures [B, C, H, W] and of clips [B, C, T, H, W]."""
-    samples, edits, frames = counts
-    random, prompts = torch.Generator().manual_seed(seed), edits + 1
-    rows = (torch.randn(samples * prompts, 4, *frames, 5, 6, generator=random) * 100).to(dtype)
-    mask = torch.randint(0, 3, (samples * edits, 5, 6), generator=random) / 2
-    before = rows.clone()
-    result = blended(rows, mask, prompts)
-    assert torch.equal(rows, before) and result.dtype == dtype and result.shape == rows.shape
-    for row in range(len(rows)):
-        b, p = divmod(row, prompts)
-        source = rows[b * prompts]
-        if p == 0:
-            assert torch.equal(result[row], source)
-            continue
-        weight = mask[b * edits + p - 1]
-        assert torch.equal(result[row][..., weight == 0], source[..., weight == 0])
-        assert torch.equal(result[row][..., weight == 1], rows[row][..., weight == 1])
-        half = weight == 0.5
-        middle = (source.double() + rows[row].double())[..., half] / 2
-        eps = torch.finfo(dtype).eps
-        torch.testing.assert_close(result[row][..., half].double(), middle, atol=400 * eps, rtol=2 * eps)
+def test_a_mask_that_replaces_the_words_needs_no_maps() -> None:
+    assert blend().by_words and blend(rule=MaskRule(mask=MASK)).by_words
+    for only in (blend(rule=MaskRule(mask=MASK, mask_mode="replace")), blend([], rule=MaskRule(mask=MASK))):
+        assert not only.by_words and record_of(only).channels == ()
+        nowhere = Blend(only.source, (), (), MapStore(), only.rule, layers=LayerFilter("output 11"))
+        Run(plan_of(PROMPTS, nowhere), scene_of(PROMPTS, 1, (64, 64), SD15))
 
 
 # Bad input
@@ -308,20 +77,10 @@ def test_outside_the_mask_the_edit_is_the_source_and_inside_it_is_itself_to_the_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"threshold": -0.1}, r"expected a threshold within 0\.\.1, got -0\.1"),
-        ({"threshold": 1.5}, r"expected a threshold within 0\.\.1, got 1\.5"),
-        ({"threshold": math.nan}, r"expected a threshold within 0\.\.1, got nan"),
-        ({"subtract_threshold": 2.0}, r"expected a subtract threshold within 0\.\.1, got 2"),
         ({"start": -1.0}, r"expected a start within 0\.\.1, got -1"),
-        ({"soft": -1}, "a soft edge of 0 cells or more, got -1"),
+        ({"start": math.nan}, r"expected a start within 0\.\.1, got nan"),
         ({"source": ()}, "words to blend around, or a mask, got neither"),
         ({"source": (), "subtract": ("cat",)}, "words to blend around, or a mask, got neither"),
-        ({"mask": torch.zeros(1, 4, 4)}, "a mask that covers something, got an empty one"),
-        ({"mask": torch.zeros(0, 4, 4)}, "a mask that covers something, got an empty one"),
-        ({"mask": torch.tensor([[[0.5, math.nan]]])}, "a mask of numbers from 0 to 1, got one with NaN"),
-        ({"mask": torch.tensor([[[0.5, math.inf]]])}, "a mask of numbers from 0 to 1, got one with NaN"),
-        ({"mask": torch.tensor([[[0.5, 255.0]]])}, r"got one from 0\.5 to 255"),
-        ({"mask": torch.tensor([[[-1.0, 0.5]]])}, r"got one from -1 to 0\.5"),
     ],
 )
 def test_what_cannot_be_a_blend_is_refused(options: dict[str, Any], message: str) -> None:
@@ -340,16 +99,14 @@ def test_what_cannot_be_a_blend_is_refused(options: dict[str, Any], message: str
 )
 def test_words_that_their_prompts_lack_are_refused_by_the_plan(options: dict[str, Any], word: str) -> None:
     with pytest.raises(P2PError, match="a word or phrase of the prompt") as error:
-        EditPlan(PROMPTS).then(PROMPTS, blend(**options))
+        plan_of(PROMPTS, blend(**options))
     assert error.value.got == repr(word)
 
 
 def test_a_blend_needs_an_edit_prompt_or_the_copies_of_reweighting() -> None:
     with pytest.raises(P2PError, match="at least one edit prompt"):
-        EditPlan(ALONE).then(ALONE, blend())
-    plan = EditPlan(ALONE).then(ALONE, Reweight(parse_weights("cat: 4")))
-    some = blend(edit=["cat"])
-    some.require_words(ALONE)
-    assert plan.then(ALONE, some).blends == (some,)
+        plan_of(ALONE, blend())
+    weights, some = Reweight(parse_weights("cat: 4")), blend(edit=["cat"])
+    assert plan_of(ALONE, weights, some).steps == (weights, some)
     with pytest.raises(P2PError, match="got 'dog'"):
-        blend(edit=["dog"]).require_words(ALONE)
+        plan_of(ALONE, weights, blend(edit=["dog"]))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +17,6 @@ from prompts_of import tries
 from torch import Tensor
 
 from p2p_core.errors import P2PError
-from p2p_core.pictures import drawing
 from p2p_core.pictures.colours import heat_colours, overlay
 from p2p_core.pictures.drawing import PAPER, Style, draw
 from p2p_core.pictures.sheets import Line, Sheet, Tile
@@ -24,7 +27,7 @@ TOP, BOTTOM = heat_colours(torch.tensor([1.0, 0.0]))
 def sheet_of(
     *maps: Tensor | None, latent: tuple[int, int] = (4, 4), samples: int = 1, **kwargs: str
 ) -> Sheet:
-    """A line of these maps in each sample."""
+    """A line with these maps in each sample."""
     label, heading = kwargs.get("label", "cat"), kwargs.get("heading", "source: a cat")
     tiles = tuple(Tile(label, m, "" if m is not None else "not in this prompt") for m in maps)
     lines = [Line(heading, sample, tiles) for sample in range(samples)]
@@ -32,7 +35,7 @@ def sheet_of(
 
 
 def spot(h: int, w: int, y: int, x: int, value: float = 1.0) -> Tensor:
-    """0 but for one cell."""
+    """0 except for one cell."""
     return value * torch.zeros(h, w).index_put((torch.tensor(y), torch.tensor(x)), torch.tensor(1.0))
 
 
@@ -44,7 +47,7 @@ def tile(picture: Tensor, style: Style, n: int = 0, size: tuple[int, int] | None
 
 
 def under(picture: Tensor, style: Style, n: int = 0, size: tuple[int, int] | None = None) -> Tensor:
-    """The label under it."""
+    """The label below it."""
     h, w = size or (style.tile, style.tile)
     top, left = style.gap + 2 * style.text + h, style.gap + n * (w + style.gap)
     return picture[top : top + 2 * style.text, left : left + w]
@@ -80,7 +83,7 @@ def test_heat_colours_keep_the_shape_and_hold_at_the_ends() -> None:
 
 
 def test_opacity_0_is_the_picture_and_1_the_heat() -> None:
-    pictures, maps = torch.rand(2, 24, 36, 3), torch.rand(2, 4, 6) / 9
+    pictures, maps = torch.rand(2, 24, 36, 3), torch.rand(2, 1, 4, 6) / 9
     heat = overlay(torch.zeros_like(pictures), maps, 1.0)
     assert torch.equal(overlay(pictures, maps, 0.0), pictures)
     assert torch.equal(overlay(pictures, maps, 1.0), heat)
@@ -88,13 +91,19 @@ def test_opacity_0_is_the_picture_and_1_the_heat() -> None:
 
 
 def test_heat_lies_where_the_map_is_hot() -> None:
-    heat = overlay(torch.zeros(1, 40, 60, 3), spot(4, 6, 1, 4, 0.01)[None], 1.0).sum(-1)[0]
+    heat = overlay(torch.zeros(1, 40, 60, 3), spot(4, 6, 1, 4, 0.01)[None, None], 1.0).sum(-1)[0]
     y, x = divmod(int(heat.argmax()), 60)
     assert (y // 10, x // 10) == (1, 4)
 
 
-def test_an_overlay_takes_a_picture_for_each_map_or_one_for_all() -> None:
-    pictures, maps = torch.rand(3, 8, 8, 3), torch.rand(3, 4, 4)
+def test_overlays_are_all_maps_of_a_picture_then_those_of_the_next() -> None:
+    pictures, maps = torch.rand(2, 8, 8, 3), torch.rand(2, 3, 4, 4)
+    each = [overlay(pictures[i : i + 1], maps[i, n][None, None], 0.5) for i in range(2) for n in range(3)]
+    assert torch.equal(overlay(pictures, maps, 0.5), torch.cat(each))
+
+
+def test_an_overlay_takes_a_picture_for_each_row_or_one_for_all() -> None:
+    pictures, maps = torch.rand(3, 8, 8, 3), torch.rand(3, 1, 4, 4)
     assert torch.equal(
         overlay(pictures[:1], maps, 0.5), overlay(pictures[:1].expand(3, -1, -1, -1), maps, 0.5)
     )
@@ -103,10 +112,42 @@ def test_an_overlay_takes_a_picture_for_each_map_or_one_for_all() -> None:
             overlay(bad, maps, 0.5)
 
 
+def test_more_overlays_than_64_megapixels_are_refused_before_they_are_drawn() -> None:
+    picture = torch.zeros(1, 1, 1, 3).expand(1, 1024, 1024, 3)
+    with pytest.raises(P2PError) as error:
+        overlay(picture, torch.rand(1, 1, 4, 4).expand(2, 33, 4, 4), 0.5)
+    assert error.value.expected == "at most 64 megapixels in total (0.8 GB)"
+    assert error.value.got == "66 images of 1024 × 1024 (0.8 GB)"
+
+
+PEAK = """
+import resource, sys, torch
+from p2p_core.pictures.colours import overlay
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+maps, picture = torch.rand(1, 16, 16, 16), torch.rand(1, 1024, 1024, 3)
+overlay(picture, maps[:, :1], 0.5)
+before = peak()
+drawn = overlay(picture, maps, 0.5)
+print((peak() - before) / drawn.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its processes do not report the most memory they had")
+def test_overlays_need_little_more_memory_than_they_have(tmp_path: Path) -> None:
+    """Peak memory of a process, relative to the 16 overlays that it draws."""
+    command, root = [sys.executable, "-c", PEAK], Path(__file__).resolve().parents[2]
+    environ = {**os.environ, "PYTHONPATH": str(root)}
+    run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 1.2
+
+
 @pytest.mark.parametrize("opacity", [-0.1, 1.5, float("nan")])
 def test_an_opacity_outside_0_to_1_is_refused(opacity: float) -> None:
     with pytest.raises(P2PError, match="an opacity within"):
-        overlay(torch.rand(1, 8, 8, 3), torch.rand(1, 4, 4), opacity)
+        overlay(torch.rand(1, 8, 8, 3), torch.rand(1, 1, 4, 4), opacity)
     with pytest.raises(P2PError, match="an opacity within"):
         Style(opacity=opacity)
 
@@ -218,9 +259,9 @@ def test_each_row_has_its_picture_or_all_the_one() -> None:
 @pytest.mark.parametrize(
     ("pictures", "got"),
     [
-        (torch.rand(2, 32, 32, 3), "an IMAGE of shape"),
-        (torch.rand(3, 32, 32, 4), "an IMAGE of shape"),
-        (torch.rand(32, 32, 3), "an IMAGE of shape"),
+        (torch.rand(2, 32, 32, 3), "images of shape"),
+        (torch.rand(3, 32, 32, 4), "images of shape"),
+        (torch.rand(32, 32, 3), "images of shape"),
         (torch.rand(3, 32, 48, 3), "48 × 32"),
         (torch.full((1, 32, 32, 3), torch.nan), "NaN"),
     ],
@@ -235,8 +276,8 @@ def test_pictures_of_another_run_are_refused(pictures: Tensor, got: str) -> None
 
 
 @pytest.fixture(params=["as installed", "one size only", "without FreeType"])
-def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pillow's font as it is, as before 10.1, and as it is where FreeType is missing."""
+def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's font now, before 10.1, and without FreeType."""
     small = ImageFont.load_default_imagefont()
 
     def before_10_1() -> ImageFont.ImageFont:
@@ -250,9 +291,6 @@ def fonts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     replaced = {"one size only": before_10_1, "without FreeType": without_freetype}
     if request.param in replaced:
         monkeypatch.setattr(ImageFont, "load_default", replaced[request.param])
-    drawing._font.cache_clear()
-    yield
-    drawing._font.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -272,27 +310,38 @@ def test_no_text_leaves_the_width_of_its_tile(text: str, side: int) -> None:
     assert blank(drawn[:, -style.gap // 2 :])
 
 
-def test_a_long_word_is_cut_and_ends_in_dots() -> None:
-    font = drawing._font(12)
-    shown = drawing._shortened("incomprehensibilities", 80, font)
-    assert shown.startswith("incom") and shown.endswith("...") and font.getlength(shown) <= 80
-    assert drawing._shortened("cat", 80, font) == "cat"
-    assert drawing._shortened("cat", 3, font) == ""
+def labelled(text: str, side: int = 64) -> Tensor:
+    """What is drawn under a tile with this label, and without a number beside it."""
+    style, sheet = Style(tile=side), replace(sheet_of(torch.ones(4, 4), label=text), heat=False)
+    return under(draw(sheet, style=style)[0], style)
+
+
+def test_a_word_is_cut_where_it_has_no_room_and_ends_in_dots() -> None:
+    word = "incomprehensibilities"
+    long = labelled(word)
+
+    def shortest(end: str) -> int:
+        """The letters of the shortest beginning that looks like the word with this end."""
+        return next(n for n in range(1, 99) if torch.equal(labelled(word[:n] + end), long))
+
+    assert 3 < shortest("...") < shortest("") < len(word)
+    assert not torch.equal(labelled("cat"), labelled("ca..."))
 
 
 def test_accents_are_left_out_rather_than_the_letters() -> None:
-    assert drawing._shortened("Crème  brûlée – 2 × 3", 999, drawing._font(12)) == "Creme brulee - 2 x 3"
+    assert torch.equal(labelled("Crème  brûlée – 2 × 3", 512), labelled("Creme brulee - 2 x 3", 512))
+    assert not torch.equal(labelled("Crème", 512), labelled("Crme", 512))
 
 
 # Bad input
 
 
 def test_pages_that_would_be_too_large_are_refused() -> None:
-    with pytest.raises(P2PError, match="at most 64 megapixels in all"):
+    with pytest.raises(P2PError, match="at most 64 megapixels in total"):
         draw(sheet_of(*[torch.rand(4, 4)] * 70), style=Style(tile=1024))
 
 
 @pytest.mark.parametrize(("tile", "across"), [(31, 8), (0, 8), (64, 0)])
 def test_tiles_too_small_to_read_are_refused(tile: int, across: int) -> None:
-    with pytest.raises(P2PError, match="tiles of 32 pixels or more"):
+    with pytest.raises(P2PError, match="tiles of at least 32 pixels"):
         Style(tile=tile, across=across)

@@ -11,10 +11,10 @@ import pytest
 from p2p_core.errors import P2PError, naming
 
 ERROR = P2PError("a cat", "a dog", "Take a cat.", "Pet Shop")
-FIELDS = ("expected", "got", "mend", "node")
+FIELDS = ("expected", "got", "hint", "node", "topic")
 
 
-def test_it_says_where_what_was_expected_what_came_and_how_to_mend_it() -> None:
+def test_it_says_where_what_was_expected_what_came_and_how_to_fix_it() -> None:
     assert str(ERROR) == "Pet Shop: expected a cat, got a dog. Take a cat."
     assert str(P2PError("a cat", "a dog", "Take a cat.")) == "expected a cat, got a dog. Take a cat."
 
@@ -24,7 +24,7 @@ def test_it_is_a_value_error() -> None:
 
 
 @pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
-@pytest.mark.parametrize("error", [ERROR, P2PError("a cat", "a dog", "Take a cat.")])
+@pytest.mark.parametrize("error", [ERROR, P2PError("a cat", "a dog", "Take a cat.", topic="pets")])
 def test_it_can_be_copied_and_pickled(error: P2PError, through: object) -> None:
     assert callable(through)
     again = through(error)
@@ -34,7 +34,7 @@ def test_it_can_be_copied_and_pickled(error: P2PError, through: object) -> None:
 
 
 def raised(error: Exception, *nodes: str) -> BaseException:
-    """The error that comes out of one `naming` in another, the innermost first."""
+    """The error after nested `naming` contexts, innermost first."""
     with pytest.raises(type(error)) as info:
         if not nodes:
             raise error
@@ -48,6 +48,17 @@ def test_naming_names_the_innermost_node_once() -> None:
     assert str(raised(unnamed, "Word Swap")) == "Word Swap: expected a cat, got a dog. Take a cat."
     assert str(raised(unnamed, "Word Swap", "Sampler")) == str(raised(unnamed, "Word Swap"))
     assert str(raised(ERROR, "Word Swap")) == str(ERROR)
+
+
+def test_a_host_gives_its_own_advice_on_a_topic() -> None:
+    advice = {"pets": "Connect a cat."}
+    for topic, hint in [("pets", "Connect a cat."), ("plants", "Take a cat."), ("", "Take a cat.")]:
+        with pytest.raises(P2PError) as info, naming("Pet Shop", advice):
+            raise P2PError("a cat", "a dog", "Take a cat.", topic=topic)
+        assert (info.value.hint, info.value.node, info.value.topic) == (hint, "Pet Shop", topic)
+    with pytest.raises(P2PError) as info, naming("Sampler", advice):
+        raise ERROR  # a node has already added its name
+    assert info.value.hint == "Take a cat."
 
 
 def test_naming_leaves_other_errors_and_results_alone() -> None:

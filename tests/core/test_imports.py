@@ -1,11 +1,11 @@
-"""What may import what: the table of the repository's wings, and what really gets imported with the core.
+"""Allowed imports: the table of the repository's wings, and what really gets imported with the core.
 
-The table lists the wings from the ground floor up. A wing is a folder, or one file. It may import its own
-files, the wings and packages in its row, and the standard library. A row names only wings above it, so
-imports form no circle and none points up.
+The table lists the wings from the bottom up. A wing is a folder or one file. It may import its own files, the
+wings and packages in its row, and the standard library. A row names only wings above it in the table, so
+imports form no circle.
 
-In a row, `words` is a wing of the same top folder and `p2p_core/*` is every wing of p2p_core that stands
-above. HOST is ComfyUI, DEV what requirements-dev.txt installs.
+In a row, `words` is a wing of the same top folder, and `p2p_core/*` is every wing of p2p_core above it. HOST
+is ComfyUI, DEV is everything that requirements-dev.txt installs.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ p2p_core/pictures        | torch einops numpy PIL | errors words architecture ro
 p2p_core/__init__        |                        | p2p_core/*
 
 demo/world               | numpy PIL              |
+demo/things              | DEV                    |
 demo/model               | torch                  |
 nodes/comfyui            | HOST torch safetensors | p2p_core/* demo/model
 nodes/shared             | HOST torch einops      | p2p_core/* comfyui
@@ -44,26 +45,27 @@ nodes/edit               | HOST torch             | p2p_core/* comfyui shared
 nodes/view               | HOST torch             | p2p_core/* comfyui shared
 nodes/real               | HOST torch             | p2p_core/* comfyui shared
 nodes/demo               | HOST torch numpy       | p2p_core/* comfyui shared demo/model demo/world
-nodes/__init__           | HOST                   | edit view real demo
-__init__                 | HOST                   | nodes/__init__
+nodes/extension          | HOST                   | edit view real demo
+__init__                 | HOST                   | nodes/extension
 
 tools/comfyui            |                        | p2p_core/errors
 tools/workflows          |                        | comfyui
 tools/pictures           | PIL                    | p2p_core/errors p2p_core/words comfyui workflows
 demo/diffusers_host      | DEV                    | p2p_core/* model
-demo/training            | DEV                    | p2p_core/errors world model diffusers_host
+demo/training            | DEV                    | p2p_core/errors world things model diffusers_host
 demo/show                | DEV                    | p2p_core/* world model diffusers_host tools/*
 
 tests/conftest           |                        |
 tests/standin            | HOST torch             |
-tests/harness            | HOST torch             |
+tests/harness            | HOST DEV sentencepiece |
 benchmarks/shared        | DEV                    | p2p_core/errors
+benchmarks/core          | DEV                    | p2p_core/* shared
 benchmarks/reference     | DEV                    | demo/diffusers_host
 benchmarks/quality       | DEV                    | p2p_core/* demo/* shared reference
 benchmarks/host          | HOST DEV               | tools/comfyui tests/harness shared
 benchmarks/real          | HOST DEV               | p2p_core/* demo/* shared quality host
 tests/golden             | HOST DEV               | p2p_core/* demo/* tools/* harness
-tests/core               | DEV                    | p2p_core/*
+tests/core               | DEV                    | p2p_core/* benchmarks/core benchmarks/shared
 tests/demo               | DEV                    | p2p_core/* demo/* tools/* benchmarks/* golden
 tests/parity             | DEV                    | p2p_core/* demo/* benchmarks/reference
 tests/web                | DEV                    | p2p_core/* demo/show tools/*
@@ -76,7 +78,7 @@ DEV |= {"pytest", "hypothesis", "yaml"}
 ROWS = read_table(TABLE, {"HOST": HOST, "DEV": DEV})
 FOREIGN = frozenset(HOST)  # `import nodes` is ComfyUI's nodes.py
 
-# ComfyUI imports the pack under a name of its own choice, so what runs there names its own files relatively.
+# ComfyUI chooses the name that it imports the pack under, so code that runs there uses relative imports.
 RELATIVE_ONLY = ("__init__", "p2p_core", "nodes", "demo/world", "demo/model")
 BY_NAME = ("tests", "tests/harness")
 
@@ -101,7 +103,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 
 def planted(root: Path, files: dict[str, str]) -> Repository:
-    """A repository of these files and of what they may import."""
+    """A repository with these files and this table."""
     there = ("p2p_core/errors", "p2p_core/words/prompts", "p2p_core/run", "nodes/shared/types")
     there += ("demo/world/scenes", "demo/training/train", "nodes/edit/__init__", "tests/harness/graphs")
     there += ("tests/core/imports",)
@@ -171,7 +173,7 @@ def test_a_circle_of_files_is_found(tmp_path: Path) -> None:
 
 # What really gets imported
 
-# Prints each host that importing every module of a package asks for, whether or not it is there.
+# Prints each host that is requested when every module of a package is imported, whether or not it exists.
 WATCH = """
 import importlib, pkgutil, sys
 
@@ -193,7 +195,7 @@ print(*sorted(asked))
 
 
 def reached(root: Path, package: str, folder: Path) -> list[str]:
-    """folder: where the process runs. It comes first on the path, so nothing may lie in it."""
+    """folder: working directory of the process. It comes first on the path, so it must be empty."""
     hosts = sorted(HOST | {"diffusers", "transformers", "demo"})
     command = [sys.executable, "-c", WATCH, str(root), package, *hosts]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

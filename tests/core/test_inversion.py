@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import pytest
 import torch
-from inverting import FLOW, VE, ancestral_down, counted, euler_down, exact, falling, gaussian, picture, waving
+from inverting import (
+    FLOW,
+    VE,
+    ancestral_down,
+    counted,
+    euler_down,
+    exact,
+    falling,
+    gaussian,
+    latents_of,
+    picture,
+    waving,
+)
 from torch import Tensor
 
 from p2p_core.errors import P2PError
 from p2p_core.real.edit_friendly import edit_friendly, noisy
-from p2p_core.real.inversion import INVERSION_METHODS, InversionMethod, invert
+from p2p_core.real.inversion import INVERSION_METHODS, InversionMethod
 from p2p_core.real.levels import Levels
 
 LEVELS = {"noise or velocity": (VE, 10.0), "flow": (FLOW, 1.0)}
 
 
 def missed(method: InversionMethod, steps: int, levels: Levels, top: float) -> float:
-    """How far the end of an inversion is from where a linear denoiser's way leads."""
-    found = invert(gaussian(levels), picture(), falling(steps, top), method, levels)
+    """The distance of an inversion's end from the exact path of a linear denoiser."""
+    found = latents_of(gaussian(levels), picture(), falling(steps, top), method, levels)
     return float((found[0] - exact(picture(), top, levels)).abs().max())
 
 
@@ -33,12 +45,12 @@ def test_half_the_step_is_better_by_the_methods_order(method: InversionMethod, g
     levels, exactly = Levels(floor=1e-7), picture().double()
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        """Whose slope has no corner at 0."""
+        """A denoiser with a smooth slope at 0."""
         return x - sigma * torch.sin(x + sigma)
 
     def end(steps: int, method: InversionMethod = method) -> Tensor:
         sigmas = torch.linspace(2, 0, steps + 1, dtype=torch.float64)
-        return invert(denoise, exactly, sigmas, method, levels)[0]
+        return latents_of(denoise, exactly, sigmas, method, levels)[0]
 
     coarse, fine = ((end(steps) - end(2000, "midpoint")).abs().max() for steps in (100, 200))
     assert float(coarse / fine) == pytest.approx(gain, rel=0.1)
@@ -50,7 +62,7 @@ def test_a_fixed_point_leads_a_sampler_back_to_the_picture(kind: str):
     sigmas = falling(12, top * 0.9)
 
     def back(method: InversionMethod, iterations: int) -> float:
-        found = invert(waving, picture(), sigmas, method, levels, iterations)
+        found = latents_of(waving, picture(), sigmas, method, levels, iterations)
         return float((euler_down(waving, found[0], sigmas) - picture()).abs().max())
 
     assert back("fixed point", 60) < 1e-4 < 0.1 < back("euler at target level", 0)
@@ -58,7 +70,7 @@ def test_a_fixed_point_leads_a_sampler_back_to_the_picture(kind: str):
 
 def test_without_iterations_a_fixed_point_is_the_target_level():
     found = [
-        invert(waving, picture(), falling(5), m, VE, 0) for m in ("fixed point", "euler at target level")
+        latents_of(waving, picture(), falling(5), m, VE, 0) for m in ("fixed point", "euler at target level")
     ]
     assert torch.equal(*found)
 
@@ -66,7 +78,7 @@ def test_without_iterations_a_fixed_point_is_the_target_level():
 def test_the_target_level_is_ddim_inversion_in_its_own_variables():
     """The published code's next_step, in latents of variance 1: noise predicted for the level above."""
     sigmas = falling(6)
-    found = invert(waving, picture(), sigmas, "euler at target level", VE)
+    found = latents_of(waving, picture(), sigmas, "euler at target level", VE)
     z = picture()
     for low, high in zip(sigmas.flip(0)[:-1].tolist(), sigmas.flip(0)[1:].tolist(), strict=True):
         kept, after = 1 / (1 + low**2), 1 / (1 + high**2)  # the schedule's products of alphas
@@ -79,7 +91,7 @@ def test_the_target_level_is_ddim_inversion_in_its_own_variables():
 
 @pytest.mark.parametrize("method", INVERSION_METHODS[:4])
 def test_latents_are_in_the_order_of_the_sampler_and_end_with_the_picture(method: InversionMethod):
-    found = invert(waving, picture(), falling(5), method, VE)
+    found = latents_of(waving, picture(), falling(5), method, VE)
     assert found.shape == (6, *picture().shape) and torch.equal(found[-1], picture())
     assert found[0].std() > found[-1].std()
 
@@ -91,13 +103,13 @@ def test_latents_are_in_the_order_of_the_sampler_and_end_with_the_picture(method
 def test_no_method_asks_for_a_level_below_the_models_lowest(method: InversionMethod, calls: int):
     asked: list[float] = []
     levels = Levels(floor=0.03)
-    invert(counted(waving, asked), picture(), falling(6), method, levels, iterations=2)
+    latents_of(counted(waving, asked), picture(), falling(6), method, levels, iterations=2)
     assert len(asked) == calls and min(asked) >= 0.03
 
 
 def test_every_step_is_told():
     told: list[int] = []
-    invert(waving, picture(), falling(3), "euler", VE, on_step=told.append)
+    latents_of(waving, picture(), falling(3), "euler", VE, on_step=told.append)
     edit_friendly(waving, picture(), falling(2), VE, torch.Generator(), told.append)
     assert told == [1, 2, 3, 1, 2]
 
@@ -145,18 +157,18 @@ def test_a_flow_model_mixes_noise_in():
 @pytest.mark.parametrize("method", INVERSION_METHODS[:4])
 def test_a_step_that_is_not_finite_is_refused_with_its_level(method: InversionMethod):
     with pytest.raises(P2PError, match=r"NaN or infinity at sigma 2\.5"):
-        invert(lambda x, sigma: x * float("nan"), picture(), falling(4), method, VE)
+        latents_of(lambda x, sigma: x * float("nan"), picture(), falling(4), method, VE)
 
 
 @pytest.mark.parametrize("sigmas", [torch.zeros(1), torch.tensor([]), torch.tensor(3.0)])
 def test_no_step_is_refused(sigmas: Tensor):
     with pytest.raises(P2PError, match="at least one step"):
-        invert(waving, picture(), sigmas, "euler", VE)
+        latents_of(waving, picture(), sigmas, "euler", VE)
 
 
 @pytest.mark.parametrize(
     "sigmas", [[0.0, 1.0], [2.0, 1.0], [2.0, 2.0, 0.0], [float("nan"), 0.0], [float("inf"), 0.0]]
 )
 def test_sigmas_that_do_not_fall_to_zero_are_refused(sigmas: list[float]):
-    with pytest.raises(P2PError, match="sigmas that fall to 0"):
-        invert(waving, picture(), torch.tensor(sigmas), "euler", VE)
+    with pytest.raises(P2PError, match="sigmas that descend to 0"):
+        latents_of(waving, picture(), torch.tensor(sigmas), "euler", VE)

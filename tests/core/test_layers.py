@@ -1,10 +1,11 @@
-"""Layers by the names that users give them."""
+"""Layers by the names that users write."""
 
 from __future__ import annotations
 
 import pytest
 
 from p2p_core.architecture.layers import Layer, LayerFilter
+from p2p_core.architecture.names import block_ranges
 from p2p_core.errors import P2PError
 
 LAYERS = [
@@ -72,3 +73,36 @@ def test_what_is_no_filter_is_shown(text: str, shown: str) -> None:
 
 def test_filters_of_equal_text_are_equal() -> None:
     assert LayerFilter("input 4") == LayerFilter("input 4") != LayerFilter("input 5")
+
+
+FLUX = [*[Layer("double", n, 0, 2) for n in range(19)], *[Layer("single", n, 0, 2) for n in range(38)]]
+
+
+@pytest.mark.parametrize(
+    ("text", "doubles", "singles"),
+    [
+        ("all", 19, 38),
+        ("double", 19, 0),
+        ("double 15-18, single", 4, 38),
+        ("SINGLE 0 - 3", 0, 4),
+        ("1/2", 19, 38),
+        ("1/1", 0, 0),
+        ("block", 0, 0),
+        ("input 4, double 3", 1, 0),
+    ],
+)
+def test_a_transformer_names_its_blocks_its_own_way(text: str, doubles: int, singles: int) -> None:
+    chosen = [layer.stage for layer in FLUX if layer in LayerFilter(text)]
+    assert (chosen.count("double"), chosen.count("single"), len(chosen)) == (
+        doubles,
+        singles,
+        doubles + singles,
+    )
+
+
+def test_ranges_of_blocks_are_a_filter_of_the_same_layers() -> None:
+    assert block_ranges(("block", n) for n in (0, 1, 3)) == "block 0-1, block 3"
+    assert block_ranges((x.stage, x.number) for x in FLUX) == "double 0-18, single 0-37"
+    for layers in (FLUX, LAYERS, FLUX[3:7] + FLUX[22:23]):
+        chosen = LayerFilter(block_ranges((x.stage, x.number) for x in layers))
+        assert [layer for layer in [*LAYERS, *FLUX] if layer in chosen] == layers

@@ -1,4 +1,4 @@
-"""PSNR, over the picture and in part of it."""
+"""PSNR over the whole picture and in a part of it."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def test_in_words() -> None:
 
 
 def test_pictures_of_two_sizes_are_refused() -> None:
-    with pytest.raises(P2PError, match="pictures of one size, got 8 × 4 and 4 × 8"):
+    with pytest.raises(P2PError, match="images of one size, got 8 × 4 and 4 × 8"):
         psnr(BLACK, BLACK.transpose(0, 1))

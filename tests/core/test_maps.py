@@ -1,4 +1,4 @@
-"""Heat maps, masks and components from what a run left in a store."""
+"""Heat maps, masks and components from a store."""
 
 from __future__ import annotations
 
@@ -101,6 +101,23 @@ def test_a_word_is_found_as_it_was_recorded(asked: str, kept: str) -> None:
     assert found.shape == (1, 1, 2, 3) and found[0, 0, 0, 0] == words.index(kept)
 
 
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (["cat"], ["cat[1]", "cat[2]"]),
+        (["(cat:1.2)"], ["cat[1]", "cat[2]"]),
+        (["cat[2]", "cat"], ["cat[2]", "cat[1]"]),
+        (["and", "A"], ["and", "a[1]", "a[2]"]),
+    ],
+)
+def test_a_word_means_all_its_occurrences(asked: list[str], kept: list[str]) -> None:
+    """`cat` is both cats, as in an edit; recorded were `cat[1]` and `cat[2]`, the names of all words."""
+    words = TWICE.names
+    maps = torch.arange(float(len(words))).view(1, 1, -1, 1, 1)
+    found = heat_maps(stored(TWICE, {LARGE: maps}, (1, 1)), asked)
+    assert [words[int(n)] for n in found.flatten()] == kept
+
+
 def test_what_is_no_word_is_found_by_its_name() -> None:
     recorded = stored(CAT, {LARGE: torch.tensor([1.0, 2.0]).view(1, 1, 2, 1, 1)}, (1, 1))
     blend = replace(recorded, channels=(Channel("blend", ((1, 2),)), Channel("subtract", ((),))))
@@ -114,13 +131,20 @@ def test_words_come_in_the_order_asked_and_once() -> None:
     assert heat_maps(recorded).flatten().tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("word", "got"), [("sat", "'sat'"), ("lion", "'lion', which no prompt has")])
+@pytest.mark.parametrize(
+    ("word", "got"),
+    [
+        ("sat", "'sat'"),
+        ("cat[2]", "'cat[2]', which is in no prompt"),
+        ("lion", "'lion', which is in no prompt"),
+    ],
+)
 def test_a_word_that_was_not_recorded_is_refused_with_those_that_were(word: str, got: str) -> None:
     recorded = stored(PAIR, {LARGE: constant(0.1, rows=2)}, (2, 3), ["cat", "dog"])
     with pytest.raises(P2PError) as error:
         heat_maps(recorded, ["cat", word])
     assert error.value.got == got
-    assert "cat, dog" in error.value.mend
+    assert "cat, dog" in error.value.hint
 
 
 def test_layers_that_were_not_recorded_are_refused_with_those_that_were() -> None:
@@ -128,7 +152,7 @@ def test_layers_that_were_not_recorded_are_refused_with_those_that_were() -> Non
     with pytest.raises(P2PError) as error:
         heat_maps(recorded, layers=LayerFilter("output 3, 1/8"))
     assert error.value.got == "'output 3, 1/8'"
-    assert "1/1, 1/2" in error.value.mend and "input 1, middle 0" in error.value.mend
+    assert "1/1, 1/2" in error.value.hint and "input 1, middle 0" in error.value.hint
 
 
 def test_a_store_without_maps_is_refused() -> None:
@@ -169,14 +193,14 @@ def test_a_threshold_outside_0_to_1_is_refused(threshold: float) -> None:
 
 
 def self_maps(rows: int, h: int, w: int, seed: int = 0) -> Tensor:
-    """Attention [rows, N, N] with a quickly falling spectrum: cells attend to cells like them."""
+    """Attention [rows, N, N] with a rapidly decaying spectrum: cells attend to similar cells."""
     features = torch.randn(rows, h * w, 6, generator=torch.Generator().manual_seed(seed))
     features = features * torch.tensor([2.0, 1.4, 1.0, 0.7, 0.5, 0.3])
     return torch.softmax(features @ features.mT, dim=-1)
 
 
 def published(maps: Tensor, count: int, h: int, w: int) -> np.ndarray:
-    """The right singular vectors as the paper's code takes them, each [h, w]."""
+    """The right singular vectors as in the paper's code, each [h, w]."""
     a = maps.double().numpy()
     return np.linalg.svd(a - a.mean(axis=1, keepdims=True)).Vh[:count].reshape(count, h, w)
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from inverting import VE, euler_down, falling, picture, waving
+from inverting import VE, euler_down, falling, latents_of, picture, waving
 from torch import Tensor
 
 from p2p_core.errors import P2PError
-from p2p_core.real.inversion import invert
-from p2p_core.real.null_text import NullText, optimise
+from p2p_core.real.null_text import Course, NullText, optimise
 
 TOKENS, WIDTH = 4, 6
 MIX = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(3))
 
 
-def told(encoded: Tensor) -> Tensor:
-    """What an encoding [..., T, W] says to each channel, [..., 3, 1, 1]."""
+def meaning(encoded: Tensor) -> Tensor:
+    """The effect of an encoding [..., T, W] on each channel, [..., 3, 1, 1]."""
     return (encoded.mean(-2) @ MIX)[..., None, None]
 
 
@@ -24,15 +23,15 @@ PROMPT = torch.ones(TOKENS, WIDTH)
 
 
 def with_prompt(x: Tensor, sigma: float) -> Tensor:
-    return waving(x, sigma) + told(PROMPT)
+    return waving(x, sigma) + meaning(PROMPT)
 
 
 def with_null(x: Tensor, sigma: float, null: Tensor) -> Tensor:
-    return waving(x, sigma) + told(null)
+    return waving(x, sigma) + meaning(null)
 
 
 def followed(cfg: float, nulls: Tensor, latents: Tensor, sigmas: Tensor) -> Tensor:
-    """Where guided Euler steps with an encoding for each lead."""
+    """The end of guided Euler steps with one encoding per step."""
     x = latents[0]
     for i in range(len(sigmas) - 1):
         free = with_null(x, float(sigmas[i]), nulls[i])
@@ -43,9 +42,9 @@ def followed(cfg: float, nulls: Tensor, latents: Tensor, sigmas: Tensor) -> Tens
 
 def searched(chosen: NullText, steps: int = 10, samples: int = 2) -> tuple[Tensor, Tensor, Tensor]:
     sigmas = falling(steps)
-    latents = invert(with_prompt, picture(samples), sigmas, "fixed point", VE, 20)
+    latents = latents_of(with_prompt, picture(samples), sigmas, "fixed point", VE, 20)
     return (
-        optimise(with_prompt, with_null, torch.zeros(TOKENS, WIDTH), latents, sigmas, VE, chosen),
+        optimise(with_prompt, with_null, torch.zeros(TOKENS, WIDTH), Course(latents, sigmas, VE), chosen),
         latents,
         sigmas,
     )
@@ -61,7 +60,7 @@ def test_a_guided_sampling_comes_back_to_the_picture():
 
 
 def test_it_stops_where_the_loss_is_small_enough():
-    """At a guidance scale of 1 the unconditional prediction has no part, and nothing has to be found."""
+    """At guidance scale 1 the unconditional prediction has no effect, so there is nothing to optimise."""
     calls: list[float] = []
 
     def counting(x: Tensor, sigma: float, null: Tensor) -> Tensor:
@@ -72,9 +71,8 @@ def test_it_stops_where_the_loss_is_small_enough():
     latents = [10 * picture()]
     for i in range(5):
         latents.append(euler_down(with_prompt, latents[-1], sigmas[i : i + 2]))
-    found = optimise(
-        with_prompt, counting, torch.zeros(TOKENS, WIDTH), torch.stack(latents), sigmas, VE, NullText(1.0)
-    )
+    course = Course(torch.stack(latents), sigmas, VE)
+    found = optimise(with_prompt, counting, torch.zeros(TOKENS, WIDTH), course, NullText(1.0))
     assert len(calls) == 2 * 5 and not found.any()
 
 
@@ -83,7 +81,14 @@ def test_rates_and_limits_are_the_published_ones():
     assert (chosen.cfg, chosen.iterations) == (7.5, 10)
     assert [chosen.rate(i, 50) for i in (0, 49)] == pytest.approx([1e-2, 0.51e-2])
     assert [chosen.enough(i) for i in (0, 49)] == pytest.approx([1e-5, 99e-5])
-    assert chosen.rate(199, 200) > 0
+
+
+@pytest.mark.parametrize("steps", [100, 200, 1000])
+def test_beyond_50_steps_the_rates_of_50_are_spread_over_all(steps: int):
+    chosen = NullText()
+    rates = [chosen.rate(i * steps // 50, steps) for i in range(50)]
+    assert rates == pytest.approx([chosen.rate(i, 50) for i in range(50)])
+    assert [chosen.rate(i, 20) for i in range(20)] == pytest.approx([chosen.rate(i, 50) for i in range(20)])
 
 
 def test_no_iteration_is_refused():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from prompts_of import CHUNK, layout, long_prompts, made_of, made_prompts, prompt_of, tries
 
 from p2p_core.errors import P2PError
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt, split_edits
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet, split_edits
 
 
 def texts(prompt: Prompt) -> list[str]:
@@ -135,12 +136,12 @@ def test_what_is_not_there_is_an_error_with_the_words(text: str, query: str) -> 
     with pytest.raises(P2PError) as error:
         prompt.find(query)
     assert repr(query) in error.value.got
-    assert ", ".join(texts(prompt)) in error.value.mend
+    assert ", ".join(texts(prompt)) in error.value.hint
     assert repr(text) in error.value.expected
 
 
 def test_the_error_says_how_often_a_word_is_there() -> None:
-    with pytest.raises(P2PError, match=r"'red\[3\]' \(it is there 2 times\)"):
+    with pytest.raises(P2PError, match=r"'red\[3\]' \(it occurs 2 times\)"):
         prompt_of("red on red").find("red[3]")
 
 
@@ -180,6 +181,35 @@ def test_every_span_of_words_is_found_where_it_is(prompt: Prompt, data: st.DataO
 
 def by_column(prompt: Prompt, columns: tuple[int, ...]) -> list[str]:
     return [word.text for word in prompt.words if word.columns[0] in columns]
+
+
+# Names of words
+
+
+def test_a_repeated_word_is_numbered_from_the_first_on() -> None:
+    prompt = made_of("a cat , a cat sat")
+    assert prompt.names == ("a[1]", "cat[1]", ",", "a[2]", "cat[2]", "sat")
+    assert [prompt.find(name) for name in ("cat[1]", "cat[2]", "cat")] == [(2,), (5,), (2, 5)]
+    with pytest.raises(P2PError, match="occurs 2 times"):
+        prompt.find("cat[3]")
+
+
+def test_words_of_a_set_are_numbered_where_any_prompt_repeats_them() -> None:
+    prompts = PromptSet(made_of("a cat , a cat"), (made_of("a dog on a hill a"),))
+    assert prompts.names == ("a[1]", "cat[1]", ",", "a[2]", "cat[2]", "dog", "on", "hill", "a[3]")
+    once = PromptSet(made_of("a cat"), (made_of("a cat by a tree"),))
+    assert once.names == ("a[1]", "cat", "by", "a[2]", "tree")
+
+
+@tries(40)
+@given(made_prompts(20, different=8), st.lists(made_prompts(20, different=8), max_size=2))
+def test_every_word_is_found_by_its_name_and_by_no_other(source: Prompt, edits: list[Prompt]) -> None:
+    for prompt in (source, *edits):
+        assert [prompt.find(name) for name in prompt.names] == [word.columns for word in prompt.words]
+    prompts = PromptSet(source, tuple(edits))
+    for prompt in prompts.prompts:
+        found = [prompt.find(name) for name in prompts.names if prompt.has(name)]
+        assert sorted(found) == [word.columns for word in prompt.words]
 
 
 # Prompt sets

@@ -27,12 +27,12 @@ def tokens(prompt: Prompt) -> list[str]:
 
 
 def given_out(alignment: Alignment) -> list[float]:
-    """What each source column gives in all."""
+    """The total share that each source column passes on."""
     return [sum(row) for row in matrix(alignment)]
 
 
 def taken_by(source: str, edit: str, alignment: Alignment) -> dict[str, str]:
-    """For each word of the edit the source words whose attention it takes, `own` where it keeps its own."""
+    """For each word of the edit, the source words whose attention it takes, or `own`."""
     a, b = made_of(source), made_of(edit)
     names = {c: word.text for word in a.words for c in word.columns}
     result: dict[str, str] = {}
@@ -56,7 +56,7 @@ def test_refinement_keeps_and_adds_the_tokens_that_the_published_alignment_does(
     if max(source.columns, edit.columns) > CHUNK:
         return
     mapper, alpha = published_refinement(tokens(source), tokens(edit))
-    ours, inner = align_refine(source, edit), len(tokens(edit)) - 1  # less the end, which comes below
+    ours, inner = align_refine(source, edit), len(tokens(edit)) - 1  # without the end, which is tested below
     kept = {e: s for s, e, _ in ours.mapper if s in source.content and e in edit.content}
     assert kept == {e: s for e, s in enumerate(mapper[:inner]) if e and s != -1}
     assert list(ours.alpha) == alpha
@@ -83,8 +83,8 @@ def test_the_published_alignment_by_examples(source: str, edit: str, published: 
 
 @pytest.mark.parity
 def test_padding_is_paired_in_order_where_the_published_code_pairs_columns_of_one_number() -> None:
-    """There one column of source padding is dropped when a word is added, and the end is taken twice when one
-    is removed; here padding follows the end, and what is left over is given on."""
+    """There, one column of source padding is dropped if a word is added, and the end is taken twice if one is
+    removed. Here, padding follows the end, and the remainder is passed on."""
     short, long = made_of("a b c"), made_of("a x b c")
     end = {"short": 4, "long": 5}
     for source, edit, ends, published in [

@@ -1,4 +1,4 @@
-"""Windows of the sampling, and how users write them for words."""
+"""Windows of the sampling, and their syntax for words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which map stands where in a picture of maps."""
+"""The layout of a sheet of maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = ("a", "cat", "sat", "dog")
 
 
 def counted(parts: int, rows: int, words: int, h: int = 2, w: int = 3) -> Tensor:
-    """Maps [parts, rows, words, h, w], each of a value of its own: part + 10·row + 100·word + 1."""
+    """Maps [parts, rows, words, h, w], each with a different value: part + 10·row + 100·word + 1."""
     part, row, word = torch.meshgrid(*(torch.arange(n) for n in (parts, rows, words)), indexing="ij")
     return (part + 10 * row + 100 * word + 1.0)[..., None, None].expand(-1, -1, -1, h, w)
 
@@ -26,7 +26,7 @@ def labels(sheet: Sheet, line: int = 0, sample: int = 0) -> list[str]:
 
 
 def values(sheet: Sheet, line: int = 0, sample: int = 0) -> list[float | str]:
-    """Of each tile the map's value at the first cell, or why there is none."""
+    """For each tile, the map's value at the first cell, or the note why there is none."""
     tiles = sheet.samples[sample][line].tiles
     return [tile.note if tile.map is None else float(tile.map[0, 0]) for tile in tiles]
 
@@ -71,7 +71,7 @@ def test_a_part_in_which_no_step_fell_says_so() -> None:
 
 
 def test_one_mean_over_all_steps_has_no_view_over_steps() -> None:
-    with pytest.raises(P2PError, match="Set the step groups of Attention Store to 2 or more"):
+    with pytest.raises(P2PError, match="Record the sampling in 2 parts or more"):
         word_sheet(stored(PAIR, {LARGE: counted(1, 2, 4)}, (2, 3)), "steps")
 
 

@@ -1,4 +1,4 @@
-"""Trajectories: which step of them a sampling is at, and which files hold one."""
+"""Trajectories: the step of a sampling, and files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NAMES = ("sigmas", "latents", "picture", "prompt", "text", "model", "method", "s
 def test_a_sampling_may_start_at_any_step():
     t = trajectory(4)
     assert [t.start(t.sigmas[i:]) for i in range(4)] == [0, 1, 2, 3]
-    assert t.start(t.sigmas[1:3]) == 1  # and go on in another sampler
+    assert t.start(t.sigmas[1:3]) == 1  # and continue in another sampler
     assert t.start(t.sigmas * (1 + 1e-6)) == 0
 
 
 @pytest.mark.parametrize("sigmas", [[10.0, 5.0, 0.0], [9.0, 7.5, 5.0, 2.5, 0.0], [20.0, 10, 7.5, 5, 2.5, 0]])
 def test_other_sigmas_are_refused_with_what_to_set(sigmas: list[float]):
-    with pytest.raises(P2PError, match=r"trajectory, 4 steps.*Set steps, scheduler and denoise"):
+    with pytest.raises(P2PError, match=r"trajectory, 4 steps.*Use the sigmas of the inversion"):
         trajectory(4).start(torch.tensor(sigmas))
 
 
@@ -111,12 +111,12 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
     (tmp_path / "b").mkdir()
     for name in ("none", "b"):
-        with pytest.raises(P2PError, match="cannot be read"):
+        with pytest.raises(P2PError, match="unreadable file"):
             load(tmp_path / name)
 
 
 def rewritten(file: Path, texts: dict[str, str], **tensors: Any) -> Path:
-    """The file with other tensors (None: left out) and texts."""
+    """The file with some tensors replaced (None: removed) and other texts."""
     from safetensors import safe_open
 
     with safe_open(str(file), "pt") as content:

@@ -1,4 +1,4 @@
-"""Weights of words: how users write them, and what they do in a plan."""
+"""Weights of words: their syntax, and their effect in a plan."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from planned import mixing, plan_of
 from prompts_of import made_of, matrix, tries
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan, require_same
 from p2p_core.words.align import align_refine, align_swap
 from p2p_core.words.prompts import PromptSet
-from p2p_core.words.weights import Weights, WordWeight, parse_weights
+from p2p_core.words.weights import WordWeight, parse_weights
 from p2p_core.words.windows import Window
 
 MIDDLE, OUTPUT = Layer("middle", 0), Layer("output", 3)
@@ -61,11 +62,11 @@ def test_every_finite_number_is_a_weight(weight: float) -> None:
     ["fluffy", "fluffy 4", "fluffy:", ": 4", "fluffy: x", "fluffy: 4x", "fluffy: 4 5", "fluffy: 40%",
      "fluffy: nan", "fluffy: inf", "fluffy: -inf", "fluffy: 1e999"],
 )  # fmt: skip
-def test_what_is_no_weight_is_shown_with_the_mend(entry: str) -> None:
+def test_what_is_no_weight_is_shown_with_the_fix(entry: str) -> None:
     with pytest.raises(P2PError, match="a word, a colon and a number") as error:
         parse_weights(f"cat: 2, {entry}\n")
     assert error.value.got == repr(entry)
-    assert error.value.mend.startswith("Write 1 for no change, 0 to take the word out")
+    assert error.value.hint.startswith("1 = unchanged")
 
 
 @pytest.mark.parametrize("text", ["", " \n", ",;", "---", "\n---\n---\n"])
@@ -114,28 +115,28 @@ def equalizer(prompts: PromptSet, row: int, **weights: float) -> Tensor:
     return values
 
 
-def check(mixing: Mixing | None, from_source: Tensor, own: Tensor) -> None:
-    assert mixing is not None
-    torch.testing.assert_close(mixing.from_source, from_source)
-    torch.testing.assert_close(mixing.own, own)
+def check(found: Mixing | None, from_source: Tensor, own: Tensor) -> None:
+    assert found is not None
+    torch.testing.assert_close(found.from_source, from_source)
+    torch.testing.assert_close(found.own, own)
 
 
 def test_weights_alone_make_a_row_of_the_source_for_each_block() -> None:
-    plan = EditPlan(ALONE).then(ALONE, reweight("cat: 4\n---\ncat: -1, grass: 0"))
+    plan = plan_of(ALONE, reweight("cat: 4\n---\ncat: -1, grass: 0"))
     assert plan.prompts == PromptSet(SOURCE, (SOURCE, SOURCE))
     for row, eq in [(1, equalizer(plan.prompts, 1, cat=4)), (2, equalizer(plan.prompts, 2, cat=-1, grass=0))]:
-        check(plan.mixing(row, MIDDLE, 0.5), torch.diag(eq), torch.zeros(77))
+        check(mixing(plan, row, MIDDLE, 0.5), torch.diag(eq), torch.zeros(77))
     assert plan.describe() == "weights: cat × 4\nweights: cat × -1, grass × 0"
-    assert [plan.self_attention(MIDDLE, p) for p in (0, 0.39, 0.4)] == [True, True, False]
+    assert [plan.injects(MIDDLE, p) for p in (0, 0.39, 0.4)] == [True, True, False]
 
 
 def test_weights_alone_on_a_pair_refine_it() -> None:
-    plan = EditPlan(PAIR).then(PAIR, reweight("red: 3"))
+    plan = plan_of(PAIR, reweight("red: 3"))
     assert plan.prompts == PAIR
     alignment = align_refine(SOURCE, PAIR.edits[0])
     alpha, eq = torch.tensor(alignment.alpha), equalizer(PAIR, 1, red=3)
     assert not alpha.all()
-    check(plan.mixing(1, MIDDLE, 0), torch.tensor(matrix(alignment)) * alpha * eq, (1 - alpha) * eq)
+    check(mixing(plan, 1, MIDDLE, 0), torch.tensor(matrix(alignment)) * alpha * eq, (1 - alpha) * eq)
     assert plan.describe() == "weights: red × 3\nthe edit prompt alone"
 
 
@@ -146,49 +147,48 @@ def test_on_top_of_an_edit_weights_multiply_what_comes_from_the_source_and_what_
     """W_s·diag(eq) and w_e·eq."""
     edit = TokenEdit(method, Window(0, 0.5))  # type: ignore[arg-type]
     alignment = {"swap": align_swap, "refine": align_refine}[method](SOURCE, PAIR.edits[0])
-    plan = EditPlan(PAIR, (edit,)).then(PAIR, reweight("dog: 4, red: -1, a: 0"))
+    plan = plan_of(PAIR, edit, reweight("dog: 4, red: -1, a: 0"))
     eq, alpha = equalizer(PAIR, 1, dog=4, red=-1, a=0), torch.tensor(alignment.alpha)
-    check(plan.mixing(1, MIDDLE, 0.2), torch.tensor(matrix(alignment)) * alpha * eq, (1 - alpha) * eq)
+    check(mixing(plan, 1, MIDDLE, 0.2), torch.tensor(matrix(alignment)) * alpha * eq, (1 - alpha) * eq)
     check(
-        plan.mixing(1, MIDDLE, 0.5), torch.zeros(77, 77), eq
-    )  # the edit's window is shut, the weights' is not
-    check(plan.mixing(2, MIDDLE, 0.5), torch.zeros(77, 77), equalizer(PAIR, 2, a=0))
-    assert [plan.self_attention(MIDDLE, p) for p in (0.59, 0.6)] == [True, False]
+        mixing(plan, 1, MIDDLE, 0.5), torch.zeros(77, 77), eq
+    )  # the edit's window is closed, the weights' is open
+    check(mixing(plan, 2, MIDDLE, 0.5), torch.zeros(77, 77), equalizer(PAIR, 2, a=0))
+    assert [plan.injects(MIDDLE, p) for p in (0.59, 0.6)] == [True, False]
 
 
 def test_weights_act_in_their_window_and_layers() -> None:
-    plan = EditPlan(PAIR, (TokenEdit(cross=NEVER),))
-    plan = plan.then(PAIR, reweight("dog: 4", Window(0.2, 0.6), "middle"))
-    acts = [plan.mixing(1, MIDDLE, p) is not None for p in (0, 0.2, 0.59, 0.6, 1)]
+    plan = plan_of(PAIR, TokenEdit(cross=NEVER), reweight("dog: 4", Window(0.2, 0.6), "middle"))
+    acts = [mixing(plan, 1, MIDDLE, p) is not None for p in (0, 0.2, 0.59, 0.6, 1)]
     assert acts == [False, True, True, False, False]
-    assert plan.mixing(1, OUTPUT, 0.3) is None
+    assert mixing(plan, 1, OUTPUT, 0.3) is None
 
 
 def test_alone_their_layers_and_windows_are_those_of_the_edit_they_stand_for() -> None:
-    plan = EditPlan(ALONE).then(ALONE, reweight("cat: 4", Window(0.2, 0.6), "middle"))
-    assert [plan.mixing(1, MIDDLE, p) is not None for p in (0, 0.2, 0.6)] == [False, True, False]
-    assert plan.mixing(1, OUTPUT, 0.3) is None and not plan.self_attention(OUTPUT, 0)
+    plan = plan_of(ALONE, reweight("cat: 4", Window(0.2, 0.6), "middle"))
+    assert [mixing(plan, 1, MIDDLE, p) is not None for p in (0, 0.2, 0.6)] == [False, True, False]
+    assert mixing(plan, 1, OUTPUT, 0.3) is None and not plan.injects(OUTPUT, 0)
 
 
 def test_a_weight_of_one_changes_nothing_of_the_edits_own() -> None:
-    plan = EditPlan(PAIR, (TokenEdit(cross=NEVER),), (reweight("dog: 1"),))
-    assert plan.mixing(1, MIDDLE, 0) is None
+    plan = plan_of(PAIR, TokenEdit(cross=NEVER), reweight("dog: 1"))
+    assert mixing(plan, 1, MIDDLE, 0) is None
 
 
 def test_weights_of_a_word_and_of_several_nodes_multiply() -> None:
-    nodes = reweight("cat: 2, a cat: 3"), reweight("cat: 5")
-    plan = EditPlan(ALONE).then(ALONE, nodes[0]).then(ALONE, nodes[1])
-    check(plan.mixing(1, MIDDLE, 0), torch.diag(equalizer(plan.prompts, 1, cat=30, a=3)), torch.zeros(77))
-    assert plan.describe() == "weights: cat × 2, a cat × 3, cat × 5"
+    nodes = reweight("cat: 2, a cat: 3"), reweight("cat: 5"), reweight("cat: 5")
+    plan = plan_of(ALONE, *nodes)
+    check(mixing(plan, 1, MIDDLE, 0), torch.diag(equalizer(plan.prompts, 1, cat=150, a=3)), torch.zeros(77))
+    assert plan.describe() == "weights: cat × 2, a cat × 3 · weights: cat × 5 · weights: cat × 5"
 
 
 def test_weights_of_a_word_that_only_another_edit_has_are_left_out_of_a_row() -> None:
-    plan = EditPlan(PAIR).then(PAIR, reweight("dog: 2, hill: 3"))
+    plan = plan_of(PAIR, reweight("dog: 2, hill: 3"))
     assert plan.describe() == "weights: dog × 2\nweights: hill × 3"
 
 
 def test_nodes_after_weights_alone_may_give_the_source_prompt_or_its_copies() -> None:
-    plan = EditPlan(ALONE).then(ALONE, reweight("cat: 4\n---\ncat: 2"))
+    plan = plan_of(ALONE, reweight("cat: 4\n---\ncat: 2"))
     for given_prompts in (ALONE, plan.prompts):
         assert plan.then(given_prompts, TokenEdit()).prompts == plan.prompts
         require_same(plan.prompts, given_prompts)
@@ -198,22 +198,22 @@ def test_nodes_after_weights_alone_may_give_the_source_prompt_or_its_copies() ->
     "given_prompts", [PAIR, PromptSet(made_of("a cow"), ()), PromptSet(SOURCE, (SOURCE,))]
 )
 def test_other_prompts_after_weights_alone_are_refused(given_prompts: PromptSet) -> None:
-    plan = EditPlan(ALONE).then(ALONE, reweight("cat: 4\n---\ncat: 2"))
-    with pytest.raises(P2PError, match="the earlier node in the chain"):
+    plan = plan_of(ALONE, reweight("cat: 4\n---\ncat: 2"))
+    with pytest.raises(P2PError, match="the prompts of the earlier edits"):
         plan.then(given_prompts, TokenEdit())
 
 
 def test_other_prompts_with_weights_are_refused() -> None:
-    with pytest.raises(P2PError, match="the earlier node in the chain"):
+    with pytest.raises(P2PError, match="the prompts of the earlier edits"):
         EditPlan(ALONE).then(PromptSet(made_of("a cat*2"), ()), reweight("cat: 4"))
-    with pytest.raises(P2PError, match="the earlier node in the chain"):
+    with pytest.raises(P2PError, match="the prompts of the earlier edits"):
         EditPlan(PAIR).then(ALONE, reweight("grass: 4"))
 
 
 def test_a_plan_does_not_take_weights_of_words_that_its_prompts_lack() -> None:
     with pytest.raises(P2PError, match="got 'owl'"):
-        EditPlan(ALONE).then(ALONE, reweight("owl: 4"))
+        plan_of(ALONE, reweight("owl: 4"))
     with pytest.raises(P2PError, match="got 3 blocks"):
-        EditPlan(PAIR).then(PAIR, reweight("a: 1\n---\na: 1\n---\na: 1"))
+        plan_of(PAIR, reweight("a: 1\n---\na: 1\n---\na: 1"))
     with pytest.raises(P2PError, match="at least one edit prompt"):
-        EditPlan(ALONE, reweights=(Reweight(Weights(((WordWeight("cat", 2),),))),))
+        reweight("cat: 2").check(ALONE, ())

@@ -96,7 +96,7 @@ def test_an_empty_background_shows_nothing(checker: Checker) -> None:
 
 
 def test_other_sizes(checker: Checker) -> None:
-    """Two pictures side by side are one of 384 × 192 whose halves show the same."""
+    """Two pictures side by side are one of 384 × 192 with the same contents in its halves."""
     left = Scene((Thing("house", "yellow", "", 0.5, 0.5, 0.22),), "sky", (0,), 1)
     right = Scene((Thing("fish", "red", "", 0.5, 0.5, 0.22),), "sky", (0,), 1)
     wide = torch.cat([to_tensor(left, 192), to_tensor(right, 192)], dim=2)[None]

@@ -1,4 +1,4 @@
-"""The helper that starts ComfyUI servers, tried on other programs: its waits end, and all is stopped."""
+"""The helper that starts ComfyUI servers, tested on other programs: waits end, and everything stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edit quality: which edits are drawn, what is measured of them, how they are sampled and shown."""
+"""Edit quality: the choice of edits, their measures, sampling and reports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ from benchmarks.shared.plot import COLORS, ticks
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
 from demo.training.checker import Checker, Found, Verdict, to_tensor
 from demo.world.scenes import HIDDEN, Scene, Thing, recaption
+from p2p_core.edits.steps import TokenEdit
 from p2p_core.errors import P2PError
+from p2p_core.maps.blending import Blend
+from p2p_core.plan import EditPlan
 
 THINGS = [name for name in TYPES if "background" not in name]
 PLACES = [name for name in TYPES if "background" in name]
@@ -44,7 +47,7 @@ def drawn(type_name: str, count: int = 60) -> list[Edit]:
     return [draw_edit(type_name, random.Random(f"{type_name}{i}")) for i in range(count)]
 
 
-# Which edits are drawn
+# The choice of edits
 
 
 @pytest.mark.parametrize("type_name", TYPES)
@@ -129,7 +132,7 @@ def test_reweighting_weighs_the_words_of_one_thing() -> None:
         assert edit.source.things[edit.index].phrase.endswith(" " + edit.weights[0].word)
 
 
-# What is measured, on drawn scenes
+# Measures, on rendered scenes
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +159,7 @@ def without() -> Edit:
 
 
 def measure(checker: Checker, edit: Edit, result: Scene) -> Measured:
-    """The edit, had it come out as the drawn scene `result`."""
+    """The measures of the edit if its result were the rendered scene `result`."""
     before, after = to_tensor(edit.source), to_tensor(result)
     seen, verdict = checker(torch.stack([before, after]))
     things = shows(edit, seen)
@@ -314,9 +317,12 @@ def test_every_setting_of_a_curve_is_a_way_of_its_own(pipe: DemoPipeline, contes
         edit = drawn(type_name, 1)[0]
         ways = CONTESTS[contest].ways(edit, pipe, 5)
         plans = [way.run.plan for way in ways.values() if isinstance(way, Planned)]
-        assert len({(p.edits, *((b.threshold, b.start, b.pool) for b in p.blends)) for p in plans}) == len(
-            plans
-        )
+        assert len({settings_of(plan) for plan in plans}) == len(plans)
+
+
+def settings_of(plan: EditPlan) -> tuple[object, ...]:
+    blends = ((b.rule.threshold, b.rule.pool, b.start) for b in plan.of(Blend))
+    return (*plan.of(TokenEdit), *blends)
 
 
 # Running

@@ -1,4 +1,4 @@
-"""Finding ComfyUI: the places in their order, the interpreter, the version, the answer to a wrong path."""
+"""Finding ComfyUI: the order of places, the interpreter, the version, the error for a wrong path."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_comfy_runs_under_the_environment_in_its_folder(home: Path, pack: Path, 
 
 
 def test_the_interpreter_keeps_the_name_of_its_environment(home: Path, pack: Path) -> None:
-    """bin/python of a venv is a link; followed, it would leave the environment."""
+    """bin/python of a venv is a link; following it would leave the environment."""
     path = comfy(home / "ComfyUI")
     (path / "venv" / "bin").mkdir(parents=True)
     (path / "venv" / "bin" / "python").symlink_to(sys.executable)

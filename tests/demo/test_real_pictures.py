@@ -55,7 +55,7 @@ def test_structure_knows_outlines_and_no_brightness():
 
 
 def test_ssim_falls_with_noise_and_is_the_published_formula():
-    """A constant shift leaves contrast and structure and only costs luminance."""
+    """A constant shift keeps contrast and structure and only changes luminance."""
     flat = torch.full((3, 32, 32), 0.5)
     wanted = (2 * 0.5 * 0.6 + 1e-4) / (0.25 + 0.36 + 1e-4)
     assert ssim(flat, flat + 0.1) == pytest.approx(wanted, rel=1e-3)

@@ -1,4 +1,4 @@
-"""The runner of the host suite: which ComfyUI it refuses and why, and what its last line says."""
+"""The runner of the host suite: which ComfyUI it rejects and why, and its last line."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_process_of_comfy_gets_its_own_environment() -> None:
 def test_every_comfy_is_run_and_tells_its_own(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Here pytest only says its version, or what is wrong with its options."""
+    """Here pytest only prints its version, or an error about its options."""
     monkeypatch.setattr(run_hosts, "NEEDED", ("json",))
     monkeypatch.setattr(run_hosts, "host_tools", lambda python, tag: None)
     installs = [install("0.3.64"), install("0.33.0")]

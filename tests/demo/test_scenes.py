@@ -1,4 +1,4 @@
-"""Scenes: the caption never gives the layout, drawing repeats, boxes hold what is drawn."""
+"""Scenes: the caption never gives the layout, rendering is repeatable, boxes contain the things."""
 
 from __future__ import annotations
 

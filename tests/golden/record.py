@@ -43,7 +43,7 @@ class Golden:
     found: dict[str, Summary] = field(default_factory=dict)
 
     def check(self, name: str, latents: Tensor) -> None:
-        """Raises AssertionError where a workflow's latents are not the recorded ones."""
+        """Raises AssertionError if a workflow's latents differ from the recorded ones."""
         self.found[name] = summary_of(latents)
         assert WRITE or not (text := self._difference(name)), f"{name} on {self.host}: {text}"
 
@@ -98,7 +98,7 @@ def summary_of(latents: Tensor) -> Summary:
 
 
 def difference(known: Summary, found: Summary, exact: bool) -> str:
-    """What differs, in words; empty where nothing does. exact: to the bit."""
+    """The difference as text; empty if there is none. exact: compare bits."""
     if known["shape"] != found["shape"]:
         return f"expected the shape {known['shape']}, got {found['shape']}"
     largest = float((_values(known) - _values(found)).abs().max())
@@ -107,7 +107,7 @@ def difference(known: Summary, found: Summary, exact: bool) -> str:
 
 
 def environment() -> dict[str, str]:
-    """What the last bits depend on."""
+    """Everything that the last bits depend on."""
     own = {"processor": _processor(), "capability": torch.backends.cpu.get_cpu_capability()}
     return {**own, "torch": torch.__version__, **{name: _version(name) for name in PACKAGES}}
 

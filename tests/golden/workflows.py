@@ -30,7 +30,7 @@ NAMES = tuple(name for name in sorted(file.stem for file in API.glob("*.json")) 
 
 
 def final_latents(workflow: Workflow, run_node: RunNode) -> Tensor:
-    """What the workflow's only sampler puts out, [R, C, h, w]. Nodes that it does not need are not run."""
+    """The output of the workflow's only sampler, [R, C, h, w]. Runs only the nodes that it needs."""
 
     @cache
     def outputs(node_id: str) -> Sequence[Any]:

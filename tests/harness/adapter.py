@@ -1,4 +1,4 @@
-"""What the tests ask of a host, the same on ComfyUI and on the stand-in."""
+"""The tests' interface to a host, the same for ComfyUI and the stand-in."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Host(ABC):
     interrupt: type[BaseException]
 
     def run(self, node: Any, **inputs: Any) -> tuple[Any, ...]:
-        """The outputs of a node; inputs that are not given have their default."""
+        """The outputs of a node; missing inputs get their defaults."""
         return tuple(self.result(node, **inputs).args)
 
     def result(self, node: Any, **inputs: Any) -> Any:
-        """What a node returns: outputs in `args`, what the front end shows in `ui`."""
+        """The result of a node: outputs in `args`, UI output in `ui`."""
         sockets = node.GET_SCHEMA().inputs
         defaults = {s.id: s.default for s in sockets if getattr(s, "default", None) is not None}
         with torch.inference_mode():
@@ -40,7 +40,7 @@ class Host(ABC):
 
     @abstractmethod
     def model_without_text(self) -> Any:
-        """A MODEL that has no cross-attention."""
+        """A MODEL without cross-attention."""
 
     @abstractmethod
     def encode(self, text: str) -> Conditioning:

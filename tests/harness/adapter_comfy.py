@@ -26,7 +26,7 @@ class ComfyUI(Host):
 
     def __init__(self, demo_model: Any) -> None:
         self._demo_model = demo_model
-        self._temp = tempfile.TemporaryDirectory()  # nodes leave small pictures for the front end
+        self._temp = tempfile.TemporaryDirectory()  # nodes write small pictures for the front end
         folder_paths.set_temp_directory(self._temp.name)
 
     def _execute(self, node: Any, inputs: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from tiny_models import CHANNELS, TinyCLIP, TinyModel, TinyUNet, tiny_model
 
 
 class Interrupt(BaseException):
-    """Newer versions of ComfyUI stop a run by an exception that `except Exception` does not catch."""
+    """Newer versions of ComfyUI stop a run with an exception that `except Exception` does not catch."""
 
 
 class StandIn(Host):
@@ -58,7 +58,7 @@ class StandIn(Host):
 
 
 def drawn_noise(latent: Latent, seed: int) -> torch.Tensor:
-    """The noise of a latent; a `batch_index` says which draws of the seed its samples get."""
+    """The noise of a latent. A `batch_index` selects the seed's draws for its samples."""
     samples = latent["samples"]
     wanted = latent.get("batch_index", range(len(samples)))
     generator = torch.Generator().manual_seed(seed)

@@ -1,8 +1,8 @@
 """Every family of models with text cross-attention: its real shape, and a tiny host with a MODEL of it.
 
-The shapes are those of the published U-Nets; ComfyUI's own detection has to take their weights for them. The
-tiny models are built by ComfyUI's own classes from the same lists of blocks, with narrow layers and random
-weights.
+The shapes are those of the published U-Nets, and ComfyUI's own detection has to recognise them by their
+weights. The tiny models are built by ComfyUI's own classes from the same lists of blocks, with narrow layers
+and random weights.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from torch import Tensor, nn
 
 REAL = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280}
 TINY = {"clip_l": 32, "clip_h": 32, "clip_g": 64}
-NUMBER = 256  # the width of the embedding of one number, such as the width of the picture
+NUMBER = 256  # width of the embedding of one number, such as the image width
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The lists of blocks in the host's words; `scales`: how many transformer blocks there are, by how much
-    smaller than the latent they are."""
+    """The lists of blocks in the host's terms. scales: number of transformer blocks by how many times smaller
+    than the latent they are."""
 
     depth: tuple[int, ...]
     middle: int
@@ -62,11 +62,11 @@ KOALA = Blocks((0, 2, 5), -2, (0, 0, 2, 2, 5, 5), (1, 2, 4), {2: 6, 4: 15})
 
 @dataclass(frozen=True)
 class Family:
-    """kind: the host's class of it. encoders: its text encoders. width, tiny: channels of its first layer.
+    """kind: the host's class. encoders: its text encoders. width, tiny: channels of its first layer.
 
-    numbers: how many sizes the model is told; pooled: the width of what else it is told, that of the last
-    encoder where it is told sizes. marks: tensors of a checkpoint by which the host knows what the model
-    predicts; norm1: the spread of some biases, by which it knows that of SD2.
+    numbers: number of size inputs; pooled: width of the pooled input, that of the last encoder if there are
+    size inputs. marks: tensors of a checkpoint that tell the host what the model predicts; norm1: the spread
+    of some biases, which tells it for SD2.
     """
 
     kind: str
@@ -115,7 +115,7 @@ FAMILIES = {
 
 
 def unet_without_weights(name: str) -> UNetModel:
-    """The host's U-Net in its real width."""
+    """The host's U-Net at its real width."""
     family = FAMILIES[name]
     heads = {"num_heads": 8} if family.encoders == SD1 else {"num_head_channels": 64}
     meta, layers = torch.device("meta"), comfy.ops.disable_weight_init
@@ -126,8 +126,8 @@ def unet_without_weights(name: str) -> UNetModel:
 
 
 class TinyHost(ComfyUI):
-    """ComfyUI with a tiny model of a family; `text`: another pair of encoders than its own, `change`: a
-    stock node on the MODEL."""
+    """ComfyUI with a tiny model of a family. text: other encoders than its own. change: a stock node on the
+    MODEL."""
 
     def __init__(
         self, name: str, dtype: torch.dtype = torch.float32, cast: torch.dtype | None = None,
@@ -145,7 +145,7 @@ class TinyHost(ComfyUI):
 
 @functools.cache
 def tiny_model(name: str, dtype: torch.dtype = torch.float32, cast: torch.dtype | None = None) -> Any:
-    """A ModelPatcher as Load Checkpoint makes it; `cast`: what weights of `dtype` are reckoned in."""
+    """A ModelPatcher as from Load Checkpoint. cast: the dtype that weights of `dtype` are computed in."""
     family = FAMILIES[name]
     config = getattr(supported, family.kind)(family.unet(TINY))
     config.set_inference_dtype(dtype, cast)
@@ -163,7 +163,7 @@ def tiny_model(name: str, dtype: torch.dtype = torch.float32, cast: torch.dtype 
 
 @functools.cache
 def tiny_clip(kind: str, embeddings: str | None = None) -> Any:
-    """A CLIP with the host's tokenizers and encoders, narrow and of three layers."""
+    """A CLIP with the host's tokenizers and narrow encoders of three layers."""
     shape = {"num_hidden_layers": 3, "num_attention_heads": 2}
     narrow = {
         f"{name}_model_config": {**shape, "hidden_size": TINY[name], "intermediate_size": 64}
@@ -185,9 +185,9 @@ def randomise(module: nn.Module) -> None:
 
 
 def _random(name: str, like: Tensor, norm1: float) -> Tensor:
-    """A weight of about the size of a trained one; attention looks at some places more than at others.
+    """A weight with about the size of a trained one, so that attention is not uniform.
 
-    What a block adds is a part of what it was given, or rounding would grow from block to block.
+    Each block adds only a fraction of its input, otherwise rounding would grow from block to block.
     """
     value = torch.randn(like.shape)
     if like.ndim > 1:

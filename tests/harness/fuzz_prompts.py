@@ -1,4 +1,4 @@
-"""A random prompt pair through the whole path of the nodes: it works, or a P2PError says how to mend it."""
+"""A random prompt pair through all nodes: it works, or raises a P2PError that says how to fix it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def outcome(graph: Graph, error: type[Exception], seed: int, sampled: bool) -> s
 
 
 def _built(graph: Graph, error: type[Exception], random: Random, made: Case) -> tuple[Any, Any]:
-    """(MODEL, CONDITIONING): a token edit and, where they are not refused, what can follow it."""
+    """(MODEL, CONDITIONING): a token edit and, if they are not rejected, the nodes that can follow it."""
     prompts, positive = graph.pair(made.source, made.edit)
     name = random.choice(TOKEN_EDITS)
     model = graph.on(name, prompts, **WINDOWS)[0]

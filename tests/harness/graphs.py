@@ -1,4 +1,4 @@
-"""Text-to-image graphs as a user wires them, around the host's stock nodes and the pack's."""
+"""Text-to-image graphs as a user wires them, with the host's stock nodes and the pack's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPEN = {"cross_start": 0.0, "cross_end": 1.0, "self_start": 0.0, "self_end": 1.0
 
 @dataclass(frozen=True)
 class Graph:
-    """`options` of its methods are those of the host's sampler."""
+    """options of its methods: those of the host's sampler."""
 
     host: Host
     node: dict[str, Any]
@@ -58,7 +58,8 @@ class Graph:
     def plain(self, text: str = SOURCE, rows: int = 2, model: Any = None, **options: Any) -> Tensor:
         """A stock sampling of one prompt without the pack, each sample `rows` times: [rows·B, ...].
 
-        As many rows as a paired sampling has, because a CPU's kernels do not round alike for every batch.
+        With as many rows as a paired sampling, because a CPU's kernels round differently for other batch
+        sizes.
         """
         if options or model:
             return self._plain(text, rows, model or self.host.model(), **options)
@@ -86,12 +87,12 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
 
 
 def differ(a: Tensor, b: Tensor) -> bool:
-    """Different by far more than rounding."""
+    """Different by much more than rounding."""
     return not close(a, b, 3e-4)
 
 
 def drawn(host: Host, batch: int = 1) -> Latent:
-    """A LATENT that holds something."""
+    """A non-empty LATENT."""
     channels = host.sample(host.model(), host.encode(SOURCE), host.encode(NEGATIVE), steps=1)[
         "samples"
     ].shape[1]
@@ -99,20 +100,20 @@ def drawn(host: Host, batch: int = 1) -> Latent:
     return {"samples": torch.randn(batch, channels, SIZE[1] // 8, SIZE[0] // 8, generator=generator)}
 
 
-# Attention replacements, as another pack puts them on a MODEL
+# Attention replacements, as put on a MODEL by another pack
 
 Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 
 
 def own_attention(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
-    """What the host does without a replacement."""
+    """The host's attention without a replacement."""
     from comfy.ldm.modules.attention import optimized_attention
 
     return optimized_attention(q, k, v, extra_options["n_heads"], transformer_options=extra_options)
 
 
 def noting(calls: list[list[int]]) -> Patch:
-    """Changes nothing, and notes which parts each call has."""
+    """Changes nothing, and records the parts of each call."""
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
         calls.append(list(extra_options["cond_or_uncond"]))
@@ -125,7 +126,7 @@ Seen = dict[tuple[int, int], list[bool]]
 
 
 def comparing(seen: Seen) -> Patch:
-    """Changes nothing; notes by side (1 is negative) and number of queries whether two rows ask the same."""
+    """Changes nothing; records by side (1 is negative) and number of queries whether two rows are equal."""
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
         sides = extra_options["cond_or_uncond"]
@@ -137,13 +138,13 @@ def comparing(seen: Seen) -> Patch:
 
 
 def with_patch(model: Any, patch: Patch, *key: Any, name: str = "attn2") -> Any:
-    """A clone of MODEL with an attention replacement, as another pack puts it there."""
+    """A clone of MODEL with an attention replacement, as from another pack."""
     clone = model.clone()
     clone.set_model_patch_replace(patch, name, *key)
     return clone
 
 
-# What a node or a sampling may have changed
+# State that a node or a sampling might change
 
 _OF_A_CLONE = (
     *("model_options", "wrappers", "callbacks", "patches", "object_patches"),
@@ -152,7 +153,7 @@ _OF_A_CLONE = (
 
 
 def state(model: Any) -> dict[str, Any]:
-    """What a clone of a MODEL has of its own: dicts and lists by what is in them, all else by identity."""
+    """The own state of a MODEL's clone: dicts and lists by value, everything else by identity."""
     return {name: _leaves(getattr(model, name)) for name in _OF_A_CLONE if hasattr(model, name)}
 
 

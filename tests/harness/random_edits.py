@@ -1,4 +1,4 @@
-"""Random workflows for a server: the pack's nodes in the orders that people put them, with any widgets."""
+"""Random workflows for a server: the pack's nodes in plausible orders, with any widget values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from random_prompts import COMMON, Case, case
 
-Nodes = dict[str, Any]  # what the server says of its nodes
+Nodes = dict[str, Any]  # the server's description of its nodes
 Workflow = dict[str, dict[str, Any]]
 
 EDITS = ("P2PPromptEdit", "P2PWordSwap", "P2PRefine")
@@ -16,7 +16,7 @@ SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m", "dpmpp_sde", "heun", "lcm", 
 
 
 def workflow(seed: int, nodes: Nodes, wild: bool) -> Workflow:
-    """Demo model, prompts, one edit and what may follow it, a sampler, views. wild: widgets of any value."""
+    """Demo model, prompts, one edit and its followers, a sampler, views. wild: any widget values."""
     random = Random(seed)
     made = case(random) if wild else _readable(random)
     graph: Workflow = {}
@@ -55,7 +55,7 @@ def workflow(seed: int, nodes: Nodes, wild: bool) -> Workflow:
 
 
 def _readable(random: Random) -> Case:
-    """An edit as people make them, that nothing refuses."""
+    """A realistic edit that nothing rejects."""
     words = random.sample([word for word in COMMON if word.isalpha()], 6)
     edit = [*words[:2], random.choice(["house", "tower", "fluffy cat"]), *words[3:]]
     return Case(" ".join(words), " ".join(edit), f"{edit[0]}: 0.7", f"{edit[0]}: 2", words[0])
@@ -79,7 +79,7 @@ def _widgets(random: Random, node: Any, made: Case, wild: bool) -> dict[str, Any
 
 
 def _value(random: Random, kind: Any, choices: Any, options: dict[str, Any]) -> Any:
-    """A value of its kind, now and then one beyond its bounds or of another kind."""
+    """A value of its kind; occasionally one out of bounds or of another kind."""
     if random.random() < 0.05:
         return random.choice([None, "x", -1, 1e9, [], {}, True])
     if choices is not None:

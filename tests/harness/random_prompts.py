@@ -1,4 +1,4 @@
-"""Random prompts and what people may write about them; no torch, no host."""
+"""Random prompts and text fields about them; no torch, no host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEIGHTS = (": 2", ": -1", ": 0", ": 1e3", ": nan", ": 1,5", ":", "")
 
 @dataclass(frozen=True)
 class Case:
-    """Prompts and the text fields of the nodes that speak of their words."""
+    """Prompts and the text fields of nodes that refer to their words."""
 
     source: str
     edit: str
@@ -56,7 +56,7 @@ def _word(random: Random, unusual: float) -> str:
 
 
 def _edited(random: Random, source: str) -> str:
-    """The source with some words changed, added, taken out or moved; at times another prompt."""
+    """The source with some words changed, added, removed or moved; sometimes another prompt."""
     if random.random() < 0.15:
         return prompt(random)
     words = source.split(" ")
@@ -70,7 +70,7 @@ def _edited(random: Random, source: str) -> str:
 
 
 def _fields(random: Random, words: list[str], values: Sequence[str], least: int) -> str:
-    """Entries of words and phrases that are mostly there."""
+    """Entries with words and phrases that mostly exist."""
     entries: list[str] = []
     for _ in range(random.choice([least, 1, 2])):
         at = random.randrange(len(words))

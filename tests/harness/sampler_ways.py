@@ -1,4 +1,4 @@
-"""The stock ways to sample, each by its own nodes, and what a paired sampling has to be in each."""
+"""The stock ways to sample, each with its own nodes, and the checks of a paired sampling in each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ stock: Any = importlib.import_module("nodes")
 
 @dataclass(frozen=True)
 class Job:
-    """What goes into the samplers of a graph."""
+    """The inputs of a graph's samplers."""
 
     model: Any
     positive: Any
@@ -34,7 +34,7 @@ class Job:
 
 
 def node(module: str, name: str, **inputs: Any) -> Any:
-    """The first output of a node of the host, of either of its makes."""
+    """The first output of a node of the host, V1 or V3."""
     kind = getattr(importlib.import_module(module), name)
     result = kind.execute(**inputs) if hasattr(kind, "execute") else getattr(kind(), kind.FUNCTION)(**inputs)
     return getattr(result, "args", result)[0]
@@ -102,10 +102,11 @@ WAYS: dict[str, Callable[[Job], Tensor]] = {
 
 
 def trouble(graph: Graph, way: str, sampler: str, scheduler: str) -> str:
-    """In what a paired sampling is not what it has to be; empty for nothing.
+    """What is wrong with a paired sampling; empty if nothing is.
 
-    The source is bit for bit the plain run of the source prompt with as many rows and with the noise that
-    it draws for one; the edit differs from it in the right half of a mask for Local Blend, and nowhere else.
+    The source must be, bit for bit, the plain run of the source prompt with as many rows and with the noise
+    that it draws for one. The edit must differ from it in the right half of a Local Blend mask, and only
+    there.
     """
     host, mask = graph.host, torch.zeros(1, SIDE // 8, SIDE // 8)
     mask[..., SIDE // 16 :] = 1.0
@@ -141,7 +142,7 @@ def trouble(graph: Graph, way: str, sampler: str, scheduler: str) -> str:
 
 @contextmanager
 def noise_of_one_row() -> Iterator[None]:
-    """The host's samplers draw for the first row alone, and all rows get that."""
+    """The host's samplers draw noise for the first row only, and all rows get it."""
     names = ("default_noise_sampler", "BrownianTreeNoiseSampler")
     makers = {name: getattr(k_diffusion, name) for name in names}
 

@@ -67,13 +67,13 @@ class Schedule:
         return float(torch.lerp(log[below], log[min(below + 1, len(log) - 1)], place - below).exp())
 
     def steps(self, count: int) -> Tensor:
-        """The sigmas of `count` steps at even distances, and 0."""
+        """The sigmas of `count` evenly spaced steps, and 0."""
         places = torch.linspace(len(self.sigmas) - 1, 0, count).long()
         return torch.cat([self.sigmas[places], torch.zeros(1)])
 
 
 class TinyUNet(nn.Module):
-    """Three transformer blocks at two resolutions, by the names they have in a U-Net of Stable Diffusion."""
+    """Three transformer blocks at two resolutions, named as in a U-Net of Stable Diffusion."""
 
     def __init__(self, text: bool = True) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Attention(nn.Module):
         super().__init__()
         self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(WIDTH, 4, TEXT)])
         for weights in self.parameters():
-            weights.data *= 3  # or untrained attention looks everywhere alike
+            weights.data *= 3  # otherwise untrained attention is nearly uniform
 
     def forward(self, h: Tensor, context: Tensor, options: dict[str, Any]) -> Tensor:
         x = h.flatten(2).transpose(1, 2)
@@ -131,7 +131,7 @@ class Attention(nn.Module):
 
 
 class TinyCLIP:
-    """Every letter is a token; the last one of a word ends with </w>. Weights as in `(word:1.2)`."""
+    """Every letter is a token; the last one of a word ends with </w>. Weights are written `(word:1.2)`."""
 
     def __init__(self) -> None:
         letters = string.ascii_lowercase + string.digits + ",.'-"
@@ -167,7 +167,7 @@ class TinyCLIP:
 
 
 def _weighted(text: str) -> list[tuple[str, float]]:
-    """The text in parts with their weights."""
+    """The parts of a text with their weights."""
     pieces = re.split(r"\(([^():]+):([\d.]+)\)", text)
     plain = [(part, 1.0) for part in pieces[::3]]
     marked = [(part, float(weight)) for part, weight in zip(pieces[1::3], pieces[2::3], strict=True)]

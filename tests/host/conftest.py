@@ -1,6 +1,6 @@
-"""Which host the suite runs on: the ComfyUI whose folder P2P_HOST names, without it the stand-in.
+"""The host of the suite: the ComfyUI in folder P2P_HOST, or the stand-in if it is unset.
 
-ComfyUI runs on the CPU, with P2P_DEVICE=cuda on the GPU: for the tests marked `gpu` alone.
+ComfyUI runs on the CPU; with P2P_DEVICE=cuda it runs on the GPU, for the tests marked `gpu` only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ON_GPU = os.environ.get("P2P_DEVICE") == "cuda"
 
 
 def _host_first_on_the_path() -> None:
-    """ComfyUI reads its options from the command line, once, when it is imported: the device."""
+    """ComfyUI reads its options from the command line once, at import: here, the device."""
     sys.path.insert(0, COMFYUI or str(ROOT / "tests" / "standin"))
     if COMFYUI:
         own, sys.argv = sys.argv, ["x", *["--cpu"] * (not ON_GPU)]
@@ -41,7 +41,7 @@ _host_first_on_the_path()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    without = pytest.mark.skip(reason="needs ComfyUI itself; give COMFYUI_PATH=/path/to/ComfyUI")
+    without = pytest.mark.skip(reason="needs ComfyUI itself; set COMFYUI_PATH=/path/to/ComfyUI")
     on_cpu = pytest.mark.skip(reason="needs a GPU; see docs/performance.md for the command")
     for item in items:
         if not COMFYUI and item.get_closest_marker("real_host"):
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread_on_the_stand_in() -> Iterator[None]:
-    """Its models are so small that more threads wait for each other most of the time."""
+    """Its models are so small that more threads would mostly wait for each other."""
     import torch
 
     threads = torch.get_num_threads()
@@ -111,7 +111,7 @@ def error(pack: ModuleType) -> type[Exception]:
 
 @pytest.fixture
 def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[..., Any]]:
-    """Calls something that has to be refused, with a message of these parts in order."""
+    """Calls something that must raise a P2PError whose message has these parts in order."""
     import torch
     from graphs import SOURCE, state
 
@@ -119,11 +119,11 @@ def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[
     before = state(model)
 
     def check(
-        node: str, value: str, mend: str, function: Callable[..., Any], *args: Any, **options: Any
+        node: str, value: str, hint: str, function: Callable[..., Any], *args: Any, **options: Any
     ) -> None:
         with pytest.raises(error) as caught:
             function(*args, **options)
-        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(mend)
+        parts = re.escape(node) + r": expected .+, got .*" + re.escape(value) + r".*\. .*" + re.escape(hint)
         assert re.search(parts, str(caught.value), re.DOTALL), str(caught.value)
 
     yield check
@@ -133,7 +133,7 @@ def refused(graph: Any, host: Any, error: type[Exception]) -> Iterator[Callable[
 
 @pytest.fixture(scope="module")
 def gallery(graph: Any) -> Any:
-    """Real pictures and their inversions."""
+    """Real images and their inversions."""
     from pictures import Gallery
 
     return Gallery(graph)

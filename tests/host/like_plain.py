@@ -1,4 +1,4 @@
-"""Runs of tiny models that have to be as plain ones, whatever a CONDITIONING carries."""
+"""Runs of tiny models that must equal plain ones, whatever a CONDITIONING carries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, differ, repeated
 from torch import Tensor
 
-with contextlib.suppress(ModuleNotFoundError):  # on the stand-in, where these tests do not run
+with contextlib.suppress(ModuleNotFoundError):  # missing on the stand-in, where these tests do not run
     from families import TinyHost
 
 Sides = tuple[Any, Any]
@@ -32,7 +32,7 @@ def stock(name: str, *args: Any, module: str = "nodes", **inputs: Any) -> Any:
 
 
 def require_like_plain(graph: Graph, change: Change, batch: int = 1, **options: Any) -> None:
-    """Rows as plain runs have them, and an edit. `change` gets both sides and the rows of a sample."""
+    """Rows must equal plain runs, with an edit. change: gets both sides and the rows per sample."""
     host, prompts, positive = graph.host, *graph.pair()
     latent = options.pop("latent", None) or host.empty_latent(64, 64, batch)
 

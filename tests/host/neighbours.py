@@ -1,6 +1,6 @@
-"""What other packs and nodes do to a MODEL: the host's own nodes, and stand-ins for packs.
+"""Other packs and nodes on a MODEL: the host's own nodes, and stand-ins for packs.
 
-A stand-in is of our own writing and does what the pack's published code does at the point where the two meet.
+We wrote the stand-ins. Each does what the pack's published code does at the point where the two packs meet.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def core(module: str, name: str, **inputs: Any) -> Neighbour:
     return lambda model: node(f"comfy_extras.{module}", name, model=model, **inputs)
 
 
-# IPAdapter_plus: one object a block, to which a second adapter adds itself
+# IPAdapter_plus: one object per block, to which a second adapter adds itself
 
 
 class Attn2Replace:
-    """Adds to the host's attention what its callbacks make of q, while sigma is in the range of each."""
+    """Adds the results of its callbacks on q to the host's attention, each within its sigma range."""
 
     def __init__(self, callback: Callable[..., Tensor], **kwargs: Any) -> None:
         self.callbacks = [(callback, kwargs)]
@@ -48,7 +48,7 @@ class Attn2Replace:
 def image_attention(
     out: Tensor, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, image: Tensor, **_: Any
 ) -> Tensor:
-    """Attention of q to the tokens of a picture on the conditional parts, to none on the others."""
+    """Attention of q to image tokens in the conditional parts, none in the others."""
     parts = extra_options["cond_or_uncond"]
     batch = q.shape[0] // len(parts)
     image = image[..., : q.shape[-1]]
@@ -57,7 +57,7 @@ def image_attention(
 
 
 def ip_adapter(model: Model, seed: int = 1) -> Model:
-    """By block and number, as for SD1.5; the middle block under a number that the host never asks for."""
+    """By block and number, as for SD1.5; the middle block under a number that the host never looks up."""
     generator = torch.Generator().manual_seed(seed)
     image = 2 * torch.randn(1, 4, 512, generator=generator)
     schedule = model.get_model_object("model_sampling")
@@ -76,7 +76,7 @@ def ip_adapter(model: Model, seed: int = 1) -> Model:
 
 
 def cross_blocks(model: Model) -> list[tuple[str, int, int]]:
-    """The places of the transformer blocks, by their names in the model."""
+    """The positions of the transformer blocks, from their names in the model."""
     names = [
         n for n, m in model.model.diffusion_model.named_modules() if isinstance(m, BasicTransformerBlock)
     ]
@@ -91,7 +91,7 @@ def cross_blocks(model: Model) -> list[tuple[str, int, int]]:
     ]
 
 
-# sd-perturbed-attention's NAG: a replacement that calls the one it finds
+# sd-perturbed-attention's NAG: a replacement that calls the existing one
 
 
 def normalized_attention(negative: Tensor, scale: float = 3.0) -> Neighbour:
@@ -126,7 +126,7 @@ def _guided(previous: Any, keys: Tensor, values: Tensor, scale: float) -> Callab
 
 
 def _away(out: Tensor, q: Tensor, keys: Tensor, values: Tensor, scale: float, heads: int) -> Tensor:
-    """Away from the attention to the negative prompt, no further than 2.5 times the norm, half and half."""
+    """Guidance away from attention to the negative prompt: norm limited to 2.5 times, mixed half and half."""
     rows = q.shape[0]
     other = optimized_attention(q, keys.expand(rows, -1, -1), values.expand(rows, -1, -1), heads)
     far = out + scale * (out - other)
@@ -134,11 +134,11 @@ def _away(out: Tensor, q: Tensor, keys: Tensor, values: Tensor, scale: float, he
     return 0.5 * far * ratio.clamp(max=2.5) / ratio + 0.5 * out
 
 
-# TeaCache and its like: a wrapper around the model's call that leaves some calls out
+# TeaCache and similar: a wrapper around the model call that skips some calls
 
 
 def cached_calls(model: Model) -> Model:
-    """Every second step reuses what the model made of the one before."""
+    """Every second step reuses the model's result of the previous one."""
     known: dict[Any, Tensor] = {}
     turns: dict[Any, Any] = {}
 
@@ -157,7 +157,7 @@ def cached_calls(model: Model) -> Model:
 
 
 def overriding(model: Model) -> Model:
-    """Attention that is a little flatter, so that its effect shows."""
+    """Slightly flatter attention, so that it has an effect."""
 
     def override(function: Callable[..., Tensor], q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return function(0.5 * q, *args, **kwargs)
@@ -167,7 +167,7 @@ def overriding(model: Model) -> Model:
     return clone
 
 
-# AnimateDiff: its sampling tells the patches which frames they see
+# AnimateDiff: its sampling passes the frames to the patches
 
 
 def motion(model: Model) -> Model:
@@ -177,7 +177,7 @@ def motion(model: Model) -> Model:
 
 
 def windows_of_frames(model: Model) -> Model:
-    """A model call for each two rows of the batch."""
+    """One model call for every two rows of the batch."""
 
     def wrapper(apply_model: Callable[..., Tensor], args: Options) -> Tensor:
         def cut(value: Any, at: slice) -> Any:
@@ -199,7 +199,7 @@ def windows_of_frames(model: Model) -> Model:
 
 
 def fine_unet(context: int) -> Model:
-    """Random weights in the shape of Stable Diffusion 1.5, small."""
+    """Random weights in a small version of Stable Diffusion 1.5's shape."""
     import comfy.model_base
     import comfy.model_patcher
     import comfy.supported_models

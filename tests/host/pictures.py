@@ -1,4 +1,4 @@
-"""Pictures that are inverted and edited, for the tests of real images."""
+"""Images that are inverted and edited, for the tests of real images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = 4
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of the source prompt and their trajectories; `settings` are widgets of Invert."""
+    """Images of the source prompt and their trajectories. settings: widgets of Invert."""
 
     graph: Graph
     _known: dict[Any, Any] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Gallery:
         return self.graph.pair(text, "")[1]
 
     def picture(self, samples: int = 1, size: tuple[int, int] = (64, 64)) -> Tensor:
-        """Latents such as the MODEL draws, but no whole numbers of anything. [B, C, h, w]"""
+        """Latents in the MODEL's range, with arbitrary values. [B, C, h, w]"""
         if (samples, size) not in self._known:
             latent = self.graph.host.empty_latent(*size, batch=samples)
             model, prompt = self.graph.host.model(), self.graph.host.encode(SOURCE)
@@ -46,8 +46,8 @@ class Gallery:
         return self._known[key]
 
     def edited(self, trajectory: Any, windows: dict[str, Any] = OPEN, **options: Any) -> Tensor:
-        """Word Swap on a picture: rows, sources and edits. Options of Real Image and of the sampler, whose
-        negative is `away`."""
+        """Word Swap on an image: rows of sources and edits. Options of Real Image and of the sampler. away:
+        the sampler's negative."""
         own = {
             k: options.pop(k)
             for k in ("pin", "negative", "source_share", "proximal", "restore")
@@ -67,7 +67,7 @@ class Gallery:
 
 
 def apart(a: Tensor, b: Tensor) -> float:
-    """Mean difference, beside the size of b."""
+    """Mean difference relative to the size of b."""
     return float((a - b).abs().mean() / b.abs().mean())
 
 

@@ -1,7 +1,7 @@
-"""Notes what ran on which host, for the table in docs/compatibility.md.
+"""Records the test results per host, for the table in docs/compatibility.md.
 
-A session writes out/ran/<host>.json: the outcomes of each test file that it ran whole.
-`python tests/host/ran.py` writes the table from these files; a file that is not there was not run.
+A session writes out/ran/<host>.json: the outcomes of each test file that it ran completely.
+`python tests/host/ran.py` writes the table from these files; a missing test file was not run.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def table() -> str:
 
 
 def subject(name: str) -> str:
-    """The file and what it says it is about."""
+    """The name of the file and the first line of its docstring."""
     told = ast.get_docstring(ast.parse((ROOT / "tests/host" / name).read_text("utf-8"))) or ""
     return f"{name.removesuffix('.py')}: {told.splitlines()[0].rstrip('.')}"
 

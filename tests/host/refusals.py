@@ -1,4 +1,4 @@
-"""What is asked to refuse something; the fixture `refused` looks at how it does."""
+"""Calls for tests of invalid input, to be used with the fixture `refused`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphs import Graph, state
 Refused = Callable[..., Any]
 
 
-# What is asked to refuse
+# Calls
 
 
 NODES: dict[str, dict[str, Any]] = {
@@ -25,7 +25,7 @@ NODES: dict[str, dict[str, Any]] = {
 
 
 def put(graph: Graph, title: str, prompts: Any = None, model: Any = None, **widgets: Any) -> tuple[Any, ...]:
-    """A node on a MODEL, with widgets that would do but for these."""
+    """A node on a MODEL, with valid widgets except for these."""
     prompts = prompts or graph.pair()[0]
     return graph.on(title.replace(" ", ""), prompts, model, **{**NODES[title], **widgets})
 

@@ -1,6 +1,6 @@
-"""A pytest plugin: one ComfyUI server, with the pack linked in, for all tests of a session that ask for it.
+"""A pytest plugin: one ComfyUI server with the pack linked in, shared by all tests of a session.
 
-A test module names it in `pytest_plugins`; imported fixtures would start a server for each module.
+A test module lists it in `pytest_plugins`; imported fixtures would start a server for each module.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tools.comfyui.server import Server, comfy_server
 def server() -> Iterator[Server]:
     comfy = os.environ.get("P2P_HOST")
     if not comfy:
-        pytest.skip("needs ComfyUI itself; give COMFYUI_PATH=/path/to/ComfyUI")
+        pytest.skip("needs ComfyUI itself; set COMFYUI_PATH=/path/to/ComfyUI")
     with comfy_server(ComfyInstall(Path(comfy), Path(sys.executable), "of this suite")) as server:
         yield server
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """A failed test shows what the server had to say."""
+    """A failed test shows the server's log."""
     report = yield
     server = getattr(item, "funcargs", {}).get("server")
     if server is not None and report.failed:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.real_host, pytest.mark.parity]
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """What diffusers makes of the cases, in the pack's own environment."""
+    """The results of diffusers for the cases, in the pack's own environment."""
     if not OTHER_HOST.exists():
         pytest.skip("the environment of the other host is missing; run `make test`")
     path = tmp_path_factory.mktemp("agreement") / "reference.safetensors"

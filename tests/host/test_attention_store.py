@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ ONE: dict[str, Any] = {"steps": 1}
 
 def stored(graph: Graph, source: str = SOURCE, edit: str = EDIT, model: Any = None, windows: Any = None,
            store: dict[str, Any] | None = None, **options: Any) -> tuple[Tensor, Any]:  # fmt: skip
-    """A sampling through Attention Store, with Word Swap where there are windows: latent and store."""
+    """A sampling with Attention Store, and with Word Swap if there are windows: latent and store."""
     prompts, positive = graph.pair(source, edit)
     model = graph.swapped(prompts, model, **windows) if windows else model
     model, kept = graph.on("AttentionStore", prompts, model, **(store or {}))
@@ -35,7 +37,7 @@ Caught = list[tuple[Tensor, Tensor, int]]
 
 
 def catching(caught: Caught) -> Any:
-    """Changes nothing; notes queries, keys and heads of the positive side at every call."""
+    """Changes nothing; records queries, keys and heads of the positive side in every call."""
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
         sides = extra_options["cond_or_uncond"]
@@ -93,7 +95,7 @@ def test_the_maps_are_means_over_the_steps(graph: Graph, host: Host):
 
 @pytest.mark.parametrize(("source", "edit"), [(LONG, EDIT), (EDIT, LONG), (LONG, "")])
 def test_words_beyond_77_tokens(graph: Graph, host: Host, source: str, edit: str):
-    """The host repeats the columns of a shorter prompt beside a longer one."""
+    """The host repeats the columns of the shorter prompt."""
     caught: Caught = []
     prompts, _ = graph.pair(source, edit)
     model = with_patch(host.model(), catching(caught), "middle", 0)
@@ -121,7 +123,7 @@ def test_all_words_of_both_prompts_are_kept_by_default(graph: Graph):
 
 
 def test_a_swapped_word_has_the_map_of_the_word_it_replaces(graph: Graph):
-    """At the first step, in the first layer: after it the rows look at other pictures."""
+    """In the first layer of the first step: later, the rows see different images."""
     store = {"words": "circle, house, grass"}
     for windows, same in ((OPEN, True), (None, False)):
         _, kept = stored(graph, windows=windows, store=store, **ONE)
@@ -133,7 +135,7 @@ def test_a_swapped_word_has_the_map_of_the_word_it_replaces(graph: Graph):
 
 @pytest.mark.parametrize("store_first", [True, False])
 def test_a_weight_multiplies_the_map_of_its_word(graph: Graph, store_first: bool):
-    """Of a source prompt alone, whose rows Reweight makes, before the store or after it."""
+    """For a source prompt alone, whose rows Reweight adds, before or after the store."""
     prompts, positive = graph.pair(SOURCE, "")
     weights, store, model = {"weights": "star: 3\n---\nstar: -1"}, None, None
     for name in ("AttentionStore", "Reweight", "AttentionStore")[not store_first :][:2]:
@@ -233,7 +235,7 @@ def test_a_store_holds_tensors_of_its_own_in_main_memory(graph: Graph):
 
 
 def test_a_clone_of_the_model_fills_the_same_store(graph: Graph):
-    """As a LoRA or another pack further down makes one, on every version of the host."""
+    """As made by a LoRA or another pack further down, on every version of the host."""
     prompts, positive = graph.pair()
     model, store = graph.on("AttentionStore", prompts, **MIDDLE)
     model = graph.swapped(prompts, model.clone(), **OPEN).clone()
@@ -292,7 +294,7 @@ def test_a_run_that_ends_early_leaves_the_store_unfilled(
     assert torch.equal(graph.sample(model, positive), rows) and store.read(rows)
 
 
-# What is drawn from it
+# Outputs drawn from it
 
 
 def test_attention_maps_are_drawn_for_every_row(graph: Graph, host: Host):
@@ -322,6 +324,23 @@ def test_attention_maps_over_the_picture(graph: Graph, host: Host):
     _, _, none = host.run(graph.node["P2PAttentionMaps"], **at, threshold=1.0)
     assert differ(low, clear)
     assert set(wide.unique().tolist()) <= {0.0, 1.0} and wide.sum() > narrow.sum() > none.sum() == 0
+
+
+def test_too_many_overlays_stop_only_the_nodes_that_use_them(
+    graph: Graph, host: Host, pack: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    colours = importlib.import_module(f"{pack.__name__}.p2p_core.pictures.colours")
+    monkeypatch.setattr(colours, "MOST_PIXELS", 1024**2)
+    rows, store = stored(graph, store={"words": "star, circle, house"})
+    at = {"store": store, "latent": {"samples": rows}, "images": torch.rand(2, 512, 512, 3)}
+    sheet, blocked, mask = host.run(graph.node["P2PAttentionMaps"], **at)
+    assert sheet.ndim == 4 and isinstance(blocked, ExecutionBlocker) and mask.shape == (2, 512, 512)
+    assert blocked.message.startswith("Attention Maps: expected at most 1 megapixels in total (0.0 GB), ")
+    assert "got 6 images of 512 × 512 (0.0 GB). List fewer words, or connect smaller" in blocked.message
+    _, two, _ = host.run(graph.node["P2PAttentionMaps"], **at, words="star")
+    assert two.shape == (2, 512, 512, 3)
 
 
 def test_components_of_self_attention_are_drawn(graph: Graph, host: Host):

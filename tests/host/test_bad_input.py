@@ -26,9 +26,9 @@ def test_an_empty_prompt(graph: Graph, refused: Refused, empty: str):
 @pytest.mark.parametrize("title", ["Prompt Edit", "Word Swap", "Refine", "Local Blend"])
 def test_an_edit_without_an_edit_prompt(graph: Graph, host: Host, refused: Refused, title: str):
     prompts, _ = graph.pair(SOURCE, " ")
-    mend = "Write the changed prompt into Prompt Pair's edit"
+    hint = "Write the changed prompt into Prompt Pair's edit"
     words = {"source_words": "circle"} if title == "Local Blend" else {}
-    refused(title, "none", mend, graph.on, title.replace(" ", ""), prompts, **words)
+    refused(title, "none", hint, graph.on, title.replace(" ", ""), prompts, **words)
 
 
 def test_an_empty_prompt_among_several(graph: Graph, refused: Refused):
@@ -38,9 +38,9 @@ def test_an_empty_prompt_among_several(graph: Graph, refused: Refused):
 @pytest.mark.parametrize("clip", [None, SimpleNamespace(tokenizer=SimpleNamespace(t5xxl=None)), object()])
 def test_a_text_encoder_that_is_no_clip(graph: Graph, host: Host, refused: Refused, clip: Any):
     value = type(getattr(clip, "tokenizer", clip)).__name__
-    mend = "Connect the CLIP of a Stable Diffusion checkpoint."
+    hint = "Use the text encoder that belongs to the model."
     refused(
-        "Prompt Pair", value, mend, host.run, graph.node["P2PPromptPair"], clip=clip, source=SOURCE, edit=EDIT
+        "Prompt Pair", value, hint, host.run, graph.node["P2PPromptPair"], clip=clip, source=SOURCE, edit=EDIT
     )
 
 
@@ -51,7 +51,7 @@ def changed(conditioning: Any, **options: Any) -> Any:
     return [[tensor, {**own, **options}] for tensor, own in conditioning]
 
 
-MEND = "Encode source and edit with the same CLIP and the same nodes."
+HINT = "Encode source and edit with the same CLIP and the same nodes."
 UNLIKE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "of another width": ("channels", lambda c: [[torch.cat([c[0][0]] * 2, dim=2), c[0][1]]]),
     "of tokens that do not go together": (
@@ -76,14 +76,14 @@ def test_conditionings_that_cannot_be_paired(graph: Graph, host: Host, refused: 
     if "mask" in kind or "lists" in kind:
         source = changed(source, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
         edit = changed(edit, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
-    mend = "Shorten the longer prompt" if "tokens" in kind else MEND
-    refused("Pair Conditioning", value, mend, pairing, graph, source, change(edit))
+    hint = "Shorten the longer prompt" if "tokens" in kind else HINT
+    refused("Pair Conditioning", value, hint, pairing, graph, source, change(edit))
 
 
 def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused: Refused):
     _, paired = graph.pair()
     refused(
-        "Pair Conditioning", "one that is a pair already", MEND, pairing, graph, host.encode(SOURCE), paired
+        "Pair Conditioning", "one that is already paired", HINT, pairing, graph, host.encode(SOURCE), paired
     )
 
 
@@ -103,8 +103,8 @@ def test_a_conditioning_that_is_a_pair_already(graph: Graph, host: Host, refused
 )
 def test_a_window_that_is_none(graph: Graph, refused: Refused, widgets: dict[str, Any], value: str):
     prompts, _ = graph.pair()
-    mend = "Swap start and end." if value in ("0.6-0.2", "0.8-0.2") else "Set start and end between 0 and 1."
-    refused("Word Swap", value, mend, graph.swapped, prompts, **widgets)
+    hint = "Swap start and end." if value in ("0.6-0.2", "0.8-0.2") else "Set start and end between 0 and 1."
+    refused("Word Swap", value, hint, graph.swapped, prompts, **widgets)
 
 
 def test_a_window_for_a_word_that_is_not_there(graph: Graph, refused: Refused):
@@ -130,27 +130,27 @@ TOKEN_EDITS = ["Word Swap", "Refine", "Prompt Edit"]
 @pytest.mark.parametrize("title", NODES)
 def test_prompts_of_another_pair_in_the_chain(graph: Graph, refused: Refused, title: str):
     other, _ = graph.pair(SOURCE, "a red tree and a blue star on grass")
-    mend = "Connect all Prompt-to-Prompt nodes of one MODEL to the same Prompt Pair."
+    hint = "Connect all Prompt-to-Prompt nodes of one MODEL to the same Prompt Pair."
     for first in NODES:
         model = put(graph, first)[0]
         before = state(model)
-        refused(title, "'a red tree and a blue star on grass'", mend, put, graph, title, other, model)
+        refused(title, "'a red tree and a blue star on grass'", hint, put, graph, title, other, model)
         assert state(model) == before
 
 
 @pytest.mark.parametrize("title", NODES)
 def test_a_node_on_a_model_without_text(graph: Graph, host: Host, refused: Refused, title: str):
     model = host.model_without_text()
-    before, mend = state(model), "Load a Stable Diffusion checkpoint."
-    refused(title, type(model.model).__name__, mend, put, graph, title, model=model)
+    before, hint = state(model), "Load a Stable Diffusion checkpoint."
+    refused(title, type(model.model).__name__, hint, put, graph, title, model=model)
     assert state(model) == before
 
 
 @pytest.mark.parametrize("title", NODES)
 def test_layers_that_meet_nothing(graph: Graph, refused: Refused, title: str):
     refused(title, "'1/64'", "its resolutions 1/", put, graph, title, layers="1/64")
-    refused(title, "'inner 3'", "Name stages", put, graph, title, layers="inner 3")
-    refused(title, "''", "Name stages", put, graph, title, layers="")
+    refused(title, "'inner 3'", "List stages", put, graph, title, layers="inner 3")
+    refused(title, "''", "List stages", put, graph, title, layers="")
 
 
 @pytest.mark.parametrize("title", TOKEN_EDITS)
@@ -177,8 +177,8 @@ def test_a_window_that_is_reversed_or_no_part_of_the_sampling(
 
 @pytest.mark.parametrize("weights", ["star: lots", "star", "star: nan", "star: inf", ": 2", "star: 1: 2x"])
 def test_weights_that_are_no_numbers(graph: Graph, refused: Refused, weights: str):
-    mend = "Write 1 for no change, 0 to take the word out, more to strengthen it, less than 0 to oppose it."
-    refused("Reweight", repr(weights), mend, put, graph, "Reweight", weights=f"house: 2, {weights}")
+    hint = "1 = unchanged, > 1 = stronger, 0 = removed, < 0 = push away from it."
+    refused("Reweight", repr(weights), hint, put, graph, "Reweight", weights=f"house: 2, {weights}")
 
 
 @pytest.mark.parametrize("weights", ["", " \n", "---"])
@@ -187,25 +187,25 @@ def test_no_weights(graph: Graph, refused: Refused, weights: str):
 
 
 def test_weights_of_words_that_are_not_there(graph: Graph, refused: Refused):
-    mend = "Use one of its words: a, red, house"
+    hint = "Use one of its words: a, red, house"
     for word in ("lion", "circle", "star[2]", "red star"):
-        refused("Reweight", repr(word), mend, put, graph, "Reweight", weights=f"star: 2, {word}: 2")
+        refused("Reweight", repr(word), hint, put, graph, "Reweight", weights=f"star: 2, {word}: 2")
     pair, _ = graph.pair(SOURCE, f"{EDIT}\n---\na tree on grass")
-    mend = "Use one of its words: a, tree, on, grass."
-    refused("Reweight", "'star'", mend, put, graph, "Reweight", pair, weights="star: 2\n---\nstar: 2")
+    hint = "Use one of its words: a, tree, on, grass."
+    refused("Reweight", "'star'", hint, put, graph, "Reweight", pair, weights="star: 2\n---\nstar: 2")
     alone, _ = graph.pair(SOURCE, "")
-    mend = "Use one of its words: a, red, circle"
-    refused("Reweight", "'house'", mend, put, graph, "Reweight", alone, weights="house: 2")
+    hint = "Use one of its words: a, red, circle"
+    refused("Reweight", "'house'", hint, put, graph, "Reweight", alone, weights="house: 2")
 
 
 def test_blocks_of_weights_that_are_not_one_for_each_edit(graph: Graph, refused: Refused):
-    mend, three = "Separate them by a line of three dashes", "star: 2\n---\nstar: 3\n---\nstar: 4"
-    refused("Reweight", "3 blocks", mend, put, graph, "Reweight", weights=three)
+    hint, three = "Separate blocks with a line of three dashes", "star: 2\n---\nstar: 3\n---\nstar: 4"
+    refused("Reweight", "3 blocks", hint, put, graph, "Reweight", weights=three)
     pair, _ = graph.pair(SOURCE, f"{EDIT}\n---\n{EDIT}")
-    refused("Reweight", "3 blocks", mend, put, graph, "Reweight", pair, weights=three)
+    refused("Reweight", "3 blocks", hint, put, graph, "Reweight", pair, weights=three)
     alone, _ = graph.pair(SOURCE, "")
     model = put(graph, "Reweight", alone, weights="star: 2\n---\nstar: 3")[0]
-    refused("Reweight", "3 blocks", mend, put, graph, "Reweight", alone, model, weights=three)
+    refused("Reweight", "3 blocks", hint, put, graph, "Reweight", alone, model, weights=three)
 
 
 # Local Blend
@@ -214,8 +214,8 @@ def test_blocks_of_weights_that_are_not_one_for_each_edit(graph: Graph, refused:
 @pytest.mark.parametrize("widget", ["threshold", "subtract_threshold", "start"])
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
 def test_a_threshold_or_start_outside_0_to_1(graph: Graph, refused: Refused, widget: str, value: float):
-    mend = "Set it between 0 and 1."
-    refused("Local Blend", f"{value:g}", mend, put, graph, "Local Blend", **{widget: value})
+    hint = "Set it between 0 and 1."
+    refused("Local Blend", f"{value:g}", hint, put, graph, "Local Blend", **{widget: value})
 
 
 def test_a_soft_edge_of_less_than_none(graph: Graph, refused: Refused):
@@ -224,8 +224,8 @@ def test_a_soft_edge_of_less_than_none(graph: Graph, refused: Refused):
 
 @pytest.mark.parametrize("words", [{}, {"subtract_words": "star"}, {"source_words": " ,\n"}])
 def test_a_blend_without_words_or_a_mask(graph: Graph, refused: Refused, words: dict[str, str]):
-    mend = "Name the words that change, or connect a MASK."
-    refused("Local Blend", "neither", mend, put, graph, "Local Blend", **{"source_words": "", **words})
+    hint = "List the words that change, or connect a MASK."
+    refused("Local Blend", "neither", hint, put, graph, "Local Blend", **{"source_words": "", **words})
 
 
 @pytest.mark.parametrize(
@@ -240,12 +240,12 @@ def test_a_blend_without_words_or_a_mask(graph: Graph, refused: Refused, words: 
 )
 def test_words_of_a_blend_that_are_not_in_their_prompt(graph: Graph, refused: Refused, field: str, word: str):
     words = "a, red, house" if field == "edit_words" else "a, red, circle"
-    mend = f"Use one of its words: {words}"
-    refused("Local Blend", repr(word), mend, put, graph, "Local Blend", **{field: f"star, {word}"})
+    hint = f"Use one of its words: {words}"
+    refused("Local Blend", repr(word), hint, put, graph, "Local Blend", **{field: f"star, {word}"})
 
 
 MASKS = {
-    "an empty one": torch.zeros(1, 8, 8),
+    "an empty mask": torch.zeros(1, 8, 8),
     "one with NaN or infinity": torch.full((1, 8, 8), float("nan")),
     "one from 0 to 2": torch.tensor([[[0.0, 2.0]]]),
     "one from -1 to 1": torch.tensor([[[-1.0, 1.0]]]),
@@ -254,12 +254,12 @@ MASKS = {
 
 @pytest.mark.parametrize("got", MASKS)
 def test_a_mask_that_is_none(graph: Graph, refused: Refused, got: str):
-    mend = "Paint the part of the picture that may change, or leave the mask unconnected."
-    refused("Local Blend", got, mend, put, graph, "Local Blend", mask=MASKS[got])
+    hint = "Paint the part of the image that may change, or leave the mask unconnected."
+    refused("Local Blend", got, hint, put, graph, "Local Blend", mask=MASKS[got])
 
 
 def test_a_wrong_number_of_masks(graph: Graph, host: Host, refused: Refused):
     _, positive = graph.pair()
     model, _ = put(graph, "Local Blend", mask=torch.ones(3, 8, 8))
-    mend, latent = "Connect one of these numbers of masks.", host.empty_latent(64, 64, batch=2)
-    refused("Prompt-to-Prompt", "3 masks", mend, sampling, graph, model, positive, latent=latent)
+    hint, latent = "Connect one of these numbers of masks.", host.empty_latent(64, 64, batch=2)
+    refused("Prompt-to-Prompt", "3 masks", hint, sampling, graph, model, positive, latent=latent)

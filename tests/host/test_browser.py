@@ -1,7 +1,7 @@
 """The pack in ComfyUI's own front end, in a real browser, with each node renderer.
 
-tests/web/visit.mjs opens and uses it, once for the session; here is judged what it saw. Its screenshots are
-in tests/web/out.
+tests/web/visit.mjs opens and uses it once per session; these tests check its observations. Its screenshots
+are in tests/web/out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TIMEOUT = 900  # seconds
 
 
 def _front_end() -> tuple[int, ...]:
-    """The version that ComfyUI serves from this interpreter's packages; (0,) where it is not one of them."""
+    """The front-end version in this interpreter's packages; (0,) if it is not installed there."""
     try:
         return tuple(int(part) for part in version("comfyui-frontend-package").split("."))
     except (PackageNotFoundError, ValueError):
@@ -52,7 +52,7 @@ def _front_end() -> tuple[int, ...]:
 
 
 FRONT_END = _front_end()
-RENDERERS = ["canvas", "vue"] if FRONT_END >= VUE_SINCE else ["canvas"]  # before, Vue was an experiment
+RENDERERS = ["canvas", "vue"] if FRONT_END >= VUE_SINCE else ["canvas"]  # before that, Vue was experimental
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,13 @@ def browser() -> str:
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Node.js with what the script imports, installed on first use."""
+    """Node.js with the script's packages, installed on first use."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if not (program and npm):
         pytest.skip("needs Node.js and npm")
     lock, done = WEB / "package-lock.json", WEB / "node_modules" / ".package-lock.json"
     with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # another host's tests may be at it too
+        fcntl.flock(held, fcntl.LOCK_EX)  # another host's tests may be doing the same
         if not done.is_file() or done.stat().st_mtime < lock.stat().st_mtime:
             install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             made = subprocess.run(install, cwd=WEB, capture_output=True, text=True, timeout=180, check=False)
@@ -82,7 +82,7 @@ def node() -> str:
 
 @pytest.fixture(scope="module")
 def views(browser: str, node: str, server: Server) -> dict[str, Any]:
-    """What the script saw with each of the ways in which this front end draws nodes."""
+    """The script's observations with each node renderer of this front end."""
     out = WEB / "out"
     out.mkdir(exist_ok=True)
     prefix = out / ".".join(map(str, FRONT_END))
@@ -98,7 +98,7 @@ def seen(request: pytest.FixtureRequest, views: dict[str, Any]) -> dict[str, Any
 
 
 def _output_of(command: list[str]) -> str:
-    """What a command printed; it and all that it started have ended by then, in good time or by force."""
+    """The output of a command. It and its children have ended by then, on their own or killed."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     try:
@@ -111,7 +111,7 @@ def _output_of(command: list[str]) -> str:
     return output
 
 
-# As it opens
+# When it opens
 
 
 def saved(name: str) -> dict[str, dict[str, Any]]:
@@ -167,7 +167,7 @@ def _overlap(a: list[float], b: list[float]) -> bool:
     return not (apart_across or apart_down)
 
 
-# As it runs
+# When it runs
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -190,7 +190,7 @@ def test_the_prompts_are_shown_word_by_word_on_both_nodes(seen: dict[str, Any]) 
 
 
 def test_before_a_run_a_panel_says_what_to_do(views: dict[str, Any]) -> None:
-    """With the first way to draw nodes; later ones may know the last run."""
+    """With the first renderer; later ones may know the last run."""
     for opened in next(iter(views.values()))["opened"].values():
         assert all(text.startswith("Run the graph") for text in opened.get("empty", {}).values())
 
@@ -219,7 +219,7 @@ def test_source_and_edit_are_divided_by_keyboard_and_by_pointer(seen: dict[str, 
 
 
 def test_after_a_reload_of_the_page_the_panels_still_show_the_last_run(views: dict[str, Any]) -> None:
-    """The server keeps results and sends those of unchanged nodes no second time."""
+    """The server caches results and sends those of unchanged nodes only once."""
     panels = list(views.values())[-1]["reloaded"]
     assert panels["What the edit does"].startswith("swap: circle → house")
     assert "house" in panels["The prompts, word by word"]
@@ -232,7 +232,7 @@ def test_several_edits_stand_on_tabs(seen: dict[str, Any]) -> None:
     assert compare["second"].startswith("the second") and compare["again"]
 
 
-# As it is written in
+# When a user types
 
 
 def test_a_click_on_a_word_puts_it_into_a_field_of_a_connected_node(seen: dict[str, Any]) -> None:
@@ -281,8 +281,8 @@ def test_axe_has_nothing_against_the_panels(seen: dict[str, Any], palette: str) 
 
 
 def test_the_console_logs_no_error_of_ours(seen: dict[str, Any]) -> None:
-    """A bare front end logs some when it starts, asks other hosts for the models of its template, and looks
-    for the input pictures that a workflow names."""
+    """A bare front end logs some at startup, requests the models of its template from other hosts, and looks
+    for the input images that a workflow names."""
     others = re.compile(r"https://|/api/view\?type=input")
     ours = re.compile(rf"{LINK}|P2P", re.IGNORECASE)
     assert [text for text in seen["before"] if ours.search(text)] == []

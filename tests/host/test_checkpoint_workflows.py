@@ -16,7 +16,7 @@ from tools.comfyui.server import Server, ServerError
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
-FILES = {"ckpt_name", "control_net_name", "image"}  # their choices are the files of a user
+FILES = {"ckpt_name", "control_net_name", "image"}  # their options are the user's files
 SIDE, STEPS = 128, 2
 
 
@@ -55,7 +55,7 @@ def test_every_node_and_input_is_one_of_the_server(server: Server, name: str) ->
 
 
 def with_the_demo_model(workflow: dict[str, Any]) -> dict[str, Any]:
-    """Small, in few steps, with the bundled model for the checkpoint, and without the ControlNet."""
+    """Small, with few steps, with the bundled model in place of the checkpoint, without the ControlNet."""
     made = copy.deepcopy(workflow)
     for node in made.values():
         inputs = node["inputs"]

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 
 def sampled(graph: Graph, change: Any, windows: dict, **options: Any) -> torch.Tensor:
-    """A paired sampling whose positive CONDITIONING went through `change`."""
+    """A paired sampling with `change` applied to its positive CONDITIONING."""
     prompts, positive = graph.pair()
     return graph.sample(graph.swapped(prompts, **windows), change(positive), **options)
 
@@ -27,10 +27,10 @@ def plain(graph: Graph, text: str, change: Any, **options: Any) -> torch.Tensor:
 
 
 def stock(name: str, *args: Any) -> Any:
-    """What a stock node does to a CONDITIONING."""
+    """The result of a stock node for a CONDITIONING."""
 
     def change(conditioning: Any) -> Any:
-        import nodes  # of ComfyUI: on the stand-in only the pack's own has this name
+        import nodes  # ComfyUI's; on the stand-in, only the pack's own module has this name
 
         node = getattr(nodes, name)()
         return getattr(node, node.FUNCTION)(conditioning, *args)[0]
@@ -60,7 +60,7 @@ def test_a_changed_conditioning_is_sampled_like_a_plain_one(graph: Graph, name: 
 
 
 def test_the_negative_side_of_an_area_is_not_edited(graph: Graph, host: Host):
-    """The host gives the negative prompt the area too, in a copy with the id of the paired entry."""
+    """The host copies the area to the negative prompt, with the id of the paired entry."""
     seen: Seen = {}
     prompts, positive = graph.pair()
     model = with_patch(host.model(), comparing(seen), "middle", 0)
@@ -73,11 +73,11 @@ def test_the_negative_side_of_an_area_is_not_edited(graph: Graph, host: Host):
 
 @pytest.mark.parametrize("name", ["AttentionStore", "LocalBlend"])
 def test_maps_of_an_area_are_refused(graph: Graph, error: type[Exception], name: str):
-    """They would be taken for maps of the whole picture."""
+    """They would be mistaken for maps of the whole image."""
     prompts, positive = graph.pair()
     words = {"source_words": "circle"} if name == "LocalBlend" else {}
     model, _ = graph.on(name, prompts, **words)
-    with pytest.raises(error, match=r"over the whole picture, 4 × 4 in .*, got 2 × 4\. Take out .*areas"):
+    with pytest.raises(error, match=r"over the whole image, 4 × 4 in .*, got 2 × 4\. Remove .*areas"):
         graph.sample(model, CHANGES["area"](positive))
 
 
@@ -102,7 +102,7 @@ def test_a_mask_for_each_sample(graph: Graph, host: Host):
 
 
 def test_two_guidances_at_once(graph: Graph, host: Host):
-    """The stock guider of three sides; the paired ones are edited, the negative is not."""
+    """The stock guider with three sides: the paired ones are edited, the negative is not."""
     import comfy.sample
     import comfy.samplers
 
@@ -137,6 +137,6 @@ def test_two_guidances_at_once(graph: Graph, host: Host):
 
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 def test_one_prompt_alone_serves_a_plain_model_too(graph: Graph, host: Host, cfg: float):
-    """As when Reweight or Attention Store is bypassed."""
+    """As if Reweight or Attention Store were bypassed."""
     _, positive = graph.pair(SOURCE, "")
     assert torch.equal(graph.sample(host.model(), positive, cfg=cfg), graph.plain(SOURCE, rows=1, cfg=cfg))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
-with contextlib.suppress(ModuleNotFoundError):  # on the stand-in, where these tests do not run
+with contextlib.suppress(ModuleNotFoundError):  # missing on the stand-in, where these tests do not run
     from families import FAMILIES, TINY, randomise, tiny_clip
 
 
@@ -27,7 +27,7 @@ with contextlib.suppress(ModuleNotFoundError):  # on the stand-in, where these t
 
 
 def control_net(name: str = "SD1.5") -> Any:
-    """A ControlNet for a tiny model, of the host's classes, with random weights."""
+    """A ControlNet for a tiny model, from the host's classes, with random weights."""
     import comfy.cldm.cldm
     import comfy.controlnet
     import comfy.ops
@@ -70,7 +70,7 @@ def test_a_control_net_for_a_part_of_the_way(node: dict[str, Any]):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_control_picture_for_each_sample(node: dict[str, Any], count: int):
-    """As many as there are samples, or more."""
+    """One per sample, or more."""
     change = controlled(control_net(), pictures(count))
     require_like_plain(of("SD1.5", node), change, batch=2)
 
@@ -93,7 +93,7 @@ def test_the_control_net_of_the_conditioning_is_as_it_was(node: dict[str, Any]):
 
 
 def test_a_control_net_on_one_side(node: dict[str, Any]):
-    """Apply ControlNet: the host gives it to the negative side as well."""
+    """Apply ControlNet: the host applies it to the negative side as well."""
     net = control_net()
     require_like_plain(
         of("SD1.5", node), lambda p, n, _: (stock("ControlNetApply", p, net, pictures(1), 1.0)[0], n)
@@ -125,7 +125,7 @@ def test_one_control_net_over_both_prompts_is_paired(node: dict[str, Any]):
 def test_two_control_nets_side_by_side_are_not_paired(node: dict[str, Any], error: type[Exception]):
     graph, net = of("SD1.5", node), control_net()
     sides = [stock("ControlNetApply", graph.host.encode(t), net, pictures(1), 1.0)[0] for t in (SOURCE, EDIT)]
-    with pytest.raises(error, match=r"the same 'control' .*\(a ControlNet, an area\) goes after the pairing"):
+    with pytest.raises(error, match=r"the same 'control' .*\(a ControlNet, an area\) after the pairing"):
         graph.host.run(node["P2PPairConditioning"], source=sides[0], edit=sides[1])
 
 
@@ -196,7 +196,7 @@ def test_a_lora_hook(node: dict[str, Any]):
 
 
 def fading(hooks: Any) -> Any:
-    """The hooks, weaker after 40 % of the sampling."""
+    """The hooks, with less strength after 40 % of the sampling."""
     import comfy.hooks
 
     frames = comfy.hooks.HookKeyframeGroup()
@@ -213,7 +213,7 @@ def test_a_lora_hook_with_keyframes(node: dict[str, Any]):
 
 
 def test_prompts_encoded_by_a_schedule_of_hooks(node: dict[str, Any]):
-    """Several entries, one after the other; each is a pair."""
+    """Several consecutive entries, each of them paired."""
     graph = of("SD1.5", node)
     hooks = fading(lora_hooks(graph.host.model()))
     module = "comfy_extras.nodes_hooks"

@@ -49,17 +49,17 @@ def test_sdxl_texts_with_sizes(node: dict[str, Any]):
 
 
 def test_text_that_is_not_in_the_prompt_is_refused(node: dict[str, Any], error: type[Exception]):
-    """Conditioning (Concat) before Pair Conditioning: its columns would be taken for repeated ones."""
+    """Conditioning (Concat) before Pair Conditioning: its columns would be mistaken for repeated ones."""
     graph = of("SD1.5", node)
     style = graph.host.encode("a small photo of snow")
     sides = [stock("ConditioningConcat", graph.host.encode(text), style)[0] for text in (SOURCE, EDIT)]
     (paired,) = graph.host.run(node["P2PPairConditioning"], source=sides[0], edit=sides[1])
     prompts, _ = graph.pair()
-    with pytest.raises(error, match=r"as its prompts have, got one of 154\. .*Concat"):
+    with pytest.raises(error, match=r"tokens of its prompts, got one with 154\. .*Concat"):
         graph.sample(graph.swapped(prompts), paired)
 
 
-# Pictures to paint in
+# Inpainting
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_text_that_is_not_in_the_prompt_is_refused(node: dict[str, Any], error: 
     [("SD1.5 inpainting", 1), ("SD1.5 inpainting", 2), ("SD2.x inpainting", 1), ("SDXL inpainting", 2)],
 )
 def test_inpainting_models(node: dict[str, Any], name: str, batch: int):
-    """Inpaint Model Conditioning: the picture, the mask and the noise mask are those of each sample."""
+    """Inpaint Model Conditioning: each sample has its own image, mask and noise mask."""
     graph = of(name, node)
     latents = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(9))
     masks = torch.zeros(batch, 1, 64, 64)
@@ -101,7 +101,7 @@ def test_pictures_of_instruct_pix2pix(node: dict[str, Any]):
 
 
 def in_area(conditioning: Any, x: int) -> Any:
-    """In one half of the picture: left at 0, right at 32 pixels."""
+    """In one half of the image: left at 0, right at 32 pixels."""
     return stock("ConditioningSetArea", conditioning, 32, 64, x, 0, 1.0)[0]
 
 
@@ -117,7 +117,7 @@ BACKGROUND, TREE = "a small tree on snow", "a large tree on snow"
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_region_without_an_edit(node: dict[str, Any], whole: bool):
-    """A plain conditioning beside a paired one: it is the same for source and edit."""
+    """A plain conditioning combined with a paired one: it is the same for source and edit."""
     graph = of("SD1.5", node)
     plain = graph.host.encode(BACKGROUND)
 
@@ -128,7 +128,7 @@ def test_a_region_without_an_edit(node: dict[str, Any], whole: bool):
 
 
 def test_the_words_of_a_region_without_an_edit_keep_their_columns(node: dict[str, Any]):
-    """An edit that moves words to other columns: before it shows elsewhere, after one step, there is none."""
+    """An edit that moves words to other columns: after one step it has no effect elsewhere."""
     graph = of("SD1.5", node)
     prompts, positive = graph.pair(SOURCE, f"a large old {SOURCE}")
     model, *_ = graph.on("Refine", prompts, **OPEN)
@@ -150,7 +150,7 @@ def test_regions_with_masks(node: dict[str, Any]):
 
 
 def test_regions_that_were_encoded_elsewhere(node: dict[str, Any]):
-    """Pair Conditioning: the entry that is the same on both sides is the region without an edit."""
+    """Pair Conditioning: an entry that is the same on both sides is a region without an edit."""
     graph = of("SD1.5", node)
     region = in_area(graph.host.encode(BACKGROUND), 32)
     sides = [combined(in_area(graph.host.encode(text), 0), region) for text in (SOURCE, EDIT)]
@@ -175,5 +175,5 @@ def test_regions_with_two_edits_are_refused(node: dict[str, Any], error: type[Ex
     ):
         graph.sample(graph.swapped(prompts), paired)
     _, other = graph.pair(BACKGROUND, TREE)
-    with pytest.raises(error, match=r"a CONDITIONING of the prompts of the MODEL, .*\. Connect"):
+    with pytest.raises(error, match=r"a CONDITIONING with the MODEL's prompts, .*\. Connect"):
         graph.sample(graph.swapped(prompts), combined(in_area(positive, 0), in_area(other, 32)))

@@ -52,7 +52,7 @@ def stock(pack: ModuleType) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def weights(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of random weights in the model's shapes: what is tested here does not depend on training."""
+    """A file of random weights in the model's shapes: these tests do not depend on training."""
     generator = torch.Generator().manual_seed(0)
     shapes = demo.expected_shapes(demo.vocabulary_size())
     state = {name: _random(name, shape, generator) for name, shape in shapes.items()}
@@ -63,7 +63,7 @@ def weights(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _random(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Norms near identity, the rest scaled by what goes in, so that signals keep their size."""
+    """Norms near identity, the rest scaled by the fan-in, so that signals keep their size."""
     value = torch.randn(shape, generator=generator)
     if len(shape) > 1:
         return value / value[0].numel() ** 0.5
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_named(
         ({"autoencoder.std": None}, "missing: autoencoder.std"),
         (
             {"unet.conv_in.bias": torch.zeros(49)},
-            r"another shape: unet.conv_in.bias \[49\] instead of \[48\]",
+            r"wrong shape: unet.conv_in.bias \[49\] instead of \[48\]",
         ),
         ({"unet.more": torch.zeros(1)}, "unknown: unet.more"),
         (
@@ -300,7 +300,7 @@ def test_a_second_copy_is_the_same_model(loaded: Loaded) -> None:
 def test_layers_that_are_empty_until_loaded_are_filled(
     demo: ModuleType, weights: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As newer hosts build them under dynamic VRAM."""
+    """As built by newer hosts with dynamic VRAM."""
     memory = pytest.importorskip("comfy.memory_management")
     monkeypatch.setattr(memory, "aimdo_enabled", True)
     model, clip, _ = demo.load(weights)
@@ -383,5 +383,5 @@ def test_the_node_names_itself_in_errors(
     node = importlib.import_module(f"{pack.__name__}.nodes.demo.demo_model").P2PDemoModel
     load = demo.load
     monkeypatch.setattr(demo, "load", lambda: load(tmp_path / "p2p_demo.safetensors"))
-    with pytest.raises(error, match=r"^Demo Model: .*p2p_demo\.safetensors, got no such file"):
+    with pytest.raises(error, match=r"^Demo Model: .*p2p_demo\.safetensors, got a missing file"):
         node.execute()

@@ -59,16 +59,16 @@ def shown(graph: Graph, name: str, source: str, edit: str, model: Any = None, **
 def test_prompt_edit_says_what_it_will_do(graph: Graph, source: str, edit: str, told: str):
     result = shown(graph, "PromptEdit", source, edit)
     assert result.args[1] == told
-    assert result.ui["p2p_summary"] == [told]
+    assert result.ui["p2p.summary"] == [told]
 
 
 def test_word_swap_and_refine_say_it_on_the_node(graph: Graph):
     pair = "a cat on grass", "a fluffy dog on grass at night"
     swap = shown(graph, "WordSwap", *pair)
-    assert swap.ui == {"p2p_summary": ["swap: cat → fluffy dog, grass → grass at night · kept: 2 words"]}
+    assert swap.ui == {"p2p.summary": ["swap: cat → fluffy dog, grass → grass at night · kept: 2 words"]}
     refine = shown(graph, "Refine", *pair)
     told = ["added: fluffy dog, at night · removed: cat · kept: 3 words"]
-    assert refine.ui == {"p2p_summary": told}
+    assert refine.ui == {"p2p.summary": told}
     assert len(swap.args) == len(refine.args) == 1
 
 
@@ -76,7 +76,7 @@ def test_reweight_says_the_weights(graph: Graph):
     model = shown(graph, "PromptEdit", "a cat", "a dog").args[0]
     weighted = shown(graph, "Reweight", "a cat", "a dog", model, weights="dog: 2.5, a: -1")
     told = "swap: cat → dog · kept: 1 word · weights: dog × 2.5, a × -1"
-    assert weighted.ui == {"p2p_summary": [told]}
+    assert weighted.ui == {"p2p.summary": [told]}
 
 
 # The source
@@ -143,7 +143,7 @@ def test_prompt_edit_swaps_what_word_swap_swaps_and_adds_what_refine_adds(graph:
 
 
 def test_a_word_has_a_window_of_its_own_with_a_start_and_an_end(graph: Graph):
-    """Opened only after the last step it is as good as closed; opened for all of them as without."""
+    """A window that opens after the last step acts like a closed one; one over all steps like none."""
     whole = edited(graph, "PromptEdit", windows=CROSS, steps=4)
     closed = edited(graph, "PromptEdit", windows={**CROSS, "word_windows": "house: 0"}, steps=4)
     late, early = (
@@ -174,7 +174,7 @@ def test_two_samples_at_once_are_those_of_two_runs(graph: Graph, host: Host, nam
 
 
 def test_a_removed_word_is_drawn_no_more(graph: Graph):
-    """The edit is not the source, although all its words have the source's attention."""
+    """The edit differs from the source, although all its words use the source's attention."""
     rows = edited(graph, "PromptEdit", "a red circle on grass", windows=CROSS)
     assert differ(rows[1], rows[0]) and differ(rows[1], graph.plain("a red circle on grass")[1])
 
@@ -213,7 +213,7 @@ def test_layers_are_chosen_by_resolution(graph: Graph, host: Host, attention: st
 
 
 def noted(graph: Graph, host: Host, attention: str, seen: Seen, windows: dict[str, Any]) -> None:
-    """Samples with Prompt Edit; `seen` tells by number of queries whether source and edit ask the same."""
+    """Samples with Prompt Edit. seen: by number of queries, whether source and edit have equal queries."""
     model = host.model()
     for block in [("middle", 0), *((stage, n) for stage in ("input", "output") for n in range(12))]:
         model = with_patch(model, comparing(seen), *block, name=attention)

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
     from families import FAMILIES, REAL, unet_without_weights
-except ModuleNotFoundError:  # on the stand-in, where these tests do not run
+except ModuleNotFoundError:  # missing on the stand-in, where these tests do not run
     FAMILIES = {}
 
 

@@ -49,7 +49,7 @@ def test_noise_is_drawn_by_the_seed(gallery: Gallery):
 
 @pytest.fixture
 def progress(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """What the host is told of a node's progress, as (done, all)."""
+    """A node's reported progress, as (done, total)."""
     import comfy.utils
 
     told: list[tuple[int, int]] = []
@@ -68,7 +68,7 @@ def test_every_step_is_told(gallery: Gallery, progress: list[tuple[int, int]]):
     picture = gallery.picture()
     progress.clear()  # of what drew it
     gallery.inverted(picture, steps=3)
-    assert progress[-1] == (3, 3) and progress == sorted(set(progress))  # the host may leave out some
+    assert progress[-1] == (3, 3) and progress == sorted(set(progress))  # the host may skip some
     assert {total for _, total in progress} == {3}
 
 
@@ -152,8 +152,8 @@ def test_the_search_can_be_interrupted(gallery: Gallery, stop: Any):
         ({"steps": 0}, "at least one step"),
         ({"denoise": 0.0}, "at least one step"),
         ({"cfg": 4.0}, "a negative CONDITIONING"),
-        ({"sigmas": torch.tensor([0.0, 1.0])}, "sigmas that fall to 0"),
-        ({"sigmas": torch.tensor([5.0, 1.0])}, "sigmas that fall to 0"),
+        ({"sigmas": torch.tensor([0.0, 1.0])}, "sigmas that descend to 0"),
+        ({"sigmas": torch.tensor([5.0, 1.0])}, "sigmas that descend to 0"),
         ({"sigmas": torch.tensor([])}, "at least one step"),
     ],
 )
@@ -167,12 +167,12 @@ def test_settings_that_cannot_be_are_refused(
 def test_pictures_that_are_no_numbers_are_refused(gallery: Gallery, error: Any):
     picture = gallery.picture().clone()
     picture[0, 0, 0, 0] = float("nan")
-    with pytest.raises(error, match="Invert: expected a latent of numbers, got NaN"):
+    with pytest.raises(error, match="Invert: expected a latent with finite values, got NaN"):
         gallery.inverted(picture)
 
 
 def test_a_latent_of_another_vae_is_refused(gallery: Gallery, error: Any):
-    with pytest.raises(error, match="a latent of 3 channels, got 16"):
+    with pytest.raises(error, match="a latent with 3 channels, got 16"):
         gallery.inverted(torch.ones(1, 16, 8, 8))
 
 
@@ -183,10 +183,10 @@ def test_a_model_with_edits_on_it_is_refused(gallery: Gallery, graph: Graph, err
 
 
 def test_an_empty_source_prompt_is_refused(gallery: Gallery, graph: Graph, host: Host, error: Any):
-    """Where it is told by name; another node's encoding of it is not the prompt of the edit."""
+    """By name if it is known; another node's encoding of it is not the prompt of the edit."""
     with pytest.raises(error, match="Prompt Pair"):
         gallery.source("")
-    with pytest.raises(error, match="source prompt that the picture was inverted with"):
+    with pytest.raises(error, match="source prompt that the image was inverted with"):
         gallery.edited(gallery.inverted(gallery.picture(), source=host.encode("")))
 
 
@@ -206,14 +206,14 @@ def test_other_steps_are_refused_with_what_to_set(gallery: Gallery, error: Any, 
 @pytest.mark.real_host
 @pytest.mark.parametrize("settings", [{"scheduler": "karras"}, {"sampler": "uni_pc"}, {"sampler": "dpm_2"}])
 def test_another_schedule_is_refused_with_what_to_set(gallery: Gallery, error: Any, settings: dict[str, Any]):
-    """These samplers leave the last step but one out."""
+    """These samplers skip the second to last step."""
     with pytest.raises(error, match=r"Set steps, scheduler and denoise.*that leaves no step out"):
         gallery.edited(gallery.inverted(), **settings)
 
 
 def test_another_size_is_refused(gallery: Gallery, host: Host, error: Any):
     for latent in (host.empty_latent(72, 64), host.empty_latent(64, 64, batch=2)):
-        with pytest.raises(error, match="a latent of the inverted pictures' size"):
+        with pytest.raises(error, match="a latent of the inverted images' size"):
             gallery.edited(gallery.inverted(), latent=latent)
 
 
@@ -246,7 +246,7 @@ def test_models_are_told_apart_by_their_weights(pack: Any, host: Host):
 
 @pytest.mark.real_host
 def test_a_lora_is_not_taken_for_another_model(pack: Any, host: Host):
-    """Whether or not its weights are patched in at the moment."""
+    """Whether or not its weights are currently patched in."""
     import comfy.model_management as management
 
     fingerprint = importlib.import_module(f"{pack.__name__}.nodes.comfyui.real").fingerprint

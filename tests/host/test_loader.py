@@ -21,7 +21,7 @@ OWN = ("p2p_core", "demo")
 
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of what the pack ships, in a hyphenated folder; the pack itself cannot be imported any more."""
+    """A copy of the shipped files in a hyphenated folder; the pack itself can no longer be imported."""
     folder = tmp_path / "prompt-to-prompt.v1"
     folder.mkdir()
     ignore = shutil.ignore_patterns("__pycache__", "checkpoints", "out", "*.safetensors")
@@ -39,12 +39,12 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def module_name(folder: Path) -> str:
-    """The name ComfyUI gives a pack: its path, with the dots replaced."""
+    """ComfyUI's module name for a pack: its path, with the dots replaced."""
     return str(folder).replace(".", "_x_")
 
 
 def load(folder: Path) -> ModuleType:
-    """What ComfyUI's load_custom_node does."""
+    """Like ComfyUI's load_custom_node."""
     name = module_name(folder)
     spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
     assert spec is not None and spec.loader is not None
@@ -98,7 +98,7 @@ def test_the_web_folder_it_names_is_there(copied: Path) -> None:
 
 
 def test_an_absolute_import_of_the_pack_would_fail(copied: Path) -> None:
-    """The tests above can fail: what they look for is really out of reach."""
+    """Proves that the tests above can fail: the pack is really not importable by name."""
     (copied / "__init__.py").write_text("from p2p_core import errors\n")
     with pytest.raises(ModuleNotFoundError, match="p2p_core"):
         load(copied)

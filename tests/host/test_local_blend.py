@@ -10,7 +10,7 @@ from adapter import Host
 from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, close, differ, drawn
 from test_samplers import BY_THE_BATCH, names
 
-pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]  # some samplers warn by themselves
+pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]  # some samplers emit warnings
 
 Tensor = torch.Tensor
 OTHER = "a red circle and a blue tree on grass"
@@ -21,7 +21,7 @@ WIDE: dict[str, Any] = {
     **AROUND,
     "threshold": 0.5,
     "mask": 1 - CORNER,
-}  # much of the picture, never all of it
+}  # much of the image, never all of it
 
 
 def blended(
@@ -41,7 +41,7 @@ def read(graph: Graph, model: Any, positive: Any, store: Any, **options: Any) ->
 
 
 def mask_of(graph: Graph, store: Any, rows: Tensor) -> Tensor:
-    """Blend Mask, a value for each latent cell."""
+    """Blend Mask, one value per latent cell."""
     (mask,) = graph.host.run(graph.node["P2PBlendMask"], store=store, latent={"samples": rows})
     assert mask.shape[-2:] == tuple(8 * side for side in rows.shape[-2:])
     cells = mask[:, ::8, ::8]
@@ -50,7 +50,7 @@ def mask_of(graph: Graph, store: Any, rows: Tensor) -> Tensor:
 
 
 def outside(mask: Tensor, source: Tensor, edit: Tensor) -> float:
-    """The largest difference of two latents [C, h, w] where the mask is 0, which it is not everywhere."""
+    """The largest difference of two latents [C, h, w] where the mask is 0; it must not be 0 everywhere."""
     kept = mask.reshape(source.shape[-2:]) == 0
     assert kept.any() and not kept.all(), "the mask has two sides"
     assert torch.isfinite(edit).all() and torch.isfinite(source).all()
@@ -75,7 +75,7 @@ def test_outside_the_mask_the_edit_is_the_source_with_every_sampler(graph: Graph
 
 
 def test_the_sampler_goes_on_from_what_was_blended(graph: Graph, host: Host):
-    """What another pack is given at each step after the first is the source outside the mask."""
+    """In each step after the first, another pack sees the source outside the mask."""
     from comfy.patcher_extension import WrappersMP
 
     seen: list[float] = []
@@ -129,7 +129,7 @@ def test_with_a_noise_mask(graph: Graph, host: Host):
 
 @pytest.mark.real_host
 def test_a_sampling_that_stops_early_with_a_noise_mask(graph: Graph, host: Host):
-    """The host then gives the model a copy, so that the sampler goes on from what was not blended."""
+    """The host then passes a copy to the model, so the sampler continues from unblended rows."""
     import comfy.sample
     import comfy.samplers
 
@@ -218,7 +218,7 @@ def test_a_threshold_of_1_makes_an_empty_mask_and_the_edit_is_the_source(graph: 
 
 
 def test_a_higher_threshold_makes_a_smaller_mask_and_pooling_a_larger_one(graph: Graph):
-    """In one step all masks are of the same maps."""
+    """With one step, all masks are from the same maps."""
 
     def mask(**blend: Any) -> Tensor:
         return blended(graph, blend={**AROUND, **blend}, steps=1)[1]
@@ -229,7 +229,7 @@ def test_a_higher_threshold_makes_a_smaller_mask_and_pooling_a_larger_one(graph:
 
 
 def test_subtracted_words_are_cut_out_of_the_mask(graph: Graph):
-    """In one step all masks are of the same maps."""
+    """With one step, all masks are from the same maps."""
     half, subtract = {**AROUND, "threshold": 0.5}, {"subtract_words": "circle, house"}
     high, whole, less = (
         blended(graph, blend=blend, steps=1)[1]
@@ -256,7 +256,7 @@ def test_a_soft_edge_fades_out_and_ends(graph: Graph):
 
 
 def test_a_mask_is_intersected_with_the_words(graph: Graph):
-    """In one step both masks are of the same maps."""
+    """With one step, both masks are from the same maps."""
     half = {**AROUND, "threshold": 0.5}
     _, words = blended(graph, blend=half, steps=1)
     _, both = blended(graph, blend={**half, "mask": 1 - CORNER}, steps=1)

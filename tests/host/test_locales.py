@@ -1,7 +1,7 @@
 """What the front end shows of the nodes in each language; English is copied from the schemas.
 
-With P2P_WRITE_LOCALES=1 in the environment the English file is written anew. The other languages are written
-by hand; what they lack is shown in English.
+With P2P_WRITE_LOCALES=1 in the environment, the English file is regenerated. The other languages are written
+by hand; missing texts are shown in English.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.host
 
 FOLDER = Path(__file__).resolve().parents[2] / "locales"
 OTHERS = ("zh", "ja", "de")
-SYNTAX = set("{}|@")  # have a meaning in the front end's messages
+SYNTAX = set("{}|@")  # have a special meaning in the front end's messages
 
 
 def read(language: str, file: str = "nodeDefs") -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_english_is_what_the_schemas_say(node: dict[str, Any]):
     if os.environ.get("P2P_WRITE_LOCALES"):
         text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
         (FOLDER / "en" / "nodeDefs.json").write_text(text, encoding="utf-8")
-    assert read("en") == found, "write it anew with P2P_WRITE_LOCALES=1, then see what the others need"
+    assert read("en") == found, "regenerate it with P2P_WRITE_LOCALES=1, then update the other languages"
 
 
 @pytest.mark.parametrize("language", OTHERS)

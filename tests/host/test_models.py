@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 try:
     from families import FAMILIES, TinyHost
     from precisions import PRECISIONS, rounding
-except ModuleNotFoundError:  # on the stand-in, where these tests do not run
+except ModuleNotFoundError:  # missing on the stand-in, where these tests do not run
     FAMILIES = PRECISIONS = {}
 
 
@@ -24,7 +24,7 @@ def of(name: str, node: dict[str, Any], *dtypes: Any, **options: Any) -> Graph:
 
 
 def sampling_node(name: str, **widgets: Any) -> Callable[[Any], Any]:
-    """What a stock node of `comfy_extras.nodes_model_advanced` makes of a MODEL."""
+    """A MODEL after a stock node of `comfy_extras.nodes_model_advanced`."""
     kind = getattr(importlib.import_module("comfy_extras.nodes_model_advanced"), name)
 
     def change(model: Any) -> Any:
@@ -43,7 +43,7 @@ def right_half(side: int = 8) -> torch.Tensor:
 
 
 def require_an_edit(graph: Graph, **options: Any) -> None:
-    """The source is bit for bit that of a plain run and the edit another; with a mask, only within it."""
+    """The source must equal a plain run bit for bit and the edit must differ; with a mask, only inside it."""
     plain = graph.plain(SOURCE, **options)
     closed, opened = graph.edited(windows=CLOSED, **options), graph.edited(windows=OPEN, **options)
     assert torch.isfinite(opened).all()
@@ -101,7 +101,7 @@ def test_lcm_sampling(node: dict[str, Any]):
     require_an_edit(of("SD1.5", node, change=change), cfg=1.0, steps=2)
 
 
-# What the model predicts, as stock nodes set it
+# Prediction types set by stock nodes
 
 
 @pytest.mark.parametrize("sampling", ["eps", "v_prediction", "x0"])
@@ -119,7 +119,7 @@ def test_continuous_edm_and_rescaled_guidance(node: dict[str, Any], sampling: st
 
 
 def test_what_the_tiny_models_predict(node: dict[str, Any]):
-    """The host has read it from their weights."""
+    """As the host has detected from their weights."""
     kinds = {name: of(name, node).host.model().model.model_type.name for name in FAMILIES}
     assert kinds["SD2.x, v"] == kinds["SDXL, v with zero terminal SNR"] == "V_PREDICTION"
     assert kinds["SD2.x, noise"] == kinds["SDXL"] == "EPS"
@@ -128,13 +128,13 @@ def test_what_the_tiny_models_predict(node: dict[str, Any]):
     assert float(sigmas[-1]) > 4000
 
 
-# Weights of fewer bits
+# Weights of lower precision
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["SD1.5", "SDXL"])
-def test_weights_of_fewer_bits(node: dict[str, Any], name: str, precision: str):
-    """Source as a plain run of the same weights has it; rounding moves the edit no more than the source."""
+def test_weights_of_lower_precision(node: dict[str, Any], name: str, precision: str):
+    """The source equals a plain run with the same weights; rounding affects the edit no more than it."""
     source, edit = rounding(node, name, precision)
     limit = PRECISIONS[precision][-1]
     assert 0 < source < limit and edit < limit, (source, edit)

@@ -80,7 +80,7 @@ def test_before_and_after_word_swap_it_is_the_same(graph: Graph, host: Host, nam
 
 
 def test_adapters_do_not_pile_up_on_a_cached_model(graph: Graph, host: Host):
-    """IPAdapter_plus adds to the object that it finds, in place; it never finds one of ours."""
+    """IPAdapter_plus adds to the existing object in place; that is never one of ours."""
     from neighbours import ip_adapter
 
     prompts, positive = graph.pair()
@@ -94,7 +94,7 @@ def test_adapters_do_not_pile_up_on_a_cached_model(graph: Graph, host: Host):
 
 @pytest.mark.parametrize("name", ["EasyCache", "LazyCache"])
 def test_a_cache_that_judges_by_the_whole_batch(graph: Graph, host: Host, name: str):
-    """So that the source is that of a plain run where all rows are alike; a mask still holds."""
+    """The source equals a plain run if all rows are equal; a mask still holds."""
     from neighbours import core
 
     cache = {"reuse_threshold": 0.5, "start_percent": 0.1, "end_percent": 0.9, "verbose": False}
@@ -142,7 +142,7 @@ def two(host: Host) -> dict[str, Any]:
     return {**host.empty_latent(64, 64, batch=2), "batch_index": [0, 0]}
 
 
-# Refused, with what to do
+# Rejected, with advice
 
 
 def refused(graph: Graph, error: Any, apply: Any, words: str, windows: Any = OPEN, **options: Any) -> None:
@@ -159,7 +159,7 @@ def test_hypertile_is_refused_in_the_self_attention_window_alone(graph: Graph, h
 
     apply = core("nodes_hypertile", "HyperTile", tile_size=128, swap_size=1, max_depth=2, scale_depth=False)
     options = {"latent": host.empty_latent(512, 512), "steps": 1}
-    refused(graph, error, apply, r"2 rows .* a batch of .*HyperTile", **options)
+    refused(graph, error, apply, r"2 × 1 × \d, got \d+ rows\..*HyperTile", **options)
     prompts, positive = graph.pair()
     cross = graph.swapped(prompts, apply(host.model()), **{**CLOSED, "cross_end": 1.0})
     source, edit = graph.sample(cross, positive, **options)
@@ -171,7 +171,7 @@ def test_hypertile_is_refused_in_the_self_attention_window_alone(graph: Graph, h
 def test_frames_of_a_video_are_refused(graph: Graph, host: Host, error: Any, apply: str):
     import neighbours
 
-    words = "frames of AnimateDiff" if apply == "motion" else "a batch of 2.*context windows"
+    words = "frames of AnimateDiff" if apply == "motion" else "got 2 rows.*context windows"
     latent = host.empty_latent(64, 64, batch=2)
     refused(graph, error, getattr(neighbours, apply), words, windows=OPEN, latent=latent)
 
@@ -184,7 +184,7 @@ CONTEXT = {
 
 @pytest.mark.parametrize("dim", [0, 3])
 def test_context_windows_are_refused(graph: Graph, host: Host, error: Any, dim: int):
-    """Over the batch they cut pairs; over anything else the host's cannot do a batch at all."""
+    """Over the batch they split pairs; over anything else the host's do not support batches."""
     from neighbours import core
 
     node = importlib.import_module("comfy_extras.nodes_context_windows").ContextWindowsManualNode
@@ -195,21 +195,19 @@ def test_context_windows_are_refused(graph: Graph, host: Host, error: Any, dim: 
         graph,
         error,
         apply,
-        "expected whole pictures, got context windows",
+        "expected whole images, got context windows",
         latent=host.empty_latent(64, 64, 2),
     )
 
 
 def test_tome_is_refused_in_the_self_attention_window_alone(graph: Graph, host: Host, error: Any):
-    """It merges other tokens in each row, so that no row can use what another one asks."""
+    """It merges different tokens in each row, so no row can use another one's queries."""
     from neighbours import core, fine_unet
 
     apply = core("nodes_tomesd", "TomePatchModel", ratio=0.3)
     model = fine_unet(context=host.encode(SOURCE)[0][0].shape[-1])
     prompts, positive = graph.pair()
-    with pytest.raises(
-        error, match=r"expected an image token for each of 8 × 8 places .*, got 45 tokens.*ToMe"
-    ):
+    with pytest.raises(error, match=r"expected 8 × 8 image tokens .*, got 45 tokens.*ToMe"):
         graph.sample(apply(graph.swapped(prompts, model, **OPEN)), positive)
     cross = {**CLOSED, "cross_end": 1.0}
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, close, differ, drawn, noti
 pytestmark = pytest.mark.host
 
 LONG = f"{SOURCE} {'a ' * 70}"  # more than 77 tokens on every host
-TOO_LONG = "a " * 350  # five times 77: the host cannot join it with a positive of 77 in one call
+TOO_LONG = "a " * 350  # five times 77: the host cannot batch it with a positive of 77 in one call
 
 
 def halves(graph: Graph, windows: dict = OPEN, source: str = SOURCE, edit: str = EDIT, **options):
@@ -34,7 +34,7 @@ def test_the_edit_with_closed_windows_is_that_of_a_plain_run(graph: Graph):
 
 
 def test_source_and_edit_are_bit_for_bit_those_of_runs_alone(graph: Graph, host: Host):
-    """Nothing but the stock nodes on the other side: no repeated rows."""
+    """Compared with stock nodes only, without repeated rows."""
     latent = host.empty_latent(64, 64, batch=2)
     twice = graph.plain(SOURCE, latent=latent)
     alone = graph.plain(SOURCE, rows=1, latent=latent)
@@ -93,7 +93,7 @@ def test_cond_and_uncond_in_two_calls(graph: Graph, host: Host, windows: dict):
 
 
 def test_one_call_or_two_make_the_same_edit(graph: Graph, host: Host):
-    """A negative prompt repeated to another number of columns is the same negative prompt."""
+    """Repeating a negative prompt to another number of columns does not change it."""
     tensor, options = host.encode("snow")[0]
     in_two = [[tensor.repeat(1, 5, 1), options]]
     calls: list[list[int]] = []
@@ -121,7 +121,7 @@ def test_part_of_the_way_from_a_given_latent(graph: Graph, host: Host):
 
 
 def test_windows_count_from_pure_noise_even_with_less_denoise(graph: Graph, host: Host):
-    """The window of the first half is over when half of the way is sampled."""
+    """A window of the first half ends when half of the schedule is sampled."""
     latent, first_half = drawn(host), {**CLOSED, "cross_end": 0.3, "self_end": 0.3}
     _, edit = halves(graph, first_half, latent=latent, denoise=0.3)
     assert torch.equal(edit, graph.plain(EDIT, latent=latent, denoise=0.3)[1::2])
@@ -227,7 +227,7 @@ def test_a_negative_prompt_for_each_sample(graph: Graph, host: Host):
 
 
 def test_more_negative_prompts_than_samples(graph: Graph, host: Host):
-    """The host gives the first one to the only sample; its edit gets the same."""
+    """The host uses the first one for the only sample, and its edit gets the same one."""
     both = [[torch.cat([host.encode(text)[0][0] for text in ("snow", "a blue star")]), {}]]
     first = [[host.encode("snow")[0][0], {}]]
     assert torch.equal(graph.edited(negative=both), graph.edited(negative=first))

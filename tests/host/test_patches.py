@@ -28,7 +28,7 @@ KEYS = [("middle", 0), ("middle", 0, 0)]
 
 
 def doubling(calls: list[int]) -> Patch:
-    """Doubles what a block takes, and notes each call."""
+    """Doubles a block's input, and records each call."""
 
     def patch(
         q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any]
@@ -40,7 +40,7 @@ def doubling(calls: list[int]) -> Patch:
 
 
 def edited(graph: Graph, model: Any = None, after: Any = None, windows: dict = OPEN) -> torch.Tensor:
-    """A paired sampling with Word Swap put on `model`, and `after` done to what comes out of it."""
+    """A paired sampling with Word Swap on `model`, with `after` applied to the result."""
     prompts, positive = graph.pair()
     swapped = graph.swapped(prompts, model, **windows)
     return graph.sample(after(swapped) if after else swapped, positive)
@@ -67,7 +67,7 @@ def test_a_replacement_composes_before_and_after_word_swap(graph: Graph, host: H
 
 
 def test_a_replacement_is_asked_once_a_call(graph: Graph, host: Host):
-    """A word with a window of its own needs a second call of the attention; that one is the host's."""
+    """A word with its own window needs a second attention call, which goes to the host's attention."""
     calls: list[int] = []
     other = with_patch(host.model(), doubling(calls), "middle", 0)
     graph.plain(SOURCE, model=other)
@@ -104,7 +104,7 @@ def test_a_wrapper_that_samples_twice_gets_the_same_twice(graph: Graph):
 
 @pytest.mark.real_host
 def test_perturbed_attention_guidance_has_its_effect(graph: Graph, host: Host):
-    """The stock node replaces the middle block's self-attention for a pass of its own."""
+    """The stock node replaces the middle block's self-attention for its own pass."""
     from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 
     (guided,) = host.run(PerturbedAttentionGuidance, model=host.model(), scale=5.0)
@@ -142,7 +142,7 @@ def test_the_chosen_attention_backend_is_used(graph: Graph, host: Host):
 
 @pytest.mark.real_host
 def test_a_node_that_cuts_the_picture_is_refused(graph: Graph, host: Host, error: Any):
-    """HyperTile and its like put pieces of a picture side by side in the batch."""
+    """HyperTile and similar nodes put tiles of an image side by side in the batch."""
     model = host.model().clone()
     model.set_model_attn1_patch(
         lambda *nkv_options: tuple(t.unflatten(1, (2, -1)).flatten(0, 1) for t in nkv_options[:3])
@@ -150,7 +150,7 @@ def test_a_node_that_cuts_the_picture_is_refused(graph: Graph, host: Host, error
     model.set_model_attn1_output_patch(lambda n, extra_options: n.unflatten(0, (-1, 2)).flatten(1, 2))
     graph.plain(SOURCE, model=model)
     prompts, positive = graph.pair()
-    with pytest.raises(error, match=r"Prompt-to-Prompt: expected 2 rows .* got a batch of 8.*HyperTile"):
+    with pytest.raises(error, match=r"Prompt-to-Prompt: expected a batch of .*, got 8 rows.*HyperTile"):
         graph.sample(graph.swapped(prompts, model, **OPEN), positive)
 
 
@@ -159,7 +159,7 @@ def test_a_node_that_cuts_the_picture_is_refused(graph: Graph, host: Host, error
 
 @pytest.mark.parametrize("name", ["attn1", "attn2"])
 def test_only_the_positive_side_is_edited(graph: Graph, host: Host, name: str):
-    """There the edit asks what the source asks; at the first step, with the same noise, all rows do."""
+    """There, the edit uses the source's queries; in the first step, with equal noise, all rows do."""
     seen: Seen = {}
     edited(graph, with_patch(host.model(), comparing(seen), "middle", 0, name=name))
     (positive,), (negative,) = ([same for (at, _), same in seen.items() if at == side] for side in (0, 1))

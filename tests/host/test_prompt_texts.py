@@ -13,7 +13,7 @@ from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, close, differ
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
-with contextlib.suppress(ModuleNotFoundError):  # on the stand-in, where these tests do not run
+with contextlib.suppress(ModuleNotFoundError):  # missing on the stand-in, where these tests do not run
     from families import TINY, TinyHost, tiny_clip
 
 KINDS = ("SD15", "SD20", "SDXL", "SDXLRefiner")
@@ -40,7 +40,7 @@ def graph_of(name: str, node: dict[str, Any]) -> Graph:
 
 
 def words(count: int, thing: str = "circle") -> str:
-    """A prompt of so many words, each one token."""
+    """A prompt with `count` words of one token each."""
     return " ".join(["red", thing, *["grass"] * (count - 2)])
 
 
@@ -122,7 +122,7 @@ def test_the_word_of_a_later_chunk_is_edited(node: dict[str, Any], name: str):
     [("SD1.5", " and a large old tree in the water" * 12, [18, 19]), ("SDXL", "", [18, 18])],
 )
 def test_prompts_of_five_thousand_characters(node: dict[str, Any], name: str, added: str, chunks: list[int]):
-    """Of 18 and of 19 chunks: the columns are repeated to 342 chunks."""
+    """With 18 and 19 chunks: the columns are repeated to 342 chunks."""
     graph = graph_of(name, node)
     source = ("a red circle and a blue star on grass, " * 200)[:5000].rsplit(" ", 1)[0]
     edit = source.replace("circle", "house") + added
@@ -144,7 +144,7 @@ def test_prompts_whose_lengths_do_not_fit(node: dict[str, Any], error: type[Exce
 
 
 def saved(folder: Path, name: str, **vectors: tuple[int, int]) -> None:
-    """An embedding file with vectors [n, width] by the name of their encoder."""
+    """An embedding file with vectors [n, width] by encoder name."""
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(len(name))
@@ -154,7 +154,7 @@ def saved(folder: Path, name: str, **vectors: tuple[int, int]) -> None:
 
 @pytest.fixture
 def inversions(tmp_path: Path) -> Path:
-    """A folder: one embedding for every encoder, one for SD1 alone, one of a width that no encoder has."""
+    """A folder with one embedding for every encoder, one for SD1 only, one with a width of no encoder."""
     saved(tmp_path, "thing", **{name: (3, width) for name, width in TINY.items()})
     saved(tmp_path, "first", clip_l=(2, TINY["clip_l"]))
     saved(tmp_path, "wide", other=(2, 7))
@@ -188,7 +188,7 @@ def test_an_embedding_in_a_sampling_of_sdxl(node: dict[str, Any], inversions: Pa
 
 @pytest.mark.parametrize("kind", ["SD15", "SD20"])
 def test_an_embedding_that_the_encoder_leaves_out_is_no_word(graph: Graph, kind: str, inversions: Path):
-    """One of another width: the host encodes the prompt without it, so that all after it moves forward."""
+    """One of another width: the host encodes the prompt without it, so everything after it moves up."""
     text = "a embedding:wide circle on embedding:thing grass"
     source = paired(graph, kind, inversions, text).source
     without = paired(graph, kind, inversions, "a circle on embedding:thing grass").source
@@ -206,7 +206,7 @@ def test_an_embedding_that_the_encoder_leaves_out_is_no_word(graph: Graph, kind:
 def test_an_embedding_that_one_encoder_alone_leaves_out(
     graph: Graph, inversions: Path, error: type[Exception]
 ):
-    """Words after it would stand in other columns of each encoder."""
+    """Words after it would be in different columns of each encoder."""
     for name in ("first", "uneven"):
         with pytest.raises(
             error, match=r"Prompt Pair: .*both text encoders.*\. Use an embedding made for SDXL"

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import pytest
 import torch
 from adapter import Host
-from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, close, differ, noting, state, with_patch
-from pictures import Gallery, apart, finite
+from graphs import (
+    CLOSED,
+    EDIT,
+    NEGATIVE,
+    OPEN,
+    SOURCE,
+    Graph,
+    close,
+    differ,
+    noting,
+    own_attention,
+    state,
+    with_patch,
+)
+from pictures import STEPS, Gallery, apart, finite
 from test_samplers import names
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
@@ -36,7 +48,7 @@ def test_at_any_guidance_scale(gallery: Gallery, cfg: float):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_with_samplers_of_every_kind(gallery: Gallery, sampler: str):
-    """Some look between the levels of the trajectory, some keep what they predicted before."""
+    """Some evaluate between the levels of the trajectory, some keep earlier predictions."""
     rows = gallery.edited(gallery.inverted(), sampler=sampler)
     assert torch.equal(rows[:1], gallery.picture())
     assert finite(rows) and differ(rows[1:], gallery.picture())
@@ -47,7 +59,7 @@ def test_edit_friendly_noise_goes_through_the_ancestral_sampler(gallery: Gallery
     rows = gallery.edited(trajectory, sampler="euler_ancestral", cfg=7.5)
     assert torch.equal(rows[:1], gallery.picture()) and differ(rows[1:], gallery.picture())
     drawn = gallery.edited(trajectory, sampler="euler_ancestral", cfg=1.0, pin=False)
-    last = drawn[:1]  # the last step draws no noise: what the model makes of the level before
+    last = drawn[:1]  # the last step draws no noise: it is the prediction at the previous level
     assert apart(last, gallery.picture()) < apart(rows[1:], gallery.picture())
 
 
@@ -67,7 +79,7 @@ def test_the_latent_at_the_sampler_has_no_effect_beside_its_size(gallery: Galler
 
 
 def test_an_edit_starts_from_the_noise_of_its_picture(gallery: Gallery, graph: Graph):
-    """With the source's prompt and no guidance it is what the trajectory's noise becomes."""
+    """With the source's prompt and without guidance, it equals a sampling of the trajectory's noise."""
     trajectory = gallery.inverted()
     same = graph.pair(SOURCE, SOURCE)
     pinned = gallery.edited(trajectory, CLOSED, pair=same, cfg=1.0)
@@ -180,13 +192,13 @@ def test_two_runs_are_the_same_and_the_trajectory_stays(gallery: Gallery):
     assert torch.equal(before[0], trajectory.latents) and torch.equal(before[1], trajectory.picture)
 
 
-# What the unconditional pass leaves out
+# Rows left out of the unconditional pass
 
 
 def rows_of_calls(
     gallery: Gallery, graph: Graph, host: Host, **options: Any
 ) -> set[tuple[tuple[int, ...], int]]:
-    """(sides, rows) of the model's calls in a pinned sampling of two pictures."""
+    """(sides, rows) of the model calls in a pinned sampling of two images."""
     seen: set[tuple[tuple[int, ...], int]] = set()
 
     def patch(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra: dict[str, Any]) -> torch.Tensor:
@@ -206,20 +218,44 @@ def test_they_have_where_they_are_not_pinned(gallery: Gallery, graph: Graph, hos
     assert rows_of_calls(gallery, graph, host, pin=False) == {((1, 0), 8)}
 
 
+def negatives(host: Host, *texts: str) -> Any:
+    """A negative CONDITIONING with an encoding for each picture, or one for all."""
+    encoded, options = zip(*(host.encode(text)[0] for text in texts), strict=True)
+    return [[torch.cat(encoded), {k: v for k, v in options[0].items() if k != "pooled_output"}]]
+
+
 def test_they_have_where_each_picture_has_a_negative_of_its_own(gallery: Gallery, graph: Graph, host: Host):
-    (one, options), (other, _) = host.encode(NEGATIVE)[0], host.encode("")[0]
-    negative = [[torch.cat([one, other]), {k: v for k, v in options.items() if k != "pooled_output"}]]
-    calls = rows_of_calls(gallery, graph, host, away=negative)
+    calls = rows_of_calls(gallery, graph, host, away=negatives(host, NEGATIVE, ""))
     assert {rows // len(sides) for sides, rows in calls} == {4}
 
 
-def test_edits_are_the_same_with_and_without_that_pass(
-    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, pack: Any
-):
-    real = importlib.import_module(f"{pack.__name__}.nodes.comfyui.real")
-    lean = gallery.edited(gallery.inverted(), cfg=7.5)
-    monkeypatch.setattr(real, "_for_every_row", lambda entry: False)
-    assert close(lean, gallery.edited(gallery.inverted(), cfg=7.5), 1e-4)
+def test_edits_are_the_same_with_and_without_that_pass(gallery: Gallery, graph: Graph, host: Host):
+    """A negative for each picture needs the pass for all rows, even if it is the same negative."""
+    one, each = negatives(host, NEGATIVE), negatives(host, NEGATIVE, NEGATIVE)
+    assert rows_of_calls(gallery, graph, host, away=one) != rows_of_calls(gallery, graph, host, away=each)
+    pictures = gallery.inverted(gallery.picture(samples=2))
+    lean, whole = (gallery.edited(pictures, cfg=7.5, away=negative) for negative in (one, each))
+    assert close(lean, whole, 1e-4)
+
+
+@pytest.mark.real_host
+def test_between_the_levels_of_the_trajectory_the_source_is_not_guided(gallery: Gallery, host: Host):
+    """There it is not pinned, and the edits attend to it: it must not depend on the guidance scale."""
+
+    def sources(cfg: float) -> list[torch.Tensor]:
+        seen: list[torch.Tensor] = []
+
+        def patch(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra: dict[str, Any]) -> torch.Tensor:
+            if extra["cond_or_uncond"] == [0]:
+                seen.append(q[0].clone())
+            return own_attention(q, k, v, extra)
+
+        model = with_patch(host.model(), patch, "middle", 0)
+        gallery.edited(gallery.inverted(), model=model, cfg=cfg, sampler="dpmpp_sde")
+        return seen
+
+    plain, guided = sources(1.0), sources(7.5)
+    assert len(plain) > STEPS and all(close(a, b, 1e-4) for a, b in zip(plain, guided, strict=True))
 
 
 # Guidance without pinning
@@ -248,6 +284,6 @@ def test_proximal_guidance_keeps_the_edit_nearer_to_the_picture(gallery: Gallery
 
 
 def test_proximal_guidance_of_everything_leaves_the_picture(gallery: Gallery):
-    """At a quantile of 1 nothing is left to guide by, and the last steps take the picture back."""
+    """At quantile 1 no guidance is left, and the last steps restore the image."""
     rows = gallery.edited(gallery.inverted(), proximal=1.0, cfg=7.5)
     assert close(rows[1:], gallery.picture(), 1e-3)

@@ -23,7 +23,7 @@ SAMPLERS = [s for s in ("euler", "ddim", "heun", "dpmpp_2m", "dpmpp_2s_ancestral
 
 
 def other_sampling(model: Any, name: str, *args: Any) -> Any:
-    """The MODEL behind a stock node that changes what its noise levels mean."""
+    """The MODEL after a stock node that changes the meaning of its noise levels."""
     from comfy_extras import nodes_model_advanced
 
     node = getattr(nodes_model_advanced, name)()
@@ -41,7 +41,7 @@ MODELS = {
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("method", ["fixed point", NOISE])
 def test_models_of_every_kind(gallery: Gallery, host: Host, kind: str, method: str):
-    """The demo model predicts noise, so that it draws nothing here; the way up and down is the same."""
+    """The demo model predicts noise, so it draws nothing meaningful here; up and down match anyway."""
     model = other_sampling(host.model(), *MODELS[kind])
     sampler = "euler_ancestral" if method == NOISE else "euler"
     trajectory = gallery.inverted(gallery.picture(), model=model, method=method, denoise=0.8)

@@ -42,7 +42,7 @@ def weighed(
     graph: Graph, weights: str, edit: str = EDIT, edits: dict[str, Any] | None = OPEN,
     windows: dict[str, Any] | None = None, **options: Any,
 ) -> Tensor:  # fmt: skip
-    """A paired sampling with Reweight, on Word Swap where `edits` has its windows."""
+    """A paired sampling with Reweight, on top of Word Swap if `edits` has its windows."""
     prompts, positive = graph.pair(SOURCE, edit)
     model = graph.swapped(prompts, **edits) if edits else None
     model, _ = graph.on("Reweight", prompts, model, weights=weights, **(windows or OPEN))
@@ -89,7 +89,7 @@ def test_each_edit_has_the_weights_of_its_block(graph: Graph):
 
 
 def test_weights_without_an_edit_node_refine_the_edit_prompt(graph: Graph):
-    """Words of both prompts then have the source's attention, in the windows of Reweight."""
+    """Words in both prompts then use the source's attention, in the windows of Reweight."""
     alone = weighed(graph, "house: 4", edits=None)
     assert torch.equal(alone[0], graph.plain(SOURCE)[0])
     prompts, positive = graph.pair()
@@ -128,7 +128,7 @@ def test_the_source_alone_comes_out_plain_and_once_for_each_block(
 
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 def test_one_conditioning_serves_all_rows(graph: Graph, cfg: float):
-    """Without any effect of the weights every row is the plain picture."""
+    """Without an effect of the weights, every row is the plain image."""
     model, _, positive = on_source(graph, "star: 1\n---\nstar: 4", cross_end=0.0)
     rows = graph.sample(model, positive, cfg=cfg)
     plain = graph.plain(SOURCE, rows=3, cfg=cfg)

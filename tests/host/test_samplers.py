@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import logging
 import os
 import re
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +15,12 @@ import torch
 from adapter import Host
 from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, close, differ, drawn
 
-pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]  # the samplers warn by themselves
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.filterwarnings("ignore"),
+]  # the samplers emit warnings of their own
 
-BY_THE_BATCH = {"dpm_adaptive"}  # chooses its steps by all rows together
+BY_THE_BATCH = {"dpm_adaptive"}  # chooses its steps over all rows
 
 
 def names() -> list[str]:
@@ -76,7 +81,7 @@ def test_a_noise_mask_in_any_shape_the_host_takes(graph: Graph, host: Host, shap
 def custom(
     graph: Graph, model: Any, positive: Any, sampler: Any, scheduler: str, latent: Any
 ) -> torch.Tensor:
-    """Sampler Custom, with a SAMPLER as its own node makes it."""
+    """Sampler Custom, with a SAMPLER from its own node."""
     import comfy.sample
     import comfy.samplers
 
@@ -109,7 +114,7 @@ def test_a_sampler_with_settings(graph: Graph, host: Host, caplog: pytest.LogCap
 
 @pytest.mark.real_host
 def test_an_adaptive_sampler_with_noise(graph: Graph, host: Host):
-    """Its steps depend on all rows, so that no plain run has the same; equal prompts stay equal."""
+    """Its steps depend on all rows, so no plain run matches; equal prompts stay equal."""
     import comfy.samplers
 
     sampler = comfy.samplers.ksampler("dpm_adaptive", {"eta": 1.0, "rtol": 1.0, "atol": 1.0})
@@ -141,16 +146,36 @@ def test_a_sampler_of_another_pack_that_takes_no_noise_is_named(graph: Graph, ho
 def sample_with_a_little_noise(
     model: Any, x: torch.Tensor, sigmas: torch.Tensor, extra_args: Any, callback: Any, disable: bool
 ) -> torch.Tensor:
-    """Euler with a draw between steps, from torch's own generator."""
+    """Euler with a random draw between steps, from torch's global generator."""
     for sigma, following in itertools.pairwise(sigmas):
         denoised = model(x, sigma * x.new_ones([x.shape[0]]), **extra_args)
         x = denoised + following / sigma * (x - denoised) + 0.01 * torch.randn_like(x)
     return x
 
 
+@pytest.mark.parametrize("kind", ["cuda", "mps", "xpu"])
+def test_draws_on_any_device_are_seen(pack: ModuleType, monkeypatch: pytest.MonkeyPatch, kind: str):
+    """On a machine without the device: a fake module provides the generator."""
+    generator, device = torch.Generator().manual_seed(1), torch.device(kind, 0)
+
+    def get_rng_state(*devices: torch.device) -> torch.Tensor:
+        assert list(devices) == ([] if kind == "mps" else [device])
+        return generator.get_state()
+
+    monkeypatch.setattr(torch, kind, SimpleNamespace(get_rng_state=get_rng_state))
+    draws = importlib.import_module(f"{pack.__name__}.nodes.comfyui.noise").OwnDraws()
+    draws.sampler_runs(device)
+    draws.around_model(lambda x: torch.randn(1, generator=generator), SimpleNamespace(device=device))
+    draws.sampler_pauses(device)
+    assert not draws.seen, "the model drew"
+    torch.randn(1, generator=generator)
+    draws.sampler_pauses(device)
+    assert draws.seen
+
+
 @pytest.mark.real_host
 def test_what_draws_within_the_model_is_not_laid_to_the_sampler(graph: Graph, host: Host, caplog: Any):
-    """HyperTile and ToMe draw a place for their tiles and tokens."""
+    """HyperTile and ToMe draw random positions for their tiles and tokens."""
     model = host.model().clone()
     model.set_model_attn1_patch(lambda n, context, value, options: (torch.randn(1), n, context, value)[1:])
     graph.edited(model=model)
@@ -158,8 +183,6 @@ def test_what_draws_within_the_model_is_not_laid_to_the_sampler(graph: Graph, ho
 
 
 def _told_of_noise(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The samplers of which a warning says that they drew noise."""
-    found = (
-        re.search(r"the sampler (\S+) drew noise of its own", record.message) for record in caplog.records
-    )
+    """The samplers that a warning names for drawing noise."""
+    found = (re.search(r"the sampler (\S+) drew its own noise", record.message) for record in caplog.records)
     return [match[1] for match in found if match]

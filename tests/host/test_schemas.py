@@ -1,6 +1,6 @@
 """Saved workflows rely on the nodes' inputs and outputs: any change shows in schemas.json.
 
-With P2P_WRITE_SCHEMAS=1 in the environment the file is written anew.
+With P2P_WRITE_SCHEMAS=1 in the environment, the file is regenerated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def described(node: Any) -> dict[str, Any]:
 
 
 def _input(socket: Any) -> list[Any]:
-    """Name and type; the default, where there is one; whether it may be left out."""
+    """Name, type, whether it is optional, and the default if there is one."""
     default = getattr(socket, "default", None)
     required = "optional" if socket.optional else "required"
     return [socket.id, str(socket.io_type), required, *([] if default is None else [default])]

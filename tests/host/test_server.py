@@ -28,16 +28,16 @@ NODES = set(json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text
 WORKFLOW = json.loads((ROOT / "example_workflows" / "api" / "p2p_word_swap.json").read_text("utf-8"))
 PAIR, SWAP, SAMPLER = "2", "3", "6"
 SOURCE, EDIT = "9", "10"
-AROUND = 24  # pixels around the swapped object that its new shape may need
-CHANGE = 4.0  # levels of 0..255: a mean difference that shows
+AROUND = 24  # margin in pixels around the swapped object for its new shape
+CHANGE = 4.0  # levels of 0..255: a visible mean difference
 
 
-# What it lists
+# Listing
 
 
 @pytest.fixture(scope="module")
 def listed(server: Server) -> dict[str, Any]:
-    """The pack's nodes, as the front end is told of them."""
+    """The pack's nodes, as listed for the front end."""
     nodes = server.get_json("/object_info")
     return {name: node for name, node in nodes.items() if node["python_module"] == f"custom_nodes.{LINK}"}
 
@@ -86,7 +86,7 @@ def test_the_template_browser_finds_the_workflow(server: Server) -> None:
     assert thumbnail.format == "JPEG"
 
 
-# What comes back
+# Results
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Pictures:
 
     @property
     def swapped(self) -> np.ndarray:
-        """Where the source shows what the edit swaps, and a little around, [H, W]."""
+        """The region of the swapped object in the source, with a margin, [H, W]."""
         color, _ = next(iter(NAMED["source"] - NAMED["edit"]))
         far = np.abs(self.source.astype(int) - COLORS[color]).max(axis=2)
         mask = Image.fromarray((far < 80).astype(np.uint8) * 255)
@@ -158,7 +158,7 @@ def test_the_swapped_object_changed_and_the_rest_did_not(pictures: Pictures) -> 
 
 
 def test_the_right_things_are_in_the_pictures(pictures: Pictures) -> None:
-    """As the checker sees them, who has learned from drawn scenes: every thing, and each in its place."""
+    """According to the checker, which was trained on rendered scenes: every thing, each in its place."""
     both = torch.from_numpy(np.stack([pictures.source, pictures.edit])).permute(0, 3, 1, 2).float()
     source, edit = Checker.load()(both / 127.5 - 1)
     before, after = ({(t.color, t.kind): t for t in verdict.things} for verdict in (source, edit))
@@ -192,7 +192,7 @@ def test_bad_input_is_explained_and_the_server_goes_on(server: Server, pictures:
 
 
 def test_after_bad_input_the_same_pictures_come_back(server: Server, pictures: Pictures) -> None:
-    """A blank line in the word windows means nothing, but makes the server sample anew."""
+    """A blank line in the word windows means nothing, but makes the server sample again."""
     assert trouble_of(server.run(changed(SAMPLER, positive=["4", 0])))
     workflow = changed(SWAP, word_windows="\n")
     entry = server.run(workflow)

@@ -63,7 +63,7 @@ def test_views_drawn_anew_from_a_cached_sampling(server: Server):
 
 
 def longer(seed: int) -> dict[str, Any]:
-    """The example workflow by another seed."""
+    """The example workflow with another seed."""
     graph = json.loads((REFERENCES / "p2p_word_swap.json").read_text("utf-8"))
     for node in graph.values():
         if node["class_type"] == "KSampler":

@@ -17,13 +17,13 @@ ONE: dict[str, Any] = {"steps": 1}
 
 
 def shown(graph: Graph, name: str, key: str, **inputs: Any) -> dict[str, Any]:
-    """The data under a key of what a node shows; it has to be JSON."""
+    """The data under a key of a node's UI output; it has to be JSON."""
     ui = graph.host.result(graph.node[f"P2P{name}"], **inputs).ui
     return json.loads(json.dumps(ui))[key][0]
 
 
 def pair(graph: Graph, source: str, edit: str) -> dict[str, Any]:
-    return shown(graph, "PromptPair", "p2p_prompts", clip=graph.host.clip(), source=source, edit=edit)
+    return shown(graph, "PromptPair", "p2p.prompts", clip=graph.host.clip(), source=source, edit=edit)
 
 
 def test_words_come_with_their_tokens_and_the_name_that_finds_them(graph: Graph):
@@ -55,7 +55,7 @@ def test_changes_are_named_and_cover_both_prompts(graph: Graph):
 
 def test_prompt_edit_shows_them_too(graph: Graph):
     prompts, _ = graph.pair()
-    edit = shown(graph, "PromptEdit", "p2p_prompts", model=graph.host.model(), prompts=prompts)
+    edit = shown(graph, "PromptEdit", "p2p.prompts", model=graph.host.model(), prompts=prompts)
     assert edit == pair(graph, SOURCE, EDIT)
 
 
@@ -66,7 +66,7 @@ def test_maps_come_for_every_row_step_and_layer(graph: Graph, groups: int, steps
     model, store = graph.on("AttentionStore", prompts, graph.swapped(prompts), **words)
     latent = {"samples": graph.sample(model, positive)}
     pictures = torch.zeros(3, 64, 64, 3)
-    data = shown(graph, "AttentionMaps", "p2p_maps", store=store, latent=latent, images=pictures)
+    data = shown(graph, "AttentionMaps", "p2p.maps", store=store, latent=latent, images=pictures)
     assert data["words"] == ["circle", "star"] and len(data["steps"]) == steps
     assert [row["name"] for row in data["rows"]] == ["source", "edit 1", "edit 2"]
     assert [row["has"] for row in data["rows"]] == [[True, True], [False, True], [False, True]]
@@ -80,7 +80,7 @@ def test_masks_come_for_every_threshold(graph: Graph, host: Host):
     model, store = graph.on("LocalBlend", prompts, graph.swapped(prompts), **around)
     latent = {"samples": graph.sample(model, positive)}
     data = shown(
-        graph, "BlendMask", "p2p_masks", store=store, latent=latent, images=torch.zeros(3, 64, 64, 3)
+        graph, "BlendMask", "p2p.masks", store=store, latent=latent, images=torch.zeros(3, 64, 64, 3)
     )
     assert data["threshold"] == 0.4 and len(data["limits"]) == 101 and len(data["pictures"]) == 2
     for edit in data["edits"]:
@@ -93,7 +93,7 @@ def test_a_mask_of_the_user_has_no_threshold(graph: Graph):
     mask = torch.ones(1, 8, 8)
     model, store = graph.on("LocalBlend", prompts, mask=mask, mask_mode="replace", start=0.0)
     latent = {"samples": graph.sample(model, positive, **ONE)}
-    data = shown(graph, "BlendMask", "p2p_masks", store=store, latent=latent)
+    data = shown(graph, "BlendMask", "p2p.masks", store=store, latent=latent)
     assert data["threshold"] is None and data["limits"] == [] and data["pictures"] == []
     assert [edit["shares"] for edit in data["edits"]] == [[1.0]]
 
@@ -112,15 +112,15 @@ def test_compare_says_how_alike_they_are(graph: Graph):
     mask[..., :4] = 1
     prompts, _ = graph.pair(SOURCE, SEVERAL)
     result = compared(graph, source, edits, prompts=prompts, mask=mask)
-    told = [pair["told"] for pair in result.ui["p2p_compare"][0]["pairs"]]
+    told = [pair["told"] for pair in result.ui["p2p.pairs"][0]["pairs"]]
     assert told[0] == "PSNR over the image identical, outside the mask identical"
     assert told[1] == "PSNR over the image 23.0 dB, outside the mask identical"
     assert result.args == (f"edit 1: {told[0]}\nedit 2: {told[1]}",)
-    assert result.ui["p2p_compare"][0]["pairs"][1]["text"] == "a blue star on grass"
+    assert result.ui["p2p.pairs"][0]["pairs"][1]["text"] == "a blue star on grass"
 
 
 def test_compare_knows_the_edits_of_several_samples(graph: Graph):
-    pairs = compared(graph, torch.zeros(2, 8, 8, 3), torch.zeros(4, 8, 8, 3)).ui["p2p_compare"][0]["pairs"]
+    pairs = compared(graph, torch.zeros(2, 8, 8, 3), torch.zeros(4, 8, 8, 3)).ui["p2p.pairs"][0]["pairs"]
     assert [(pair["name"], pair["sample"]) for pair in pairs] == [
         ("edit 1", 0),
         ("edit 2", 0),
@@ -131,7 +131,7 @@ def test_compare_knows_the_edits_of_several_samples(graph: Graph):
 
 BAD = {
     "another number of edits": ({"edits": torch.zeros(3, 8, 8, 3)}, "the same number of edits for each of 2"),
-    "another size": ({"edits": torch.zeros(2, 8, 16, 3)}, "pictures of one size, got 8 × 8 and 16 × 8"),
+    "another size": ({"edits": torch.zeros(2, 8, 16, 3)}, "images of one size, got 8 × 8 and 16 × 8"),
     "another number of masks": ({"mask": torch.zeros(3, 8, 8)}, "one mask or 2"),
 }
 

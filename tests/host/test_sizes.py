@@ -14,7 +14,7 @@ from torch import Tensor
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
-with contextlib.suppress(ModuleNotFoundError):  # on the stand-in, where these tests do not run
+with contextlib.suppress(ModuleNotFoundError):  # missing on the stand-in, where these tests do not run
     from families import TinyHost
 
 SHAPES = [(9, 13), (13, 9), (7, 7), (33, 17), (8, 40), (5, 64)]  # height and width in cells of the latent
@@ -58,7 +58,7 @@ def test_a_picture_of_any_shape(tiny: Graph, shape: tuple[int, int]):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_local_blend_of_any_shape(tiny: Graph, shape: tuple[int, int]):
-    """By words, and by a mask of another size than the latent."""
+    """By words, and by a mask with another size than the latent."""
     prompts, positive = tiny.pair()
     mask = torch.zeros(1, 100, 100)
     mask[:, :50] = 1.0
@@ -109,7 +109,7 @@ def test_a_hires_pass(tiny: Graph, size: tuple[int, int], sampler: str):
 
 
 def test_a_hires_pass_of_pictures(tiny: Graph):
-    """Both pictures, made larger and encoded anew: without the stock node each is a sample of its own."""
+    """Both images, upscaled and encoded again: without the stock node, each is a sample of its own."""
     prompts, positive = tiny.pair()
     pair = torch.randn(2, 4, 12, 12, generator=torch.Generator().manual_seed(2))
     for behavior, rows in (("fixed", 2), ("random", 4)):
@@ -122,9 +122,9 @@ def test_a_hires_pass_of_pictures(tiny: Graph):
 
 
 def tiled(model: Any, at_once: bool) -> Any:
-    """A sampler of tiles, as packs make it: the model is called for parts of the picture, which are averaged.
+    """A tiled sampler as in other packs: the model is called for parts of the image, which are averaged.
 
-    at_once: all parts in one batch, else one after the other.
+    at_once: all parts in one batch, otherwise one after the other.
     """
     clone = model.clone()
 
@@ -153,7 +153,7 @@ def tiled(model: Any, at_once: bool) -> Any:
 
 
 def test_tiles_one_after_the_other_are_edited(tiny: Graph):
-    """Each tile has the attention of the source's tile."""
+    """Each tile uses the attention of the source's tile."""
     model, latent = tiled(tiny.host.model(), at_once=False), cells(8, 12)
     source, edit = tiny.edited(model=model, latent=latent)
     assert torch.equal(source, tiny.plain(SOURCE, model=model, latent=latent)[0])
@@ -164,23 +164,23 @@ def test_tiles_one_after_the_other_are_edited(tiny: Graph):
 
 def test_tiles_in_one_batch_are_refused(tiny: Graph, error: type[Exception]):
     model = tiled(tiny.host.model(), at_once=True)
-    with pytest.raises(error, match=r"2 rows for each of 1 samples in 2 parts.*got a batch of 8\. Take out"):
+    with pytest.raises(error, match=r"prompts × samples × parts, 2 × 1 × 2, got 8 rows\. Remove"):
         tiny.edited(model=model, latent=cells(8, 12))
 
 
 def test_maps_of_tiles_are_refused(tiny: Graph, error: type[Exception]):
     prompts, positive = tiny.pair()
     model, _ = tiny.on("AttentionStore", prompts, tiled(tiny.host.model(), at_once=False))
-    with pytest.raises(error, match=r"attention over the whole picture, .*\. Take out .*tiles"):
+    with pytest.raises(error, match=r"attention over the whole image, .*\. Remove .*tiles"):
         tiny.sample(tiny.swapped(prompts, model), positive, latent=cells(8, 12))
 
 
-# What a latent brings
+# Masks and batch indices of a latent
 
 
 @pytest.mark.parametrize("size", [(9, 13), (72, 104), (64, 64)])
 def test_a_noise_mask_of_any_size(tiny: Graph, size: tuple[int, int]):
-    """The host brings it to the size of the latent."""
+    """The host resizes it to the latent."""
     latent = {"samples": torch.randn(1, 4, 9, 13, generator=torch.Generator().manual_seed(1))}
     mask = torch.zeros(1, *size)
     mask[..., size[1] // 2 :] = 1.0
@@ -202,7 +202,7 @@ def test_differential_diffusion(tiny: Graph):
 
 @pytest.mark.parametrize("index", [[5], [3, 7], [2, 2]])
 def test_batch_numbers_of_a_latent(tiny: Graph, index: list[int]):
-    """Latent From Batch leaves them: each sample has the noise of its number, for source and edit."""
+    """From Latent From Batch: each sample has the noise of its index, for source and edit."""
     latent = {**cells(8, 8, len(index)), "batch_index": index}
     closed, opened = tiny.edited(windows=CLOSED, latent=latent), tiny.edited(latent=latent)
     assert torch.equal(opened[::2], tiny.plain(SOURCE, latent=latent)[::2])

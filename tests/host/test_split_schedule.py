@@ -22,7 +22,7 @@ WINDOWS = {"cross_end": 0.7, "self_end": 0.7}  # ends within the second half
 def halves(
     graph: Graph, model: Any, positive: Any, latent: Latent, sampler: str, at: int = STEPS // 2
 ) -> Tensor:
-    """KSampler (Advanced) twice: the first hands its noise on to the second."""
+    """KSampler (Advanced) twice: the first passes its leftover noise to the second."""
     run, negative = stock.KSamplerAdvanced().sample, graph.host.encode("")
     fixed = (7, STEPS, 4.0, sampler, "normal", positive, negative)
     with torch.inference_mode():
@@ -34,7 +34,7 @@ def halves(
 @pytest.mark.real_host
 @pytest.mark.parametrize("sampler", ["euler", "heun", "ddim"])
 def test_two_halves_are_one_whole(graph: Graph, host: Host, sampler: str):
-    """Of samplers that remember nothing from step to step and draw no noise."""
+    """For samplers that keep no state between steps and draw no noise."""
     prompts, positive = graph.pair()
     model, latent = graph.swapped(prompts, **WINDOWS), host.empty_latent(64, 64, batch=2)
     negative = host.encode("")
@@ -88,7 +88,7 @@ def made(graph: Graph, batch: int = 1) -> tuple[Any, Any, Latent]:
 
 
 def test_a_second_pass_goes_on_from_source_and_edit(graph: Graph, host: Host):
-    """What the stock node Latent Batch Seed Behavior, set to fixed, writes into a LATENT."""
+    """With the `batch_index` that the stock node Latent Batch Seed Behavior (fixed) writes."""
     model, positive, latent = made(graph)
     fixed = {**latent, "batch_index": [0, 0]}
     rows = graph.sample(model, positive, latent=fixed, denoise=0.5)
@@ -114,6 +114,37 @@ def test_latents_with_noise_of_their_own_are_samples(graph: Graph, caplog: pytes
     rows = graph.sample(model, positive, latent=latent, denoise=0.5)
     assert rows.shape[0] == 4
     assert any("Latent Batch Seed Behavior (fixed)" in record.message for record in caplog.records)
+
+
+def test_what_a_paired_sampling_returned_is_known_whatever_its_noise(
+    graph: Graph, host: Host, caplog: pytest.LogCaptureFixture
+):
+    """Without Latent Batch Seed Behavior; the source is sampled as from the source's latent alone."""
+    model, positive, _ = made(graph)
+    rows = graph.sample(model, positive)
+    again = graph.sample(model, positive, latent={"samples": rows.half().float()}, denoise=0.5)
+    assert again.shape[0] == 2 and differ(*again) and not caplog.records
+    alone = graph.sample(model, positive, latent={"samples": rows[:1].half().float()}, denoise=0.5)
+    assert torch.equal(again[0], alone[0])
+
+
+def test_pairs_of_other_prompts_are_not_these(graph: Graph, caplog: pytest.LogCaptureFixture):
+    """Six rows of three prompts are not three pairs."""
+    prompts, positive = graph.pair(edit="a red house on grass\n---\na red star on grass")
+    latent = graph.host.empty_latent(64, 64, batch=2)
+    rows = graph.sample(graph.swapped(prompts, **OPEN), positive, latent=latent)
+    model, positive, _ = made(graph)
+    assert len(rows) == 6
+    assert len(graph.sample(model, positive, latent={"samples": rows}, denoise=0.5)) == 12
+
+
+def test_a_guess_by_equal_noise_is_reported(graph: Graph, caplog: pytest.LogCaptureFixture):
+    """Two different encoded images with a fixed seed: nothing distinguishes them from a pair."""
+    model, positive, _ = made(graph)
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    latent = {"samples": images, "batch_index": [0, 0]}
+    assert len(graph.sample(model, positive, latent=latent, denoise=0.5)) == 2
+    assert any("are different images, remove" in record.message for record in caplog.records)
 
 
 def test_an_empty_latent_holds_no_pairs(graph: Graph, host: Host, caplog: pytest.LogCaptureFixture):

@@ -26,7 +26,7 @@ def endings(host: Host) -> dict[str, BaseException]:
 
 
 def ended(graph: Graph, calls: list[int], ending: BaseException) -> Any:
-    """A MODEL that raises in the call whose number `calls` counts down to."""
+    """A MODEL that raises in the call at which the counter `calls` reaches 0."""
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
         calls[0] -= 1
@@ -43,7 +43,7 @@ def ended(graph: Graph, calls: list[int], ending: BaseException) -> Any:
 
 @pytest.mark.parametrize("kind", ["error", "interrupt", "out of memory"])
 def test_an_end_at_any_call_of_any_step(graph: Graph, host: Host, error: Any, kind: str):
-    """With all that a sampling can hold: an edit, weights, a local blend by words, a store."""
+    """With everything that a sampling can have: an edit, weights, a local blend by words, a store."""
     ending, calls = endings(host)[kind], [0]
     prompts, positive = graph.pair()
     model = graph.swapped(prompts, ended(graph, calls, ending), **OPEN)
@@ -102,7 +102,7 @@ def test_little_memory_splits_the_batch_and_not_the_pair(graph: Graph, host: Hos
 
 @pytest.mark.real_host
 def test_both_sides_at_once_on_threads(graph: Graph, host: Host):
-    """As on several GPUs: each side is one call of the model, on a thread of its own, in no order."""
+    """As on several GPUs: each side is one model call on its own thread, in any order."""
     prompts, positive = graph.pair()
     model = graph.swapped(prompts, **OPEN)
     model, blend = graph.on("LocalBlend", prompts, model, source_words="circle", edit_words="house")
@@ -133,7 +133,7 @@ def test_two_edited_entries_at_once_on_threads(graph: Graph, host: Host):
 
 
 def each_on_its_own(threads: int, entries: bool = False) -> Any:
-    """A call of the model for each side, or for each of its entries, whose mean is the side."""
+    """One model call per side, or per entry, with the mean as the side's result."""
 
     def function(args: dict[str, Any]) -> list[Tensor]:
         import comfy.samplers

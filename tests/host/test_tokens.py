@@ -23,7 +23,10 @@ def test_words_stand_in_order_after_the_start(graph: Graph):
     assert [word.text for word in source.words] == ["a", "red", "circle", ",", "and", "a", "star"]
     columns = [column for word in source.words for column in word.columns]
     assert columns == list(range(1, len(columns) + 1))
-    assert source.columns == source.chunk == 77
+    assert source.columns == 77
+    (segment,) = source.segments
+    assert segment.having("start") == [0] and segment.having("end") == [columns[-1] + 1]
+    assert segment.having("padding") == list(range(columns[-1] + 2, 77))
 
 
 def test_a_word_of_several_tokens(graph: Graph):
@@ -91,7 +94,7 @@ def test_an_embedding_is_a_word(graph: Graph, host: Host, clip_with_embedding: A
 
 @pytest.mark.real_host
 def test_an_embedding_that_is_not_there_is_no_word(graph: Graph, host: Host, clip_with_embedding: Any):
-    """The host leaves it out with a warning of its own; the names of the others stay right."""
+    """The host skips it with its own warning; the names of the others stay correct."""
     text = "a embedding:nothing circle embedding:thing, on embedding:thing"
     clip = clip_with_embedding
     pair, _ = host.run(graph.node["P2PPromptPair"], clip=clip, source=text, edit="a red circle")

@@ -11,7 +11,7 @@ import torch
 from graphs import Graph
 from pictures import Gallery
 
-# Names that ComfyUI's Load and Save nodes have been asked for to get out of their folders.
+# Known attempts to leave the folders of ComfyUI's Load and Save nodes.
 OUTSIDE = ["../a", "a/../../b", "/tmp/a", "..", "x/../..", "C:/../../a", "\x00", ""]
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Iterator[Path]:
-    """ComfyUI's output and input folders, here."""
+    """ComfyUI's output and input folders, redirected to a temporary folder."""
     import folder_paths
 
     own = folder_paths.get_output_directory(), folder_paths.get_input_directory()

@@ -34,7 +34,7 @@ class Scene:
 
 
 def test_a_bypassed_node_leaves_no_trace(graph: Graph, host: Host):
-    """What the graph holds besides a bypassed node is sampled as if the pack were not there."""
+    """The rest of the graph is sampled as if the pack were not installed."""
     scene = Scene(graph)
     assert not any("p2p" in str(key) for key in _keys(state(scene.model)))
     assert any("p2p" in str(key) for key in _keys(state(scene.swapped)))
@@ -71,7 +71,7 @@ def test_what_ends_a_sampling_leaves_every_model_as_it_was(
 
 
 def ending(exception: BaseException, calls_left: list[int]) -> Patch:
-    """Raises at the n-th call after n was put into `calls_left`."""
+    """Raises at the n-th call after `calls_left` was set to n."""
 
     def patch(
         q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any]
@@ -88,7 +88,7 @@ def ending(exception: BaseException, calls_left: list[int]) -> Patch:
 
 @pytest.mark.real_host
 def test_an_interrupt_from_the_front_end(graph: Graph, host: Host):
-    """The stop button sets a flag that the host's own layers look at."""
+    """The stop button sets a flag that the host's own layers check."""
     import comfy.model_management as management
 
     def stopping(
@@ -105,7 +105,7 @@ def test_an_interrupt_from_the_front_end(graph: Graph, host: Host):
 
 
 def test_nodes_share_no_state(graph: Graph):
-    """Two MODELs made from one, sampled in turns."""
+    """Two MODELs made from one, sampled alternately."""
     prompts, positive = graph.pair()
     a, b = graph.swapped(prompts, **OPEN), graph.swapped(prompts, **OPEN, layers="middle")
     samplings: list[Callable[[], torch.Tensor]] = [

@@ -21,8 +21,8 @@ PAIRS = ("p2p_start_here", "p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2
 REAL = ("p2p_real_image", "p2p_real_image_blend", "p2p_edit_friendly", "p2p_null_text")
 SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}
 CHECKPOINTS = ("p2p_controlnet", "p2p_hires", "p2p_inpainting", "p2p_sdxl")  # in test_checkpoint_workflows.py
-CELL = 8  # pixels a latent cell stands for
-FAR = 3  # cells around one that its neighbours show in when they are decoded
+CELL = 8  # pixels per latent cell
+FAR = 3  # neighbouring cells that affect a cell when it is decoded
 
 
 def shown(server: Server, name: str) -> dict[str, list[np.ndarray]]:
@@ -57,7 +57,7 @@ def test_a_pair_is_of_two_pictures_that_differ_in_part(server: Server, name: str
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_picture_is_edited_in_part(server: Server, name: str) -> None:
-    """The source is what the decoder makes of the picture; with null texts nearly so."""
+    """The source equals the decoded image; with null texts, nearly."""
     pictures = shown(server, name)
     (source,), (edit,) = pictures["Source"], pictures["Edit"]
     (drawn,) = pictures_of(server, decoded_alone(workflow_of(name)))["Source"]
@@ -71,7 +71,7 @@ def workflow_of(name: str) -> dict[str, Any]:
 
 
 def decoded_alone(workflow: dict[str, Any]) -> dict[str, Any]:
-    """The workflow cut down to the picture, encoded and decoded."""
+    """The workflow reduced to encoding and decoding the image."""
     kinds = {node["class_type"]: name for name, node in workflow.items()}
     titles = {node["_meta"]["title"]: name for name, node in workflow.items()}
     kept = {kinds[kind] for kind in ("P2PDemoModel", "P2PDemoPicture", "VAEEncode", "VAEDecode")}
@@ -100,7 +100,7 @@ def test_away_from_its_mask_a_local_blend_changes_nothing(server: Server) -> Non
 
 
 def grown(cells: np.ndarray) -> np.ndarray:
-    """The mask and the cells whose pixels the decoder makes from it too."""
+    """The mask plus the cells that the decoder mixes with it."""
     padded = np.pad(cells, FAR)
     height, width = cells.shape
     shifts = [(y, x) for y in range(2 * FAR + 1) for x in range(2 * FAR + 1)]

@@ -9,14 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.reference.paper_controller import (
-    Controller,
-    sample_literal,
-)
+from benchmarks.reference.paper_controller import Controller, sample_literal
 from demo.diffusers_host.pipeline import DemoPipeline, load, start_noise
-from p2p_core import plan as ours
-from p2p_core.edits.steps import TokenEdit
+from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
 from p2p_core.maps.blending import Blend
+from p2p_core.maps.masks import MaskRule
 from p2p_core.maps.store import MapStore
 from p2p_core.plan import EditPlan
 from p2p_core.step import Step
@@ -24,11 +21,11 @@ from p2p_core.words.weights import parse_weights
 from p2p_core.words.windows import Window
 
 WITHIN = 1e-3
-# With 10 steps and bounds in tenths both schedules agree: theirs counts to int(11·b) in cross-attention and
-# to int(10·b) in self-attention, our call i is at progress i·100/999.
+# With 10 steps and bounds in tenths, both schedules agree: the published code counts to int(11·b) in
+# cross-attention and to int(10·b) in self-attention; our call i is at progress i·100/999.
 STEPS, CFG, SIDE = 10, 5.0, 128
-# In place of the start 0.2: theirs waits for two calls and blends after the third, ours would blend before
-# the third, whose progress of 0.2002 is past 0.2.
+# Instead of start 0.2: the published code waits for two calls and blends after the third, while ours would
+# blend before the third, whose progress of 0.2002 is past 0.2.
 LATER = 0.21
 HOUSE = ("a red house at night", "a blue house at night")
 PICTURES = (("house",), ("star",))
@@ -64,18 +61,18 @@ def uncontrolled(texts: tuple[str, ...], shape: tuple[int, int, int], calls: int
 
 
 def noise_of(width: int = SIDE, height: int = SIDE, samples: int = 1) -> Tensor:
-    """Of a seed whose samplings are steady: from other noise rounding alone can grow to 2e-3."""
+    """Noise of a seed with stable samplings: with other noise, rounding alone can grow to 2e-3."""
     return start_noise(1, width, height, samples)
 
 
 def apart(a: Tensor, b: Tensor) -> float:
-    """The largest difference of two latents, which are about −4..4."""
+    """The largest difference of two latents, whose values are about −4..4."""
     return float((a - b).abs().max())
 
 
 @dataclass(frozen=True)
 class Case:
-    """One edit, as the pack and as the published code take it."""
+    """One edit, in the form of the pack and of the published code."""
 
     texts: tuple[str, ...]
     ours: tuple[Step, ...]
@@ -84,7 +81,7 @@ class Case:
     calls: int = STEPS
 
 
-def as_published(method: ours.Method, **how: Any) -> TokenEdit:
+def as_published(method: EditMethod, **how: Any) -> TokenEdit:
     """The windows of the paper's code, where no others are given."""
     windows = {"cross": Window(0, 0.8), "self_attention": Window(0, 0.4)}
     return TokenEdit(method, **{**windows, **how})
@@ -98,13 +95,13 @@ def refine(**how: Any) -> TokenEdit:
     return as_published("refine", **how)
 
 
-def weigh(text: str, **how: Any) -> ours.Reweight:
-    return ours.Reweight(parse_weights(text), **how)
+def weigh(text: str, **how: Any) -> Reweight:
+    return Reweight(parse_weights(text), **how)
 
 
-def blend(source: str, edit: str, subtract: str = "", **how: Any) -> Blend:
+def blend(source: str, edit: str, subtract: str = "", start: float = LATER, **rule: Any) -> Blend:
     words = [tuple(text.split()) for text in (source, edit, subtract)]
-    return Blend(*words, store=MapStore(), **{"start": LATER, **how})
+    return Blend(*words, store=MapStore(), rule=MaskRule(**rule), start=start)
 
 
 def same_twice(text: str) -> tuple[str, str]:

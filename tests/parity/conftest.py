@@ -1,4 +1,4 @@
-"""Parity is of whole samplings, which more threads would round otherwise."""
+"""One thread: parity is measured on whole samplings, and more threads would round differently."""
 
 from __future__ import annotations
 

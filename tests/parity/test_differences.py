@@ -1,4 +1,4 @@
-"""Where the pack differs from the published algorithm on purpose (docs/adr/0010, 0013), and in what."""
+"""Deliberate differences from the published algorithm (docs/adr/0010, 0013)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ from benchmarks.reference.paper_controller import (
     replacement_mapper,
     word_alphas,
 )
-from p2p_core import plan as ours
 from p2p_core.architecture.layers import Layer
+from p2p_core.edits.columns import mixing_of
+from p2p_core.edits.steps import EditMethod
 from p2p_core.errors import P2PError
 from p2p_core.plan import EditPlan
 from p2p_core.words.align import Alignment, align_edit, align_refine, align_swap
@@ -46,7 +47,7 @@ from p2p_core.words.windows import Window, WordWindow
 pytestmark = pytest.mark.parity
 
 
-# What differs on purpose: alignment
+# Deliberate differences: alignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ def matrix(alignment: Alignment) -> Tensor:
 
 
 def assert_only_the_alignment_differs(
-    texts: Sequence[str], method: ours.Method, align: Any, published: str
+    texts: Sequence[str], method: EditMethod, align: Any, published: str
 ) -> None:
     noise = noise_of()
     mine = ours_of(texts, (as_published(method),), noise)
@@ -128,7 +129,7 @@ def test_unequal_word_counts_are_swapped_where_theirs_refuses() -> None:
 
 
 def test_padding_keeps_its_attention_when_words_are_added() -> None:
-    """Theirs takes padding by column, so the first of the source's padding is lost."""
+    """The published code pairs padding by column, so the first column of the source's padding is lost."""
     texts = ("a red house", "a red house at night")
     theirs, mine = refined(texts), aligned(texts, align_refine)
     after_the_end = [5, 6]
@@ -138,7 +139,7 @@ def test_padding_keeps_its_attention_when_words_are_added() -> None:
 
 
 def test_after_removed_words_the_end_is_given_once() -> None:
-    """Both drop the attention on removed words; theirs gives that of the end once more to padding."""
+    """Both drop the attention on removed words; the published code passes the end's to padding again."""
     texts = ("a red house on sand", "a house on sand")
     theirs, mine = refined(texts), aligned(texts, align_refine)
     red, end = 2, 6
@@ -148,7 +149,7 @@ def test_after_removed_words_the_end_is_given_once() -> None:
 
 
 def test_the_edit_method_swaps_and_refines_at_once() -> None:
-    """Theirs has either; by our alignment it does the same."""
+    """The published code does one or the other; with our alignment, it does the same as ours."""
     texts = ("a red house on sand", "a pink house on sand at night")
     noise = noise_of()
     mine = ours_of(texts, (as_published("edit"),), noise)
@@ -157,7 +158,7 @@ def test_the_edit_method_swaps_and_refines_at_once() -> None:
 
 
 def test_punctuation_is_a_word_of_its_own() -> None:
-    """Theirs parts words at spaces: a comma is swapped with the word before it, which is not found."""
+    """The published code splits at spaces: a comma is swapped with the word before it, and not found."""
     texts = ("a red star, a house", "a red mushroom, a house")
     assert word_alphas(texts, STEPS, {"default_": 0.0, "mushroom": 1.0}, pipe().tokenizer).sum() == 0
     assert pipe().prompt(texts[1]).find("mushroom") == (3, 4)
@@ -167,11 +168,11 @@ def test_punctuation_is_a_word_of_its_own() -> None:
     assert mine[comma, 3:6].tolist() == [0, 0, 1]
 
 
-# What differs on purpose: weights
+# Deliberate differences: weights
 
 
 def test_weights_hold_outside_the_window_of_a_word_too() -> None:
-    """Theirs weights only what comes from the source; ours the word's own map too, while weights act."""
+    """The published code weights only the source's part; ours also weights the word's own map."""
     noise = noise_of()
     edit = swap(words=(WordWindow("star", Window(0, 0.4)),))
     theirs = theirs_of(
@@ -186,7 +187,7 @@ def test_weights_hold_outside_the_window_of_a_word_too() -> None:
 
 
 def test_weights_alone_leave_changed_words_their_own_attention() -> None:
-    """Theirs gives the source's columns straight on, as its swap of words of equal token counts does."""
+    """The published code passes the source's columns on in order, as in its swap of equal token counts."""
     noise = noise_of()
     weights = {"star": 3}
     alone = theirs_of(STAR, noise, edit="reweight", equalizer=weights)
@@ -197,47 +198,47 @@ def test_weights_alone_leave_changed_words_their_own_attention() -> None:
 
 
 def test_every_edit_has_its_own_columns_of_a_weighted_word() -> None:
-    """Theirs looks the word up in the first edit, and weights its columns in all of them."""
+    """The published code finds the word in the first edit, and weights its columns in all edits."""
     texts = ("a red house", "a red star", "a purple star")
     theirs = Controller(pipe().tokenizer, texts, STEPS, "replace", equalizer={"star": 3}).edit
     assert isinstance(theirs, Reweight)
     assert theirs.equalizer.ne(1).nonzero().tolist() == [[0, 3]]
-    plan = EditPlan(pipe().prompts(*texts), (swap(cross=Window(0, 0)),), (weigh("star: 3"),))
-    for row, column in ((1, 3), (2, 4)):
-        mixing = plan.mixing(row, Layer("input", 1), 0.0)
+    plan = EditPlan(pipe().prompts(*texts), (swap(cross=Window(0, 0)), weigh("star: 3")))
+    for key, column in zip(plan.mixing_keys(Layer("input", 1), 0.0), (3, 4), strict=True):
+        mixing = None if key is None else mixing_of(plan.prompts, key)
         assert mixing is not None
         assert mixing.own.ne(1).nonzero().tolist() == [[column]]
 
 
 def test_a_word_that_is_not_there_is_an_error() -> None:
-    """Theirs passes over it."""
+    """The published code skips it."""
     assert equalizer_row(STAR[1], {"circle": 4}, pipe().tokenizer).unique().tolist() == [1]
     with pytest.raises(P2PError, match="circle"):
         EditPlan(pipe().prompts(*STAR)).then(pipe().prompts(*STAR), weigh("circle: 4"))
 
 
-# What differs on purpose: the schedule, and where self-attention is replaced
+# Deliberate differences: the schedule, and the layers of self-attention
 
 
 def progress_of(call: int, calls: int) -> float:
-    """As DemoPipeline.sample has it."""
+    """As in DemoPipeline.sample."""
     return call * 1000 // calls / 999
 
 
 def idle(controller: Controller) -> None:
-    """One call of the U-Net, of a single cross-attention layer."""
+    """One call of the U-Net, with a single cross-attention layer."""
     controller(torch.full((4, 1, TOKENS), 1 / TOKENS), is_cross=True)
 
 
 def test_progress_is_time_where_theirs_counts_calls() -> None:
-    """A sampler of two calls a step is not half-way when their window is over; then the count ends."""
+    """With two calls per step, the published window ends before half of the sampling; then the count ends."""
     controller = Controller(pipe().tokenizer, STAR, STEPS, "replace")
     plan = EditPlan(pipe().prompts(*STAR), (swap(),))
     layer = Layer("input", 1)
     for _ in range(2 * 4):
         idle(controller)
     assert controller.alphas[controller.step].sum() == 0
-    assert plan.mixing(1, layer, progress_of(4, STEPS)) is not None
+    assert plan.mixing_keys(layer, progress_of(4, STEPS)) != (None,)
     for _ in range(3):
         idle(controller)
     with pytest.raises(IndexError):
@@ -249,7 +250,7 @@ def test_a_window_ends_at_its_time_where_theirs_rounds_down(calls: int, theirs: 
     """Self-attention until 0.4."""
     assert Controller(pipe().tokenizer, STAR, calls, "replace").self_calls == (0, theirs)
     plan = EditPlan(pipe().prompts(*STAR), (swap(),))
-    active = [plan.self_attention(Layer("input", 1), progress_of(i, calls)) for i in range(calls)]
+    active = [plan.injects(Layer("input", 1), progress_of(i, calls)) for i in range(calls)]
     assert active == [True] * mine + [False] * (calls - mine)
 
 
@@ -265,11 +266,11 @@ def test_local_blend_starts_at_its_time_where_theirs_waits_for_one_call_more() -
 
 @pytest.mark.parametrize("side", [16, 32, 33])
 def test_self_attention_is_replaced_in_layers_of_any_size(side: int) -> None:
-    """Theirs replaces it up to 32², its first notebooks up to 16²; ours where it is told so."""
+    """The published code replaces it up to 32² (first notebooks: 16²); ours only with a cap."""
     maps = torch.rand(4, side**2, 1).expand(-1, -1, side**2)
     for cap in (16**2, 32**2):
         controller = Controller(pipe().tokenizer, STAR, STEPS, "replace", self_cap=cap)
         replaced = torch.equal(*controller(maps, is_cross=False)[2:])
         capped, free = swap(self_tokens=cap), swap()
-        assert replaced == capped.uses_self_attention(Layer("input", 1), 0.0, side**2) == (side**2 <= cap)
-        assert free.uses_self_attention(Layer("input", 1), 0.0, side**2)
+        assert replaced == capped.injects(Layer("input", 1), 0.0, side**2) == (side**2 <= cap)
+        assert free.injects(Layer("input", 1), 0.0, side**2)

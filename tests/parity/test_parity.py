@@ -1,4 +1,4 @@
-"""The pack beside the published algorithm: whole samplings of the demo model, final latents within 1e-3."""
+"""The pack and the published algorithm: whole samplings of the demo model, final latents within 1e-3."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ BLENDS = {
         (weigh("red: -1"), blend("house", "house")),
         {"edit": "reweight", "equalizer": {"red": -1}, "blend": LocalBlend((("house",), ("house",)))},
     ),
-    # With 12 steps both start with the third call for 0.2, and end self-attention after three for 0.25.
+    # With 12 steps, both start at the third call for 0.2 and end self-attention after three calls for 0.25.
     "the published start": Case(
         STAR,
         (swap(self_attention=Window(0, 0.25)), blend("house", "star", start=0.2)),
@@ -208,7 +208,7 @@ def both(case: Case) -> tuple[Tensor, Tensor]:
 
 
 def assert_agree(case: Case) -> None:
-    """The same pictures, and not those of a sampling without control."""
+    """Equal latents, which differ from those of a sampling without control."""
     a, b = both(case)
     assert apart(a, b) < WITHIN
     assert apart(a, uncontrolled(case.texts, case.shape, case.calls)) > 100 * WITHIN
@@ -231,7 +231,7 @@ def test_reweighting_agrees(case: Case) -> None:
 
 @pytest.mark.parametrize("case", BLENDS.values(), ids=BLENDS)
 def test_local_blend_agrees(case: Case) -> None:
-    """The mask is no trivial one: some of the edit is the source's, some is not."""
+    """The mask is not trivial: a part of the edit equals the source, a part does not."""
     a, b = both(case)
     assert apart(a, b) < WITHIN
     changed = (a[0] - a[1]).abs().amax(0) > 0
@@ -261,7 +261,7 @@ def in_double() -> Any:
 
 @pytest.mark.usefixtures("in_double")
 def test_only_rounding_is_between_them() -> None:
-    """This noise makes 1e-6 of noise 5e-3 of picture; what is left is the float32 of our mixed values."""
+    """This noise amplifies 1e-6 to 5e-3; the remaining difference is the float32 of our mixed values."""
     texts = ("a red house and a blue star", "a pink house and a blue tree")
     noise = start_noise(5, SIDE, SIDE).double()
     assert apart(ours_of(texts, (refine(),), noise), theirs_of(texts, noise, edit="refine")) < WITHIN / 10

@@ -1,4 +1,4 @@
-"""Where files are."""
+"""Folders of files."""
 
 import tempfile
 from pathlib import Path
@@ -23,7 +23,7 @@ def set_input_directory(place):
 
 
 def get_save_image_path(prefix, folder):
-    """The folder, the start of the name and a number that no file there has."""
+    """The folder, the start of the file name and an unused number."""
     place, name = (Path(folder) / prefix).parent, Path(prefix).name
     place.mkdir(parents=True, exist_ok=True)
     taken = [int(file.name[len(name) + 1 :].split("_")[0]) for file in place.glob(f"{name}_*")]

@@ -82,9 +82,9 @@ export function addCompare() {
 export function showTwoEdits() {
   const node = window.app.graph.nodes.find((each) => each.type === "P2PCompare");
   const place = Object.keys(sessionStorage).find((key) => key.endsWith(`/${node.id}/P2PCompare`));
-  const { sources, edits, pairs } = JSON.parse(sessionStorage.getItem(place)).p2p_compare[0];
+  const { sources, edits, pairs } = JSON.parse(sessionStorage.getItem(place))["p2p.pairs"][0];
   const second = { ...pairs[0], name: "edit 2", told: "the second" };
-  node.onExecuted({ p2p_compare: [{ sources, edits: [...edits, ...edits], pairs: [...pairs, second] }] });
+  node.onExecuted({ "p2p.pairs": [{ sources, edits: [...edits, ...edits], pairs: [...pairs, second] }] });
 }
 
 /** The text field of a node's widget, whichever way it is drawn. */

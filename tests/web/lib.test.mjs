@@ -58,6 +58,16 @@ test("the pair is found into a subgraph and out of one", () => {
   assert.equal(pairOf(top.nodes[1]), holder.nodes[0]);
 });
 
+test("an inserted word gets the number that its node would use", () => {
+  const windows = { word_windows: "", cross_end: 0.35 };
+  const g = graph([
+    PAIR,
+    { id: 3, type: "P2PPromptEdit", inputs: { prompts: [1, 0] }, widgets: windows },
+    { id: 4, type: "P2PReweight", inputs: { prompts: [1, 0] }, widgets: { weights: "" } },
+  ]);
+  assert.deepEqual(fieldsFor(g.nodes[0], "edit").map((field) => field.after), [": 0.35", ": 1"]);
+});
+
 test("an unconnected node has no choices", () => {
   const g = graph([PAIR, BLEND]);
   assert.equal(originOf(g.nodes[1], "prompts"), null);

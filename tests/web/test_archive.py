@@ -1,4 +1,4 @@
-"""What the registry ships: everything that the nodes need, nothing that only we need, and not too much."""
+"""The registry's archive: everything that the nodes need, no development files, and not too large."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def listed(*options: str) -> set[str]:
 
 
 def archive() -> list[Path]:
-    """Files in git, less those of .comfyignore, which has git's own syntax."""
+    """Files in git, without those in .comfyignore, which has git's own syntax."""
     return [ROOT / name for name in sorted(listed() - listed("--ignored", "--exclude-from=.comfyignore"))]
 
 
 def imported(file: Path) -> set[Path]:
-    """What a file imports relatively, as paths without suffix: modules, and names that may be modules."""
+    """The relative imports of a file, as paths without suffix: modules, and names that may be modules."""
     found: set[Path] = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -48,7 +48,7 @@ def test_the_archive_has_no_tests_and_no_tools() -> None:
 
 
 def test_the_archive_has_the_workflows_once_and_no_links() -> None:
-    """Of a link to a folder the archive would hold an empty folder."""
+    """For a link to a folder, the archive would contain an empty folder."""
     shown = {file for kind in ("json", "jpg") for file in ROOT.glob(f"example_workflows/*.{kind}")}
     assert shown and set(archive()) >= shown
     assert [file for file in archive() if file.is_symlink()] == []

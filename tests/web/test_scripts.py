@@ -1,4 +1,4 @@
-"""What of the front end's code runs without a page, under node's own test runner."""
+"""The front end's code that runs without a page, under Node's own test runner."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_script_is_checked_and_imports_the_hosts_two_modules_alone(script: Pat
 
 @pytest.mark.parametrize("script", sorted(ROOT.glob("web/js/lib/*.js")), ids=lambda file: file.name)
 def test_a_helper_does_nothing_when_it_is_loaded(script: Path) -> None:
-    """ComfyUI loads every script of the folder in the page: at its top level a helper only declares."""
+    """ComfyUI loads every script of the folder in the page, so helpers only declare at their top level."""
     text = re.sub(r"/\*.*?\*/|//[^\n]*", "", script.read_text("utf-8"), flags=re.DOTALL)
     starts = [line for line in text.splitlines() if line and not line[0].isspace()]
     allowed = re.compile(r"(import|export|const|let|function|async function|[})\]])")

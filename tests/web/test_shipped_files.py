@@ -1,4 +1,4 @@
-"""The files that people and the front end read: workflows, API twins, thumbnails, help, scripts, README."""
+"""The files that people and the front end read: workflows, thumbnails, help pages, scripts, README."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from demo.show.pairs import PAIRS
-from p2p_core.edits.steps import Reweight, TokenEdit
-from p2p_core.plan import EditMethod, EditPlan
-from p2p_core.words.prompts import Piece, Prompt, PromptSet, build_prompt
+from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
+from p2p_core.plan import EditPlan
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet
 from p2p_core.words.weights import parse_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,14 +48,14 @@ METHODS: dict[str, EditMethod] = {
 
 
 def read(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A workflow in the UI format and its twin in the API format."""
+    """A workflow in the UI format and in the API format."""
     files = WORKFLOWS / f"{name}.json", WORKFLOWS / "api" / f"{name}.json"
     ui, api = (json.loads(file.read_text("utf-8")) for file in files)
     return ui, api
 
 
 def to_api(ui: dict[str, Any]) -> dict[str, Any]:
-    """What the front end would send for a workflow."""
+    """The API format that the front end would send for a workflow."""
     sources = {link: [str(node), slot] for link, node, slot, *_ in ui["links"]}
     nodes = [node for node in ui["nodes"] if node["type"] not in NOTES]
     return {str(node["id"]): (node["type"], inputs_of(node, sources)) for node in nodes}
@@ -67,7 +68,7 @@ def inputs_of(node: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, 
         if "widget" in each:
             inputs[each["name"]] = values.pop(0)
             if each["name"] == "seed":
-                assert values.pop(0) == "fixed"  # what becomes of the seed after a run
+                assert values.pop(0) == "fixed"  # the seed's "control after generate" widget
         if each["link"] is not None:
             inputs[each["name"]] = sources[each["link"]]
     assert not values, f"{node['type']}: {values} left over"
@@ -144,7 +145,7 @@ def test_a_help_page_names_all_inputs_and_outputs(node: str) -> None:
 
 @pytest.mark.parametrize("node", IDS)
 def test_a_help_page_gives_the_defaults(node: str) -> None:
-    """Beside the name, `**cross_end** (0.8)`; the example prompts of a text field are not repeated."""
+    """After the name, `**cross_end** (0.8)`; example prompts of text fields are not repeated."""
     defaults = {name: written(rest[0]) for name, _, _, *rest in SCHEMAS[node]["inputs"] if rest}
     wrong = [
         f"{name} ({default})"
@@ -189,7 +190,7 @@ def test_every_edit_node_has_an_example() -> None:
 
 
 def prompt_of(text: str) -> Prompt:
-    """A prompt whose words are a token each."""
+    """A prompt with one token per word."""
     special, words = Piece("", "special"), [Piece(word) for word in text.split()]
     return build_prompt(text, [special, *words, *[special] * (76 - len(words))])
 
@@ -197,7 +198,7 @@ def prompt_of(text: str) -> Prompt:
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
 def test_a_script_parses(script: Path, tmp_path: Path) -> None:
-    module = tmp_path / f"{script.stem}.mjs"  # node says nothing of mistakes in a module that is named .js
+    module = tmp_path / f"{script.stem}.mjs"  # node reports no errors in a module named .js
     module.write_bytes(script.read_bytes())
     checked = subprocess.run(["node", "--check", module], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr

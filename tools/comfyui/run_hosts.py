@@ -141,14 +141,14 @@ def usable(install: ComfyInstall) -> str:
     number = tuple(int(part) for part in install.version.split(".") if part.isdigit())
     if number and number < OLDEST:
         raise P2PError("ComfyUI 0.3.64 or newer", install.version, "Update it.")
-    mend = "Set COMFYUI_PYTHON=/path/to/python to the interpreter that ComfyUI runs under."
+    hint = "Set COMFYUI_PYTHON=/path/to/python to the interpreter that ComfyUI runs under."
     command = [install.python, "-c", PROBE, *NEEDED]
     probe = subprocess.run(command, capture_output=True, text=True, check=False)
     if probe.returncode:
-        raise P2PError("an interpreter that starts", f"{install.python}: {probe.stderr.strip()}", mend)
+        raise P2PError("an interpreter that starts", f"{install.python}: {probe.stderr.strip()}", hint)
     major, minor, *missing = probe.stdout.split()
     if missing:
-        raise P2PError("ComfyUI's packages", f"{install.python} without {', '.join(missing)}", mend)
+        raise P2PError("ComfyUI's packages", f"{install.python} without {', '.join(missing)}", hint)
     return f"{major}.{minor}"
 
 
@@ -178,8 +178,8 @@ def host_tools(python: Path, tag: str) -> Path:
 
 def closing_line(outcomes: Sequence[Outcome]) -> str:
     if len(outcomes) == 1 and not outcomes[0].trouble:
-        mend = "set COMFYUI_PATH=/path/to/ComfyUI to run it on the real one"
-        return f"host suite ran on the stand-in only; {mend}"
+        hint = "set COMFYUI_PATH=/path/to/ComfyUI to run it on the real one"
+        return f"host suite ran on the stand-in only; {hint}"
     ran = [f"{outcome.host} {outcome.trouble.upper()}".rstrip() for outcome in outcomes if outcome.ran]
     left_out = [f"not run on {o.host}: {o.trouble.rstrip('.')}" for o in outcomes if not o.ran]
     return "; ".join(["host suite: " + ", ".join(ran), *left_out])

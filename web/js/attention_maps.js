@@ -18,8 +18,8 @@ app.registerExtension({
       label: "Where the words attend",
       height: 260,
       empty: "Run the graph to see the maps here. Point at a word to show its map.",
-      keys: ["p2p_maps"],
-      show: (panel, output) => void showMaps(panel, output.p2p_maps[0]),
+      keys: ["p2p.maps"],
+      show: (panel, output) => void showMaps(panel, output["p2p.maps"][0]),
     });
   },
 });

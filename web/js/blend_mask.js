@@ -20,8 +20,8 @@ app.registerExtension({
       label: "Where the edit could change the image",
       height: 260,
       empty: "Run the graph to see the mask here, over the image if images are connected.",
-      keys: ["p2p_masks"],
-      show: (panel, output) => void showMasks(node, panel, output.p2p_masks[0]),
+      keys: ["p2p.masks"],
+      show: (panel, output) => void showMasks(node, panel, output["p2p.masks"][0]),
     });
   },
 });

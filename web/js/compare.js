@@ -18,8 +18,8 @@ app.registerExtension({
       label: "Source and edit",
       height: 260,
       empty: "Run the graph to compare source and edit here.",
-      keys: ["p2p_compare"],
-      show: (panel, output) => void showPairs(panel, output.p2p_compare[0]),
+      keys: ["p2p.pairs"],
+      show: (panel, output) => void showPairs(panel, output["p2p.pairs"][0]),
     });
   },
 });

@@ -29,11 +29,11 @@ function addSummary(node, withChips) {
     label: "What the edit does",
     height: withChips ? 120 : 56,
     empty: "Run the graph to see what the edit does.",
-    keys: ["p2p_summary", "p2p_prompts"],
+    keys: ["p2p.summary", "p2p.prompts"],
     show(panel, output) {
-      const text = output.p2p_summary.join("\n");
+      const text = output["p2p.summary"].join("\n");
       panel.append(make("div", { class: "p2p-summary", role: "status", text }));
-      const prompts = output.p2p_prompts?.[0];
+      const prompts = output["p2p.prompts"]?.[0];
       if (prompts) showChips(node, panel, prompts);
     },
   });
@@ -48,9 +48,9 @@ function addChips(node) {
     label: "The prompts, word by word",
     height: 110,
     empty: "Run the graph to see the prompts word by word.",
-    keys: ["p2p_prompts"],
+    keys: ["p2p.prompts"],
     show(panel, output) {
-      const prompts = output.p2p_prompts[0];
+      const prompts = output["p2p.prompts"][0];
       shown = { panel, prompts };
       panel.append(make("p", { class: "p2p-note p2p-old", role: "status", hidden: true, text: OLD }));
       showChips(node, panel, prompts);

@@ -1,4 +1,4 @@
-"""What a conditioning gives to the model: repeated over the batch, joined with that of others."""
+"""Model inputs from a conditioning: repeated over the batch and concatenated with others."""
 
 import math
 

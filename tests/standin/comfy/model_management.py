@@ -1,4 +1,4 @@
-"""A run that the user stopped."""
+"""Interruption of a run by the user."""
 
 interrupted = False
 

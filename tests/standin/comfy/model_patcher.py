@@ -1,8 +1,8 @@
-"""A MODEL: shared weights with options of its own."""
+"""A MODEL: shared weights with its own options."""
 
 
 def copied(options):
-    """With the dicts and lists in it; all else is shared."""
+    """Copies nested dicts and lists; everything else is shared."""
     same = {key: list(value) if isinstance(value, list) else value for key, value in options.items()}
     return {key: copied(value) if isinstance(value, dict) else value for key, value in same.items()}
 

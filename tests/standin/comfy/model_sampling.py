@@ -1,4 +1,4 @@
-"""What noise levels mean."""
+"""The meaning of noise levels."""
 
 
 class CONST:

@@ -9,7 +9,7 @@ class WrappersMP:
 
 
 class WrapperExecutor:
-    """A function inside wrappers; each wrapper is handed the executor of what is inside it."""
+    """A function inside wrappers; each wrapper gets the executor of the next inner one."""
 
     def __init__(self, original, class_obj, wrappers):
         self.original, self.class_obj, self.wrappers = original, class_obj, wrappers

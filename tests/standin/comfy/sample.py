@@ -1,4 +1,4 @@
-"""A sampling with a sampler of one's own."""
+"""A sampling with a custom sampler."""
 
 from .samplers import CFGGuider
 

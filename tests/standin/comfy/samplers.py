@@ -1,4 +1,4 @@
-"""A sampling: the guider, the calls it makes of the model, and the sampler around them."""
+"""A sampling: the guider, its model calls, and the sampler around them."""
 
 import uuid
 
@@ -22,7 +22,7 @@ def calculate_sigmas(model_sampling, scheduler, steps):
 
 
 class KSamplerX0Inpaint:
-    """The model as sampler functions call it; outside the mask it keeps the latent."""
+    """The model as called by sampler functions; outside the mask it keeps the latent."""
 
     def __init__(self, model, noise, latent_image):
         self.inner_model, self.noise, self.latent_image = model, noise, latent_image
@@ -96,7 +96,7 @@ def calc_cond_batch(model, conds, x, timestep, model_options):
 
 
 def _calc_cond_batch(model, conds, x, timestep, model_options):
-    """A prediction for each side; entries that fit together are one call of the model, the last first."""
+    """A prediction for each side. Compatible entries share one model call, the last one first."""
     waiting = [
         (i, entry["uuid"], ready(entry, len(x))) for i, side in enumerate(conds) for entry in side or ()
     ]

@@ -1,4 +1,4 @@
-"""Tensors, and how far a node has come."""
+"""Tensor helpers, and the progress of a node."""
 
 
 def repeat_to_batch_size(tensor, batch_size):

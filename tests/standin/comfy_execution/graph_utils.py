@@ -1,4 +1,4 @@
-"""What a node returns for an output that has nothing to give."""
+"""The value for an output without a result."""
 
 from collections import namedtuple
 

@@ -4,8 +4,9 @@
 import { allNodes, originOf, pairOf, textOf } from "./graph.js";
 
 /**
- * The word fields of each node: the prompt their words come from, and the suffix of an inserted word.
- * @type {Record<string, Record<string, { of: "source" | "edit" | "all", after?: string }>>}
+ * The word fields of each node: the prompt their words come from, and the number after an inserted word: a
+ * constant, or the value of another widget of the node.
+ * @type {Record<string, Record<string, { of: "source" | "edit" | "all", number?: number | string }>>}
  */
 export const FIELDS = {
   P2PLocalBlend: {
@@ -15,10 +16,10 @@ export const FIELDS = {
   },
   P2PAttentionStore: { words: { of: "all" } },
   P2PAttentionMaps: { words: { of: "all" } },
-  P2PReweight: { weights: { of: "edit", after: ": 1" } },
-  P2PPromptEdit: { word_windows: { of: "edit", after: ": 0.4" } },
-  P2PWordSwap: { word_windows: { of: "edit", after: ": 0.4" } },
-  P2PRefine: { word_windows: { of: "edit", after: ": 0.4" } },
+  P2PReweight: { weights: { of: "edit", number: 1 } },
+  P2PPromptEdit: { word_windows: { of: "edit", number: "cross_end" } },
+  P2PWordSwap: { word_windows: { of: "edit", number: "cross_end" } },
+  P2PRefine: { word_windows: { of: "edit", number: "cross_end" } },
 };
 
 const WORD = /embedding:[\w./\\-]+|[\p{L}\p{N}]+(?:['’]\p{L}+)?/gu;
@@ -56,8 +57,19 @@ export function fieldsFor(pair, side) {
     Object.entries(FIELDS[node.type] ?? {})
       .filter(([name, { of }]) => (of === "all" || side === "all" || of === side) && isFree(node, name))
       .filter(() => pairOf(node) === pair)
-      .map(([name, { after }]) => ({ node, name, after: after ?? "", label: `${node.title}: ${name}` }))
+      .map(([name, { number }]) => ({ node, name, after: suffix(node, number), label: `${node.title}: ${name}` }))
   );
+}
+
+/** @param {any} node @param {number | string} [number] a constant, or the name of a widget */
+function suffix(node, number) {
+  if (number === undefined) return "";
+  return `: ${typeof number === "number" ? number : valueOf(node, number)}`;
+}
+
+/** @param {any} node @param {string} name */
+function valueOf(node, name) {
+  return node.widgets?.find((/** @type {any} */ each) => each.name === name)?.value;
 }
 
 /** @param {any} node @param {string} name */

@@ -1,4 +1,4 @@
-"""Sampler functions: from x down the sigmas by a model that denoises."""
+"""Sampler functions: from x down the sigmas with a denoising model."""
 
 from itertools import pairwise
 

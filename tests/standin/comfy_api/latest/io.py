@@ -1,4 +1,4 @@
-"""Declaring a node. Every name that is not here is a socket type: `io.Model` is MODEL."""
+"""Declares nodes. Every name that is not defined here is a socket type: `io.Model` is MODEL."""
 
 from operator import methodcaller
 

@@ -1,4 +1,4 @@
-"""What a node shows. The stand-in draws nothing and only names the files."""
+"""UI output of nodes. The stand-in writes no images and only names the files."""
 
 
 class PreviewImage:

@@ -1,0 +1,1 @@
+"""What the method itself costs, without any host."""

@@ -1,0 +1,290 @@
+"""Edits of every transformer family in the host's own sampler, against maps built in float64."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+pytestmark = [pytest.mark.host, pytest.mark.real_host]
+
+try:
+    from float64_maps import FloatEdit, FloatMaps, Lengths
+    from transformer_table import FAMILIES, JOINT
+    from transformers_tiny import Conditioning, conditioning, here, noise, sampled, tiny_transformer
+
+    NAMES = [name for name in FAMILIES if here(name)]
+except ModuleNotFoundError:  # on the stand-in, where these tests do not run
+    NAMES, FAMILIES, JOINT = [], {}, {}
+
+SOURCE, EDITS = 5, (6, 7)  # seeds of prompts
+
+
+class Pack:
+    """What the tests use of the pack."""
+
+    def __init__(self, pack: ModuleType) -> None:
+        def part(name: str) -> Any:
+            return importlib.import_module(f"{pack.__name__}.{name}")
+
+        self.model, self.pairing = part("nodes.comfyui.model"), part("nodes.comfyui.pairing")
+        self.families, self.dit = part("nodes.comfyui.families"), part("nodes.comfyui.dit")
+        self.plan, self.prompts = part("p2p_core.plan"), part("p2p_core.words.prompts")
+        self.pieces = part("p2p_core.words.pieces")
+        self.columns, self.steps = part("p2p_core.edits.columns"), part("p2p_core.edits.steps")
+        self.maps, self.blending = part("p2p_core.maps.store"), part("p2p_core.maps.blending")
+        self.recording, self.masks = part("p2p_core.maps.recording"), part("p2p_core.maps.masks")
+        self.window = part("p2p_core.words.windows").Window
+
+    def prompt(self, words: str, columns: int) -> Any:
+        """A prompt of one-token words between two special columns, padded with special columns."""
+        piece = self.pieces.Piece
+        pieces = [piece("", "special"), *[piece(word, ends_word=True) for word in words.split()]]
+        pieces += [piece("", "special")] * (columns - len(pieces))
+        return self.pieces.build_prompt(words, pieces, chunk=columns)
+
+
+@pytest.fixture(scope="session")
+def p2p(pack: ModuleType) -> Pack:
+    return Pack(pack)
+
+
+def close(result: Tensor, expected: Tensor) -> None:
+    """Within 1e-5 of the largest value."""
+    torch.testing.assert_close(result, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+
+
+class Pair:
+    """A source and its edit prompts on a tiny model, all of as many columns."""
+
+    def __init__(self, p2p: Pack, name: str, columns: Sequence[int] = (7, 7, 7)) -> None:
+        self.p2p, self.name = p2p, name
+        self.model = tiny_transformer(name)
+        texts = ("a cat on grass", "a dog on grass", "a cat on snow")
+        segments = 3 if name == "HiDream-I1" else 1  # a prompt's tokens stand there three times
+        source, *edits = [
+            p2p.prompt(text, count * segments) for text, count in zip(texts, columns, strict=True)
+        ]
+        self.prompts = p2p.prompts.PromptSet(source, tuple(edits))
+        self.conditionings = [
+            conditioning(name, count, seed) for seed, count in zip((SOURCE, *EDITS), columns, strict=True)
+        ]
+        self.negative = conditioning(name, 7, 9)
+
+    @property
+    def paired(self) -> Conditioning:
+        return self.p2p.pairing.pair(self.conditionings, self.prompts.texts)
+
+    def edited(self, step: Any, model: Any = None) -> Any:
+        return self.p2p.model.with_step(model or self.model, self.prompts, step)
+
+    def step(self, method: str, cross: float, own: float) -> Any:
+        window = self.p2p.window
+        return self.p2p.steps.TokenEdit(method, window(0, cross), window(0, own))
+
+    def sample(self, model: Any, positive: Conditioning, samples: int = 1, **how: Any) -> Tensor:
+        return sampled(model, positive, self.negative, noise(self.name, samples), **how)
+
+    def plain(self, prompt: int, rows: int, samples: int = 1, **how: Any) -> Tensor:
+        """The prompt alone, in a batch of as many rows of the same noise, sample by sample."""
+        drawn = noise(self.name, samples).repeat_interleave(rows // samples, dim=0)
+        return sampled(self.model, self.conditionings[prompt], self.negative, drawn, **how)
+
+    def lengths(self, text: int) -> Lengths:
+        family = self.p2p.families.family_of(self.model)
+        layout = family.tokens.layout(text, (1, *FAMILIES[self.name].latent))
+        spans = [(span.start, span.count) for span in (layout.text, layout.image)]
+        return Lengths(spans[0], spans[1], layout.total, family.tokens.joint)
+
+    def expected(self, step: Any, word: str = "", **how: Any) -> tuple[Tensor, list[Tensor]]:
+        """The pair in an empty window with float64 maps edited below it, and the maps of a word.
+
+        The step's windows never change.
+        """
+        closed = self.edited(self.step("swap", 0, 0))
+        plan = self.p2p.plan.EditPlan(self.prompts).then(self.prompts, step)
+        layer, text = self.p2p.families.layers_of(self.model)[0], self.text_columns()
+        edits = [self._float(plan, row, layer, text) for row in range(1, 1 + len(self.prompts.edits))]
+        columns = [
+            [self._start(text, prompt) + c for c in prompt.find(word)] if word and prompt.has(word) else []
+            for prompt in self.prompts.prompts
+        ]
+        maps = FloatMaps(self.lengths(text), edits, columns)
+        closed.model_options["transformer_options"]["optimized_attention_override"] = maps
+        result = self.sample(closed, self.paired, **how)
+        assert maps.calls
+        return result, maps.words
+
+    def text_columns(self) -> int:
+        longest = max(prompt.columns for prompt in self.prompts.prompts)
+        return {"Z-Image": -(-longest // 32) * 32, "Flux.2": 512, "Anima": 512}.get(self.name, longest)
+
+    def _float(self, plan: Any, row: int, layer: Any, text: int) -> FloatEdit:
+        """W_s and w_e on all text columns: padding goes to padding away from the prompts, the rest evenly."""
+        key, inject = plan.mixing_keys(layer, 0.0)[row - 1], plan.injects(layer, 0.0, 1)
+        mixing = None if key is None else self.p2p.columns.mixing_of(self.prompts, key)
+        if mixing is None:
+            return FloatEdit(None, None, inject)
+        w_s, w_e = torch.zeros(text, text), torch.zeros(text)
+        prompts = self.prompts.source, self.prompts.prompts[row]
+        (s, source), (e, edit) = ((self._start(text, p), p.columns) for p in prompts)
+        w_s[s : s + source, e : e + edit], w_e[e : e + edit] = mixing.from_source, mixing.own
+        sides = (
+            (range(s)[::-1], range(e)[::-1]),
+            (range(s + source, text), range(e + edit, text)),
+        )
+        for left, right in sides:
+            for a, b in zip(left, right, strict=False):
+                w_s[a, b] = 1
+            for a in left[len(right) :]:
+                w_s[a, list(right)] = 1 / max(1, len(right))
+        return FloatEdit(w_s, w_e, inject)
+
+    def _start(self, text: int, prompt: Any) -> int:
+        return text - prompt.columns if self.name in ("Flux.2", "Lumina 2", "NewBie") else 0
+
+
+@pytest.fixture(params=NAMES)
+def pair(p2p: Pack, request: pytest.FixtureRequest) -> Pair:
+    return Pair(p2p, request.param)
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_source_rows_and_empty_windows_are_plain_runs(pair: Pair, cfg: float) -> None:
+    result = pair.sample(pair.edited(pair.step("swap", 0, 0)), pair.paired, cfg=cfg)
+    for prompt in range(3):
+        assert torch.equal(result[prompt], pair.plain(prompt, 3, cfg=cfg)[prompt])
+    edited = pair.sample(pair.edited(pair.step("swap", 1, 1)), pair.paired, cfg=cfg)
+    assert torch.equal(edited[0], result[0])
+    assert not torch.equal(edited[1], result[1])
+
+
+WAYS = {"swap": ("swap", 1, 0), "swap in the self window": ("swap", 1, 1), "self window": ("swap", 0, 1),
+        "refine": ("refine", 1, 0), "refine in the self window": ("refine", 1, 1)}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_edits_are_edits_of_the_float64_maps(pair: Pair, way: str) -> None:
+    step = pair.step(*WAYS[way])
+    result = pair.sample(pair.edited(step), pair.paired)
+    close(result, pair.expected(step)[0])
+
+
+LENGTHS = [name for name in NAMES if FAMILIES[name].short < FAMILIES[name].long]
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("longer", ["source", "edit"])
+@pytest.mark.parametrize("name", LENGTHS)
+def test_prompts_of_other_lengths_are_each_drawn_as_alone(
+    p2p: Pack, name: str, longer: str, cfg: float
+) -> None:
+    short, long = FAMILIES[name].short, FAMILIES[name].long
+    columns = (long, short, long) if longer == "source" else (short, long, short)
+    pair = Pair(p2p, name, columns)
+    result = pair.sample(pair.edited(pair.step("swap", 0, 0)), pair.paired, cfg=cfg)
+    for prompt in range(3):
+        close(result[prompt], pair.plain(prompt, 3, cfg=cfg)[prompt])
+
+
+@pytest.mark.parametrize("way", ["swap", "refine in the self window"])
+@pytest.mark.parametrize("longer", ["source", "edit"])
+@pytest.mark.parametrize("name", LENGTHS)
+def test_edits_of_prompts_of_other_lengths_are_edits_of_the_float64_maps(
+    p2p: Pack, name: str, longer: str, way: str
+) -> None:
+    short, long = max(6, FAMILIES[name].short), FAMILIES[name].long
+    columns = (long, short, long) if longer == "source" else (short, long, short)
+    pair = Pair(p2p, name, columns)
+    step = pair.step(*WAYS[way])
+    close(pair.sample(pair.edited(step), pair.paired), pair.expected(step)[0])
+
+
+JOINT_NAMES = [name for name in NAMES if name in JOINT]
+
+
+@pytest.mark.parametrize("name", JOINT_NAMES)
+def test_a_wrong_row_of_the_table_is_refused(
+    p2p: Pack, name: str, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """Of families with a vector of the whole text, which moves all tokens, with equal vectors."""
+    pair = Pair(p2p, name)
+    for each in pair.conditionings[1:]:
+        each[0][1].update({key: pair.conditionings[0][0][1][key] for key in each[0][1] if "pooled" in key})
+    step = pair.step("swap", 1, 1)
+    pair.sample(pair.edited(step), pair.paired)
+    family = p2p.families.family_of(pair.model)
+    first = "image" if family.tokens.order[0] == "text" else "text"
+    order = (first, *(part for part in family.tokens.order if part != first))
+    wrong = replace(family, tokens=replace(family.tokens, order=order))
+    monkeypatch.setattr(p2p.families.Family, "of", lambda self, transformer: wrong)
+    with pytest.raises(error, match="expected text in the columns"):
+        pair.sample(pair.edited(step), pair.paired)
+
+
+@pytest.mark.parametrize("way", ["swap", "refine in the self window"])
+def test_maps_of_words_are_columns_of_the_float64_maps(pair: Pair, way: str, error: type[Exception]) -> None:
+    step, store = pair.step(*WAYS[way]), pair.p2p.maps.MapStore()
+    channel = pair.p2p.maps.word_channel("grass", pair.prompts)
+    model = pair.edited(pair.p2p.recording.Record((channel,), store), pair.edited(step))
+    frames = FAMILIES[pair.name].latent[1] if len(FAMILIES[pair.name].latent) == 4 else 1
+    if frames > 1:
+        with pytest.raises(error, match="expected an image, got a video of 2 frames"):
+            pair.sample(model, pair.paired)
+        return
+    result = pair.sample(model, pair.paired)
+    _, words = pair.expected(step, "grass")
+    maps, steps = store.read(result).maps, 3
+    assert len(words) == len(maps) * steps
+    for n, recorded in enumerate(maps.values()):
+        expected = torch.stack(words[n :: len(maps)]).mean(0)
+        torch.testing.assert_close(recorded[0, :, 0].flatten(1).double(), expected, atol=1e-5, rtol=0)
+
+
+def test_local_blend_keeps_the_source_outside_its_mask(pair: Pair) -> None:
+    if len(FAMILIES[pair.name].latent) == 4 and FAMILIES[pair.name].latent[1] > 1:
+        pytest.skip("a video")
+    store = pair.p2p.maps.MapStore()
+    rule = pair.p2p.masks.MaskRule(threshold=0.999, pool=False)  # maps of random weights are nearly flat
+    blend = pair.p2p.blending.Blend(("cat",), ("dog", "snow"), (), store, rule, start=0.0)
+    result = pair.sample(pair.edited(blend, pair.edited(pair.step("swap", 0.5, 0))), pair.paired)
+    mask = store.read().blend  # [E, H, W]
+    assert 0 < mask.mean() < 1
+    for row in (1, 2):
+        outside = mask[row - 1] == 0
+        assert torch.equal(result[row][..., outside], result[0][..., outside])
+        assert not torch.equal(result[row], result[0])
+
+
+SOME = [name for name in ("Wan 2.1", "Anima", "Z-Image", "Flux.1", "SD3.5 medium") if name in NAMES]
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_samples_of_a_batch_are_each_edited_from_their_own_source(p2p: Pack, name: str) -> None:
+    pair = Pair(p2p, name)
+    step = pair.step("refine", 1, 1)
+    result = pair.sample(pair.edited(step), pair.paired, 2)
+    close(result, pair.expected(step, samples=2)[0])
+    assert not torch.equal(result[0], result[3])
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_the_override_of_another_pack_is_called_in_every_attention(p2p: Pack, name: str) -> None:
+    pair, calls = Pair(p2p, name), [0]
+    edited = pair.edited(pair.step("swap", 1, 1))
+    expected = pair.sample(edited, pair.paired)
+
+    def counting(function: Any, *args: Any, **kwargs: Any) -> Tensor:
+        calls[0] += 1
+        return function(*args, **kwargs)
+
+    edited.model_options["transformer_options"]["optimized_attention_override"] = counting
+    assert torch.equal(pair.sample(edited, pair.paired), expected)
+    assert calls[0] > 0
+    assert edited.model_options["transformer_options"]["optimized_attention_override"] is counting
