@@ -12,6 +12,7 @@ from typing import Any
 
 from ...p2p_core.architecture.dit import Side, Tokens
 from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.errors import P2PError
 from .unet import cross_attention_layers
 
 ONE_LIST = (("transformer_blocks", "block"),)
@@ -138,3 +139,14 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
     """The layers of a MODEL that attend to text. Raises P2PError for one without any."""
     family = family_of(model)
     return cross_attention_layers(model) if family is None else family.layers(model.model.diffusion_model)
+
+
+def require_unet(model: Any) -> None:
+    """Raises P2PError for a transformer: real images are supported on U-Nets only."""
+    family = family_of(model)
+    if family is not None:
+        raise P2PError(
+            "a U-Net (SD1.x, SD2.x, SDXL) for a real image",
+            f"a MODEL of the {family.name} family",
+            "Edit generated images with this MODEL, or load a Stable Diffusion checkpoint.",
+        )

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ...p2p_core.errors import P2PError
 from ...p2p_core.real.inversion import INVERSION_METHODS, Inversion
 from ..comfyui.advice import naming
+from ..comfyui.families import require_unet
 from ..comfyui.inversion import Guided, Schedule, inverted, schedule_of
 from ..comfyui.model import require_no_plan
 from ..comfyui.pairing import source_of
@@ -73,6 +74,7 @@ class P2PInvert(io.ComfyNode):
             require_option("method", method, INVERSION_METHODS)
             require_option("scheduler", scheduler, KSampler.SCHEDULERS)
             require_no_plan(model)
+            require_unet(model)
             given = schedule_of(model, scheduler, steps, denoise) if sigmas is None else Schedule(sigmas)
             alone, text = source_of(source)
             guided = _guided(alone, negative, cfg)

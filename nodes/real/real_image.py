@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ...p2p_core.real.pinning import NEGATIVES, RealImage
 from ..comfyui.advice import naming
+from ..comfyui.families import require_unet
 from ..comfyui.model import with_step
 from ..shared.types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
 
@@ -55,6 +56,7 @@ class P2PRealImage(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Real Image"):
             require_option("negative", negative, NEGATIVES)
+            require_unet(model)
             real = RealImage(
                 trajectory,
                 pin=pin,
