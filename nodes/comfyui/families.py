@@ -12,6 +12,7 @@ from typing import Any
 
 from ...p2p_core.architecture.dit import Side, Tokens
 from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.errors import P2PError
 from .unet import cross_attention_layers
 
 ONE_LIST = (("transformer_blocks", "block"),)
@@ -135,6 +136,15 @@ def family_of(model: Any) -> Family | None:
 
 
 def layers_of(model: Any) -> tuple[Layer, ...]:
-    """The layers of a MODEL that attend to text. Raises P2PError for one without any."""
+    """The layers of a MODEL that attend to text. Raises P2PError for one that is not supported."""
     family = family_of(model)
-    return cross_attention_layers(model) if family is None else family.layers(model.model.diffusion_model)
+    if family is not None:
+        return family.layers(model.model.diffusion_model)
+    if not (layers := cross_attention_layers(model)):
+        names = ", ".join(row.name for row in FAMILIES.values())
+        raise P2PError(
+            f"a U-Net (SD1.x, SD2.x, SDXL) or one of the supported transformers ({names})",
+            f"{type(model.model).__name__}, which is not supported",
+            "Load a checkpoint of a supported model.",
+        )
+    return layers
