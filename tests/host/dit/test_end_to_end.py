@@ -7,8 +7,10 @@ Both models are tiny and random, of the host's own classes. In the text encoders
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -176,6 +178,45 @@ def test_all_nodes_in_a_chain(graph: Graph, name: str) -> None:
     source, edit = flow.split(prompts, flow.sample(model, positive))
     assert close(source, swapped[:1]) and bool(edit.isfinite().all())
     assert not torch.equal(edit, swapped[1:]) and not torch.equal(edit, source)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_source_alone(graph: Graph, name: str) -> None:
+    flow = Flow(graph, name)
+    prompts, positive = flow.pair("")
+    model, store = graph.on("AttentionStore", prompts, flow.model, words="cat")
+    latent = flow.sample(model, positive)
+    assert torch.equal(latent["samples"], flow.plain(SOURCE, 1))
+    assert all(bool((map > 0).all()) for map in store.read(latent["samples"]).maps.values())
+    model, prompts = graph.on("Reweight", prompts, flow.model, weights="cat: 4")
+    source, edit = flow.split(prompts, flow.sample(model, positive))
+    assert torch.equal(source, flow.plain(SOURCE)[:1]) and not torch.equal(edit, source)
+
+
+@pytest.mark.parametrize(
+    ("name", "length"), [case for case in CASES if case[0] not in ("Anima", "HiDream-I1")]
+)  # their models make other columns of the text, or take it in parts
+def test_the_columns_of_prompts_are_those_of_their_layout(
+    graph: Graph, pack: ModuleType, name: str, length: str
+) -> None:
+    flow, seen = Flow(graph, name), []
+    key = importlib.import_module(f"{pack.__name__}.nodes.comfyui.keys").CALL
+    prompts, positive = flow.pair(EDITS[length])
+
+    def note(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        if (call := kwargs["transformer_options"].get(key)) is not None:
+            seen.append((kwargs["context"], call.layout))
+
+    hook = flow.model.model.diffusion_model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        flow.sample(flow.edited(prompts, **OPEN), positive)
+    finally:
+        hook.remove()
+    text, layout = max(seen, key=lambda each: each[0].shape[1])
+    rows = text[-prompts.count :]  # after the negative's, where they share a call
+    for row, prompt in zip(rows, prompts.prompts, strict=True):
+        span, own = layout.prompt(prompt.columns), flow.encoded(prompt.text)[0][0][0]
+        assert torch.equal(row[span.start : span.stop], own.to(row)), (span, own.shape)
 
 
 LONG = "the old sea at night with stars, " * 80  # more than 512 tokens
