@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,6 +45,7 @@ class ModelCall:
     """One call of the model: where its tokens stand, and how many attention calls of each kind it made.
 
     texts: how many calls of text alone it starts with. hidden: [B, T], text columns that a row does not see.
+    vector: [B, C], what the model adds to all tokens of a row, such as the pooled text; None without one.
     """
 
     family: Family
@@ -51,6 +53,7 @@ class ModelCall:
     layout: Layout
     texts: int = 0
     hidden: Tensor | None = None
+    vector: Tensor | None = None
     made: Counter[Kind] = field(default_factory=Counter)
 
     def kind(self, call: AttentionCall) -> Kind | None:
@@ -105,7 +108,7 @@ def model_calls(family: Family, layers: tuple[Layer, ...], merging: Merging) -> 
         layout = family.tokens.layout(text, x.shape, _reference_tokens(family, kwargs.get("ref_latents")))
         transformer, options = executor.class_obj.diffusion_model, transformer_options or {}
         hidden = merging.hidden(options, len(x), x.device)
-        call = ModelCall(family, layers, layout, family.text_calls(transformer), hidden)
+        call = ModelCall(family, layers, layout, family.text_calls(transformer), hidden, kwargs.get("y"))
         lengths = merging.lengths(options, len(x), text)
         with own_padding(transformer, family.tokens, lengths, text):
             return executor(x, t, c_concat, c_crossattn, control, {**options, CALL: call}, **kwargs)
@@ -141,8 +144,8 @@ def override(previous: Function | None, edit: Edit) -> Function:
 class LayoutCheck:
     """Whether the text stands where the table says, seen once in a run.
 
-    Before the first block the rows of a sample differ in their text alone, unless a vector of the text is
-    added to all tokens. So key columns that differ between source and edit have to be columns of prompts.
+    Before the first block the rows of a sample differ in their text alone, so key columns that differ between
+    source and edit have to be columns of prompts. A vector that differs moves all tokens and leaves no check.
     """
 
     def __init__(self) -> None:
@@ -155,8 +158,11 @@ class LayoutCheck:
             return
         self.done = True
         edits = [row for row in Batch(len(call.q), paired, prompts.count).rows if row.prompt]
-        layout, keys = model_call.layout, call.k
-        source, edit = (keys[[getattr(row, name) for row in edits]] for name in ("source", "row"))
+        pairs = [row.source for row in edits], [row.row for row in edits]
+        layout, keys, vector = model_call.layout, call.k, model_call.vector
+        if vector is not None and not torch.equal(*(vector[rows] for rows in pairs)):
+            return
+        source, edit = (keys[rows] for rows in pairs)
         apart = (source - edit).abs().float()
         apart = apart.amax(dim=(0, 1, 3) if apart.ndim == 4 else (0, 2)) > SAME * keys.abs().max()
         columns = apart.nonzero().flatten().tolist()

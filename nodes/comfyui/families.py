@@ -29,7 +29,8 @@ class Family:
     patch: latent cells on the side of an image token, None where the model says it. named: whether calls
     outside of the blocks look like calls of a block, and only the host's name of the block tells them apart.
     more_text: another text encoding that a call of the model is given, and how often its tokens follow.
-    text_blocks: the list of blocks in which text attends to itself, before all others.
+    text_blocks: the list of blocks in which text attends to itself, before all others. unequal: the most text
+    columns of prompts of different lengths, None for any number; above, padding would change the image.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Family:
     named: bool = False
     more_text: tuple[str, int] | None = None
     text_blocks: str = ""
+    unequal: int | None = None
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -100,7 +102,7 @@ FAMILIES: dict[str, Family] = {
         "Krea 2", blocks=(("blocks", "block"),), patch=2, text_blocks="txtfusion.refiner_blocks"
     ),
     "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST),
-    "Flux2": Family("Flux.2", Tokens(side="left", attended=True)),
+    "Flux2": Family("Flux.2", LEFT, unequal=512),
     "LongCatImage": Family("LongCat", LEFT),
     "Flux": Family("Flux"),
     "Chroma": Family("Chroma"),
@@ -114,9 +116,9 @@ FAMILIES: dict[str, Family] = {
     "Ideogram4Transformer2DModel": Family("Ideogram 4", blocks=(("layers", "block"),), patch=1),
     "MageFlowTransformer2DModel": Family("MageFlow", blocks=ONE_LIST),
     "OmniGen2Transformer2DModel": Family(
-        "Omnigen 2", Tokens(order=("text", "reference", "image")), (("layers", "block"),)
+        "Omnigen 2", Tokens(order=("text", "reference", "image")), (("layers", "block"),), unequal=0
     ),
-    "HunyuanVideo": Family("Hunyuan", more_text=("txt_byt5", 1)),
+    "HunyuanVideo": Family("Hunyuan", more_text=("txt_byt5", 1), unequal=0),
     "HiDreamImageTransformer2DModel": Family(
         "HiDream",
         Tokens(order=("image", "text")),
@@ -136,9 +138,18 @@ def family_of(model: Any) -> Family | None:
 
 
 def layers_of(model: Any) -> tuple[Layer, ...]:
-    """The layers of a MODEL that attend to text. Raises P2PError for one without any."""
+    """The layers of a MODEL that attend to text. Raises P2PError for one that is not supported."""
     family = family_of(model)
-    return cross_attention_layers(model) if family is None else family.layers(model.model.diffusion_model)
+    if family is not None:
+        return family.layers(model.model.diffusion_model)
+    if not (layers := cross_attention_layers(model)):
+        names = ", ".join(row.name for row in FAMILIES.values())
+        raise P2PError(
+            f"a U-Net (SD1.x, SD2.x, SDXL) or one of the supported transformers ({names})",
+            f"{type(model.model).__name__}, which is not supported",
+            "Load a checkpoint of a supported model.",
+        )
+    return layers
 
 
 def require_unet(model: Any) -> None:

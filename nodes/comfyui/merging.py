@@ -19,6 +19,7 @@ from ...p2p_core.architecture.dit import Tokens
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
 from .conditionings import Sides, in_rows, require_prompts
+from .families import Family
 from .keys import PAIR, SIDE
 from .pairing import Entry, pair_of, same, unlike_values
 
@@ -62,8 +63,8 @@ def padded(texts: Sequence[Tensor], tokens: Tokens) -> Padded:
 class Merging:
     """The prompts of one sampling. texts: by the host's name of each merged entry, its padded prompts."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self.tokens = tokens
+    def __init__(self, family: Family) -> None:
+        self.family, self.tokens = family, family.tokens
         self.texts: dict[Any, Padded] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
 
@@ -149,6 +150,7 @@ class Merging:
         values: list[Any] = [getattr(cond, "cond", None) for cond in conds]
         if key == TEXT:
             self.texts[name] = padded(values, self.tokens)
+            _require_lengths(self.family, self.texts[name])
             return type(conds[0])(self.texts[name].text)
         if key == "num_tokens":
             return type(conds[0])(max(values))
@@ -159,6 +161,17 @@ class Merging:
         if all(isinstance(value, Tensor) and value.shape == values[0].shape for value in values):
             return type(conds[0])(_rows(values))
         raise unlike_values(key)
+
+
+def _require_lengths(family: Family, text: Padded) -> None:
+    """Raises P2PError for prompts of different lengths that the family cannot tell from their padding."""
+    if family.unequal is not None and not text.equal:
+        fit = f", or of at most {family.unequal}" if family.unequal else ""
+        raise P2PError(
+            f"prompts of equally many tokens{fit} for {family.name}",
+            f"prompts of {' and '.join(map(str, text.lengths))} tokens",
+            "Add or remove words, so that source and edit have equally many tokens.",
+        )
 
 
 def _rows(values: Sequence[Tensor]) -> Tensor:

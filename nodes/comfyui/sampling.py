@@ -49,7 +49,7 @@ def sample_pair(
         in_pairs = equal is not None
         samples = Rows.of(len(noise), prompts).samples if in_pairs else len(noise)
         family, sides = family_of(guider.model_patcher), edited_sides(conds)
-        merging = None if family is None else Merging(family.tokens)
+        merging = None if family is None else Merging(family)
         rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
         entries = rows_of(conds, plan.prompts, samples)
         sampling = _begin(plan, guider, samples, noise, sigmas)

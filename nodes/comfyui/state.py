@@ -89,14 +89,9 @@ class Sampling:
 
     def call(self, options: Mapping[str, Any], q: Tensor, words: bool) -> Call:
         """The description of an attention call. words: whether it is cross-attention."""
-        layer = self._layer(options)
-        return Call(
-            layer,
-            self.progress(options["sigmas"]),
-            self._size(layer, options, q.shape[1]),
-            options["n_heads"],
-            self.paired(q.shape[0], options, words),
-        )
+        layer, paired = self._layer(options), self.paired(q.shape[0], options, words)
+        size = self._size(layer, options, q.shape[1])
+        return Call(layer, self.progress(options["sigmas"]), size, options["n_heads"], paired)
 
     def _size(self, layer: Layer, options: Mapping[str, Any], tokens: int) -> tuple[int, int]:
         """Height and width of a layer, from the host's [B, C, h, w]. Maps need those of the whole picture."""

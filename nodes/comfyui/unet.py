@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ...p2p_core.architecture.layers import Layer
 from ...p2p_core.attention.editing import Attend
-from ...p2p_core.errors import P2PError
 from .advice import naming
 from .options import Options
 from .state import NODE, Sampling
@@ -23,19 +22,12 @@ Patch = Callable[[Tensor, Tensor, Tensor, dict[str, Any]], Tensor]
 
 
 def cross_attention_layers(model: Any) -> tuple[Layer, ...]:
-    """The transformer blocks of a MODEL that attend to text, under the host's names. P2PError if none."""
+    """The transformer blocks of a U-Net that attend to text, under the host's names; else none."""
     unet = getattr(model.model, "diffusion_model", nn.Identity())
     blocks = [(name, m) for name, m in unet.named_modules() if isinstance(m, BasicTransformerBlock)]
     names = [name for name, block in blocks if block.attn2 is not None]
     scales = _scales(unet)
-    layers = tuple(layer for name in names if (layer := _layer(name, scales)) is not None)
-    if not layers:
-        raise P2PError(
-            "a MODEL with cross-attention to text (SD1.x, SD2.x, SDXL)",
-            type(model.model).__name__,
-            "Load a Stable Diffusion checkpoint.",
-        )
-    return layers
+    return tuple(layer for name in names if (layer := _layer(name, scales)) is not None)
 
 
 def pixels_per_cell(model: Any) -> int:

@@ -75,8 +75,7 @@ class Tokens:
 
     joint: text and image share one softmax. order: what comes first in it. registers: tokens before all
     others. patch: latent cells on the side of an image token. multiple: text and image are each padded with
-    learned tokens to a multiple of it. side: where a shorter prompt of a batch is padded. attended: whether
-    the family attends to that padding, as its training did; otherwise it is masked.
+    learned tokens to a multiple of it. side: where a shorter prompt of a batch is padded.
     """
 
     joint: bool = True
@@ -85,7 +84,6 @@ class Tokens:
     patch: int = 2
     multiple: int = 1
     side: Side = "right"
-    attended: bool = False
 
     def grid(self, latent: Sequence[int]) -> Grid:
         """The grid of a latent [..., C, H, W] or [..., C, T, H, W], given by its shape."""

@@ -61,7 +61,8 @@ def prepare_probe(batch: EditedBatch, indicators: Sequence[Tensor], keys: int, d
 
 
 def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
-    """The maps that a probe reads, [R, N, n]. q: [B, N, C]; k: [B, K, C]; or heads apart."""
+    """The maps that a probe reads, [R, N, n]. q: [B, N, C]; k: [B, K, C]; or heads apart, as in
+    `column_maps`."""
     answers = None
     if len(probe.values):
         asked = q.index_select(0, probe.rows), k.index_select(0, probe.rows)
@@ -77,14 +78,16 @@ def word_maps(q: Tensor, k: Tensor, heads: int, probe: Probe) -> Tensor:
 def column_maps(q: Tensor, k: Tensor, values: Tensor, heads: int) -> Tensor:
     """softmax(QKᵀ/√d)·values, the mean over heads.
 
-    q: [R, N, C]; k: [R, K, C]; or heads apart; values: [R, K, n] → [R, N, n].
+    q: [R, N, C]; k: [R, K, C]; or heads apart; values: [R, K, n] → [R, N, n]. A last channel of k that q does
+    not have is a mask, added to the logits.
     """
+    k, mask = _masked(q, k)
     q, k = (_apart(t.float(), heads) for t in (q, k))
     width = q.shape[-1]
     maps: list[Tensor] = []
     for some in torch.split(values.float(), width, dim=-1):  # backends need values as wide as the keys
         v = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, heads, -1, -1)
-        out = F.scaled_dot_product_attention(q, k, v.contiguous())
+        out = F.scaled_dot_product_attention(q, k, v.contiguous(), attn_mask=mask)
         maps.append(out[..., : some.shape[-1]].mean(1))  # [R, N, n]
     return torch.cat(maps, dim=-1)
 
@@ -96,6 +99,14 @@ def probabilities(q: Tensor, k: Tensor, heads: int) -> Tensor:
     for a, b in zip(q, k, strict=True):  # head by head: one N×K matrix at a time
         mean += torch.softmax(a @ b.mT / a.shape[-1] ** 0.5, dim=-1) / heads
     return mean
+
+
+def _masked(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The keys without their mask, and the mask as [R, 1, 1, K]."""
+    if k.shape[-1] == q.shape[-1]:
+        return k, None
+    mask = k[..., -1] if k.ndim == 3 else k[:, 0, :, -1]
+    return k[..., :-1], mask[:, None, None].float()
 
 
 def _apart(tokens: Tensor, heads: int) -> Tensor:

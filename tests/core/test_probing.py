@@ -76,6 +76,20 @@ def test_only_the_rows_asked_for_are_computed() -> None:
     torch.testing.assert_close(found(case, rows, indicators).double(), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_last_channel_of_the_keys_is_a_mask() -> None:
+    case = batch(2, 4, 5, [6, 6], 1, seed=0)
+    hidden = torch.zeros(2, 6).masked_fill(
+        torch.tensor([[0, 0, 0, 0, 1, 1], [0, 1, 0, 0, 0, 0]]).bool(), -torch.inf
+    )
+    indicators = random_indicators(case.columns, 3, 0)
+    probe = prepare_probe(EditedBatch(rows_of(case), ()), indicators, 6, case.k.device)
+    result = word_maps(case.q, torch.cat([case.k, hidden[..., None]], dim=-1), case.heads, probe)
+    q, k = (t.double().unflatten(-1, (case.heads, -1)).transpose(1, 2) for t in (case.q, case.k))
+    logits = q @ k.mT / q.shape[-1] ** 0.5 + hidden[:, None, None].double()
+    expected = torch.softmax(logits, dim=-1).mean(1) @ torch.stack(indicators).double()
+    torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_words_that_no_prompt_has_have_maps_of_zero() -> None:
     case = batch(1, 4, 5, [6, 6], 1, seed=0)
     one_has_it = [torch.zeros(6, 2), torch.ones(6, 2)]

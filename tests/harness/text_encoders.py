@@ -118,7 +118,7 @@ ENCODERS: dict[str, Encoder] = {
     "ovis": Encoder("ovis", "te", "OvisTokenizer", {"qwen3_2b": LLAMA}, NEW),
     "longcat": Encoder("longcat_image", "te", "LongCatImageTokenizer", QWEN, NEW),
     "kandinsky5": Encoder("kandinsky5", "te", "Kandinsky5Tokenizer", {**QWEN, "clip_l": CLIP}, NEW),
-    "anima": Encoder("anima", "te", "AnimaTokenizer", {"qwen3_06b": LLAMA}, NEW),
+    "anima": Encoder("anima", "te", "AnimaTokenizer", {"qwen3_06b": {**LLAMA, "hidden_size": 1024}}, NEW),
     "pixeldit": Encoder(
         "pixeldit", "pixeldit_te", "PixelDiTGemma2Tokenizer", {"gemma2_2b": LLAMA}, NEW, data=GEMMA
     ),
@@ -137,8 +137,10 @@ HERE = [name for name, encoder in ENCODERS.items() if encoder.since <= VERSION]
 
 
 @functools.cache
-def tiny_clip(name: str, embeddings: str | None = None) -> Any:
-    """A CLIP as the host's loaders make it. Every row of its output depends on its own token alone."""
+def tiny_clip(name: str, embeddings: str | None = None, attends: bool = False) -> Any:
+    """A CLIP as the host's loaders make it. Unless it attends, each row of its output depends on its own
+    token alone.
+    """
     encoder = ENCODERS[name]
     module = importlib.import_module(f"comfy.text_encoders.{encoder.module}")
     made = getattr(module, encoder.make)
@@ -152,15 +154,15 @@ def tiny_clip(name: str, embeddings: str | None = None) -> Any:
     with torch.random.fork_rng(), _small():
         torch.manual_seed(0)
         clip = comfy.sd.CLIP(target, embeddings, tokenizer_data=data, model_options=options)
-        _alone(clip.cond_stage_model)
+        _randomise(clip.cond_stage_model, attends)
     return clip
 
 
-def _alone(model: nn.Module) -> None:
-    """Random weights with which no token attends to another."""
+def _randomise(model: nn.Module, attends: bool) -> None:
+    """Random weights; without `attends`, no token attends to another."""
     for name, value in model.named_parameters():
         attended = any(part in name for part in ("o_proj", "SelfAttention.o.", "out_proj"))
-        if attended:
+        if attended and not attends:
             value.data.zero_()
         elif value.ndim > 1:
             value.data.normal_(std=0.5)

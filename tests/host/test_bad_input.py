@@ -151,11 +151,18 @@ def test_prompts_of_another_pair_in_the_chain(graph: Graph, refused: Refused, ti
 
 
 @pytest.mark.parametrize("title", NODES)
-def test_a_node_on_a_model_without_text(graph: Graph, host: Host, refused: Refused, title: str):
+def test_a_node_on_a_model_that_is_not_supported(graph: Graph, host: Host, refused: Refused, title: str):
     model = host.model_without_text()
-    before, hint = state(model), "Load a Stable Diffusion checkpoint."
-    refused(title, type(model.model).__name__, hint, put, graph, title, model=model)
+    before, hint = state(model), "Load a checkpoint of a supported model."
+    name = f"{type(model.model).__name__}, which is not supported"
+    refused(title, name, hint, put, graph, title, model=model)
     assert state(model) == before
+
+
+def test_what_is_supported_is_listed(graph: Graph, host: Host, error: type[Exception]):
+    supported = r"expected a U-Net .SD1.x, SD2.x, SDXL. or one of the supported transformers .*Z-Image.*, got"
+    with pytest.raises(error, match=supported):
+        put(graph, "Word Swap", model=host.model_without_text())
 
 
 @pytest.mark.parametrize("title", NODES)

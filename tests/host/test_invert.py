@@ -207,7 +207,7 @@ def test_other_steps_are_refused_with_what_to_set(gallery: Gallery, error: Any, 
 @pytest.mark.parametrize("settings", [{"scheduler": "karras"}, {"sampler": "uni_pc"}, {"sampler": "dpm_2"}])
 def test_another_schedule_is_refused_with_what_to_set(gallery: Gallery, error: Any, settings: dict[str, Any]):
     """These samplers skip the second to last step."""
-    with pytest.raises(error, match=r"Set steps, scheduler and denoise.*that leaves no step out"):
+    with pytest.raises(error, match=r"Use the steps, scheduler and denoise.*that skips no step"):
         gallery.edited(gallery.inverted(), **settings)
 
 

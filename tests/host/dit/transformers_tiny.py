@@ -30,8 +30,12 @@ def here(name: str) -> bool:
 
 @functools.cache
 def tiny_transformer(name: str) -> Any:
+    """The table's model of a family."""
+    return built(FAMILIES[name])
+
+
+def built(family: Family) -> Any:
     """A ModelPatcher as the host's loaders make it, with random weights in float32."""
-    family = FAMILIES[name]
     config = getattr(supported, family.kind)(described(family))
     config.unet_config.update(described(family))  # again: the host fills in widths of the real model
     config.set_inference_dtype(torch.float32, None)
