@@ -229,5 +229,6 @@ def test_prompts_whose_padding_would_change_the_image(
 ) -> None:
     flow = Flow(graph, name)
     prompts, positive = flow.pair(UNEQUAL[name])
-    with pytest.raises(error, match=r"expected prompts of equally many tokens.*, got prompts of \d+ and \d+"):
+    refusal = r"Prompt-to-Prompt: expected prompts of equally many tokens.*, got prompts of \d+ and \d+"
+    with pytest.raises(error, match=refusal):
         flow.sample(flow.edited(prompts, **CLOSED), positive)
