@@ -150,3 +150,14 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
             "Load a checkpoint of a supported model.",
         )
     return layers
+
+
+def require_self_attention(model: Any) -> None:
+    """Raises P2PError for a MODEL whose image tokens never attend to themselves alone."""
+    family = family_of(model)
+    if family is not None and family.tokens.joint:
+        raise P2PError(
+            "a MODEL with self-attention apart from text",
+            f"{family.name}, whose image and text attend to each other in one call",
+            "Set self_attention to none.",
+        )
