@@ -161,3 +161,14 @@ def require_unet(model: Any) -> None:
             f"a MODEL of the {family.name} family",
             "Edit generated images with this MODEL, or load a Stable Diffusion checkpoint.",
         )
+
+
+def require_self_attention(model: Any) -> None:
+    """Raises P2PError for a MODEL whose image tokens never attend to themselves alone."""
+    family = family_of(model)
+    if family is not None and family.tokens.joint:
+        raise P2PError(
+            "a MODEL with self-attention apart from text",
+            f"{family.name}, whose image and text attend to each other in one call",
+            "Set self_attention to none.",
+        )

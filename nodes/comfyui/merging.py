@@ -18,10 +18,12 @@ from torch import Tensor
 from ...p2p_core.architecture.dit import Tokens
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
+from .advice import naming
 from .conditionings import Sides, in_rows, require_prompts
 from .families import Family
 from .keys import PAIR, SIDE
 from .pairing import Entry, pair_of, same, unlike_values
+from .state import NODE
 
 TEXT = "c_crossattn"
 _NOT_FOR_ROWS = ("area", "mask", "control", "hooks", "gligen")  # what the host would copy to other sides
@@ -131,9 +133,10 @@ class Merging:
         """A SAMPLER_SAMPLE wrapper."""
         sides = dict(guider.conds)
         others = {entry["uuid"]: entry["model_conds"] for entry in sides.pop(SIDE, [])}
-        guider.conds = {
-            side: [self._merged(entry, others) for entry in entries] for side, entries in sides.items()
-        }
+        with naming(NODE):
+            guider.conds = {
+                side: [self._merged(entry, others) for entry in entries] for side, entries in sides.items()
+            }
         return executor(guider, *args, **kwargs)
 
     def _merged(self, entry: Entry, others: Mapping[Any, Mapping[str, Any]]) -> Entry:

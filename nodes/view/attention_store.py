@@ -12,6 +12,7 @@ from ...p2p_core.maps.store import MapStore, word_channel
 from ...p2p_core.words.fields import entries
 from ...p2p_core.words.windows import Window
 from ..comfyui.advice import naming
+from ..comfyui.families import require_self_attention
 from ..comfyui.model import with_step
 from ..shared.types import CATEGORY, Prompts, Store, bound, require_option
 
@@ -62,6 +63,8 @@ class P2PAttentionStore(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Attention Store"):
             require_option("self_attention", self_attention, SELF_SCALES)
+            if SELF_SCALES[self_attention]:
+                require_self_attention(model)
             record = Record(
                 tuple(word_channel(word, prompts) for word in entries(words) or prompts.names),
                 MapStore(),

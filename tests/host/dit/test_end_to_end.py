@@ -219,6 +219,23 @@ def test_the_columns_of_prompts_are_those_of_their_layout(
         assert torch.equal(row[span.start : span.stop], own.to(row)), (span, own.shape)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_self_attention_is_recorded_where_it_is_apart(
+    graph: Graph, pack: ModuleType, name: str, error: type[Exception]
+) -> None:
+    flow = Flow(graph, name)
+    prompts, positive = flow.pair(EDITS["equal"])
+    families = importlib.import_module(f"{pack.__name__}.nodes.comfyui.families")
+    scale = f"1/{families.layers_of(flow.model)[0].scale}"
+    if families.family_of(flow.model).tokens.joint:
+        with pytest.raises(error, match="Attention Store: expected a MODEL with self-attention apart"):
+            graph.on("AttentionStore", prompts, flow.model, self_attention="1/2")
+    elif scale != "1/1":
+        model, store = graph.on("AttentionStore", prompts, flow.model, self_attention=scale)
+        own = store.read(flow.sample(model, positive)["samples"]).self_map
+        torch.testing.assert_close(own.sum(-1), torch.ones(own.shape[:2]))
+
+
 LONG = "the old sea at night with stars, " * 80  # more than 512 tokens
 UNEQUAL = {**dict.fromkeys(EQUAL, EDITS["longer"]), "Flux.2": LONG, "Flux.2 Klein": LONG}
 
@@ -229,5 +246,6 @@ def test_prompts_whose_padding_would_change_the_image(
 ) -> None:
     flow = Flow(graph, name)
     prompts, positive = flow.pair(UNEQUAL[name])
-    with pytest.raises(error, match=r"expected prompts of equally many tokens.*, got prompts of \d+ and \d+"):
+    refusal = r"Prompt-to-Prompt: expected prompts of equally many tokens.*, got prompts of \d+ and \d+"
+    with pytest.raises(error, match=refusal):
         flow.sample(flow.edited(prompts, **CLOSED), positive)
