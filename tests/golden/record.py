@@ -35,7 +35,7 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True)
 class Golden:
-    """The latents of one host: recorded ones by workflow, and those that this session computed."""
+    """The latents of one host: recorded ones by workflow, and those that this run computed."""
 
     host: str
     known: dict[str, Summary]
