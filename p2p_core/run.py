@@ -127,6 +127,20 @@ class Run:
             return True
         return any(observer.observes_self(layer, progress) for observer in self._observers)
 
+    def reads_source(self, progress: float) -> bool:
+        """Whether an attention call at this progress may read source rows: for an edit, or for maps."""
+
+        def make() -> bool:
+            return any(self._reads(layer, progress) for layer in self.scene.layers)
+
+        return self._once(("reads", progress), make)
+
+    def _reads(self, layer: Layer, progress: float) -> bool:
+        for observer in self._observers:
+            if observer.observes(layer, progress) or observer.observes_self(layer, progress):
+                return True
+        return self.plan.injects(layer, progress) or any(self.plan.mixing_keys(layer, progress))
+
     def _keys(self, call: Call) -> tuple[MixingKey | None, ...]:
         """The key of each edit's column mixing; the same object for calls with the same edits."""
 

@@ -39,7 +39,8 @@ class Padded:
 
     @property
     def equal(self) -> bool:
-        return len(set(self.lengths)) == 1
+        """Whether all fill the columns."""
+        return set(self.lengths) == {self.text.shape[1]}
 
     def outside(self, tokens: Tokens) -> Tensor:
         """[P, T], True in columns that a prompt does not see: all but its own and its learned padding."""
@@ -128,6 +129,12 @@ class Merging:
         texts = [self.texts.get(name) for name in options.get("uuids", ())]
         texts = [None if text is None or text.equal else text for text in texts]
         return texts if any(texts) else None
+
+    def cut(self, name: Any, other: Any) -> None:
+        """Give an entry without the source's row a name of its own."""
+        if name in self.texts:
+            text = self.texts[name]
+            self.texts[other] = Padded(text.text[1:], text.starts[1:], text.lengths[1:])
 
     def merge(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
         """A SAMPLER_SAMPLE wrapper."""

@@ -1,0 +1,98 @@
+"""Model calls with the edit rows alone, where the source's predictions are known."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from comfy.conds import CONDConstant
+from torch import Tensor
+
+from ...p2p_core.rows import edits, with_edits
+from .merging import Merging
+from .pairing import Entry
+from .state import Sampling
+
+Side = list[Entry] | None
+Predict = Callable[[Sequence[Side], Tensor, Tensor], list[Tensor]]
+_BY_THE_BATCH = ("gligen",)  # parts of an entry that apply to the whole batch
+
+
+class Uncut(Exception):
+    """An entry whose edit rows cannot be told."""
+
+
+def predicted_lean(
+    predict: Predict,
+    sampling: Sampling,
+    conds: Sequence[Side],
+    x: Tensor,
+    timestep: Tensor,
+    alone: Collection[int],
+    merging: Merging | None,
+) -> list[Tensor]:
+    """The predictions of all sides; those of `alone` are computed for edit rows only.
+
+    Source rows of `alone` are undefined. Raises Uncut before anything is computed if that cannot be done.
+    """
+    prompts = sampling.run.prompts
+    few = [
+        [edit_rows(entry, prompts, merging) for entry in side] if side and i in alone else None
+        for i, side in enumerate(conds)
+    ]
+    many = [None if i in alone else side for i, side in enumerate(conds)]
+    predicted = predict(many, x, timestep) if any(many) else [torch.zeros_like(x)] * len(conds)
+    levels = sampling.same_level(edits(timestep, prompts), as_of=timestep)
+    found = predict(few, edits(x, prompts), levels)
+    return [with_edits(x, found[i], prompts) if i in alone else each for i, each in enumerate(predicted)]
+
+
+def edit_rows(entry: Entry, prompts: int, merging: Merging | None) -> Entry:
+    """An entry for the edit rows alone, under a name of its own. Raises Uncut if they cannot be told."""
+    if any(entry.get(key) is not None for key in _BY_THE_BATCH) or _batched(entry.get("control")):
+        raise Uncut
+    conds: Mapping[str, Any] = entry["model_conds"]
+    cut: Entry = {"model_conds": {key: _cond(cond, prompts) for key, cond in conds.items()}}
+    if "mask" in entry:
+        cut["mask"] = _rows(entry["mask"], prompts)
+    cut["uuid"] = uuid.uuid5(entry["uuid"], "edits")
+    if merging is not None:
+        merging.cut(entry["uuid"], cut["uuid"])
+    return {**entry, **cut}
+
+
+def _batched(control: Any) -> bool:
+    """Whether a chain of ControlNets has a picture for each row."""
+    while control is not None:
+        picture = getattr(control, "cond_hint_original", None)
+        if not isinstance(picture, Tensor) or len(picture) > 1:
+            return True
+        control = getattr(control, "previous_controlnet", None)
+    return False
+
+
+def _cond(cond: Any, prompts: int) -> Any:
+    value = getattr(cond, "cond", None)
+    if isinstance(cond, CONDConstant):
+        return cond
+    if isinstance(value, list):
+        changed: Any = [_rows(each, prompts) if isinstance(each, Tensor) else each for each in value]
+    elif isinstance(value, Tensor):
+        changed = _rows(value, prompts)
+    else:
+        raise Uncut
+    other = copy.copy(cond)
+    other.cond = changed
+    return other
+
+
+def _rows(value: Tensor, prompts: int) -> Tensor:
+    """[1, ...] as it is; rows of prompts, or of samples and prompts, without those of the source."""
+    if len(value) == 1:
+        return value
+    if len(value) % prompts:
+        raise Uncut
+    return edits(value, prompts)

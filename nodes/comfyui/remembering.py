@@ -1,0 +1,95 @@
+"""The source of a sampling, given back from an earlier one of the same source (docs/adr/0034)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ...p2p_core.memory.record import SourceMemory
+from ...p2p_core.memory.remembering import Remember, Remembering
+from ...p2p_core.real.pinning import RealImage
+from ...p2p_core.rows import sources, with_sources
+from .fewer_rows import Side, Uncut, predicted_lean
+from .merging import Merging
+from .reporting import show_on_node
+from .same_source import source_of_run
+from .state import Sampling
+
+MEMORY = SourceMemory()
+"""The sources of this process. Nodes are executed again for every new word, so none of them could own it."""
+
+# Where source rows depend on the edits: the error of a step, or a projection, over all rows.
+_BY_THE_BATCH = ("dpm_adaptive", "PerpNeg")
+
+
+def remembered_source(
+    sampling: Sampling, guider: Any, given: tuple[Any, ...], rows: Sequence[Tensor | None]
+) -> Remembering | None:
+    """What a sampling recalls and records of its source, None for nothing.
+
+    given: sampler, sigmas, seed; rows: the inputs [P·B, ...].
+    """
+    plan, prompts = sampling.run.plan, sampling.run.prompts
+    step = next(plan.of(Remember), None)
+    if step is None:
+        return None
+    if next(plan.of(RealImage), None) is not None:
+        return _without(step, "it is a real image")
+    names = getattr(getattr(given[0], "sampler_function", None), "__name__", ""), type(guider).__name__
+    found = [name for name in _BY_THE_BATCH if any(name in each for each in names)]
+    if found:
+        return _without(step, f"{found[0]} computes over all rows, so the source depends on the edits")
+    of_source = [None if each is None else sources(each, prompts) for each in rows]
+    source = source_of_run(guider, *given, *of_source)
+    if source is None:
+        return _without(step, "something in this graph cannot be compared with an earlier run")
+    return Remembering(step, source, MEMORY, recalls=prompts > 1)
+
+
+def _without(step: Remember, why: str) -> None:
+    show_on_node(step.node, f"source not remembered: {why}")
+
+
+def remembered_calls(
+    sampling: Sampling, remembering: Remembering, merging: Merging | None
+) -> Callable[..., Any]:
+    """A CALC_COND_BATCH wrapper: known source rows are given back, and left out where nothing reads them."""
+    prompts, rows = sampling.run.prompts, remembering.rows
+
+    def wrapper(
+        executor: Any, model: Any, conds: Sequence[Side], x: Tensor, timestep: Tensor, options: Any
+    ) -> list[Tensor]:
+        def predict(sides: Sequence[Side], x: Tensor, timestep: Tensor) -> list[Tensor]:
+            rows.computed += len(x) * sum(map(bool, sides))
+            return list(executor(model, sides, x, timestep, options))
+
+        rows.whole += len(x) * sum(map(bool, conds))
+        known = remembering.recalled([bool(side) for side in conds])
+        if known is None:
+            predicted = predict(conds, x, timestep)
+            of_source = (sources(each, prompts) for each in predicted)
+            given = zip(of_source, conds, strict=True)
+            remembering.note([each if side else None for each, side in given])
+            return predicted
+        alone = _without_source(sampling, conds, timestep)
+        try:
+            predicted = predicted_lean(predict, sampling, conds, x, timestep, alone, merging)
+        except Uncut:
+            predicted = predict(conds, x, timestep)
+        return [
+            each if source is None else with_sources(each, source, prompts)
+            for each, source in zip(predicted, known, strict=True)
+        ]
+
+    return wrapper
+
+
+def _without_source(sampling: Sampling, conds: Sequence[Side], timestep: Tensor) -> set[int]:
+    """The sides in which nothing reads the source rows."""
+    read = sampling.run.reads_source(sampling.progress(timestep))
+    edited = {
+        i for i, side in enumerate(conds) if side and any(entry["uuid"] in sampling.edited for entry in side)
+    }
+    return {i for i, side in enumerate(conds) if side and not (read and i in edited)}

@@ -1,0 +1,53 @@
+"""Remember Source: later edits of the same source take it from an earlier run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ...p2p_core.memory.remembering import Remember
+from ..comfyui.advice import naming
+from ..comfyui.model import with_last_step
+from ..shared.types import CATEGORY
+
+
+class P2PRememberSource(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="P2PRememberSource",
+            display_name="P2P Remember Source",
+            category=CATEGORY,
+            description="Makes the next edit of the same image faster: the source is recorded once, and "
+            "later runs with the same source take it from there, to the bit. Words of the edit, windows, "
+            "weights, blends and the number of edits may change. Anything else makes a fresh run. The node "
+            "shows what was reused.",
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL with the edit nodes."),
+                io.Boolean.Input("enabled", default=True,
+                    tooltip="On: record the source and reuse it. Off: compute it in every run."),
+                io.Int.Input("memory_limit", default=256, min=1, max=65536,
+                    tooltip="MiB of main memory for all recorded sources. An image of 1024 × 1024 takes 30 "
+                    "MiB in 30 steps of SDXL, 60 MiB in 20 steps of Flux. Sources that were used least "
+                    "recently are dropped first."),
+                io.Int.Input("sources", default=4, min=1, max=64,
+                    tooltip="How many sources are kept. A schedule in two samplers needs two per image."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            outputs=[
+                io.Model.Output(display_name="model",
+                    tooltip="For the sampler, or for the next Prompt-to-Prompt node."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, model: Any, enabled: bool, memory_limit: int, sources: int) -> io.NodeOutput:
+        with naming("Remember Source"):
+            if not enabled:
+                return io.NodeOutput(model)
+            node = getattr(cls.hidden, "unique_id", None)
+            return io.NodeOutput(with_last_step(model, Remember(memory_limit, sources, node)))
+
+
+NODES = [P2PRememberSource]

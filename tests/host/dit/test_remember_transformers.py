@@ -1,0 +1,50 @@
+"""Remember Source on transformers: prompts of unequal length, joint and separate attention."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from graphs import NEGATIVE, Graph, close, differ
+from test_end_to_end import EDITS, EQUAL, NAMES, Flow
+from torch import Tensor
+
+pytestmark = [pytest.mark.host, pytest.mark.real_host]
+
+FAMILIES = ("Flux.1", "Qwen-Image", "Z-Image", "SD3", "Wan 2.1", "Lumina 2", "Kandinsky 5", "HunyuanImage")
+HALF = {"cross_start": 0.0, "cross_end": 0.5, "self_start": 0.0, "self_end": 0.5}
+
+
+@pytest.fixture
+def shown(pack: ModuleType, monkeypatch: Any) -> Iterator[list[str]]:
+    """What the node shows; the pack's memory is empty before and after."""
+    memory = importlib.import_module(f"{pack.__name__}.nodes.comfyui.remembering").MEMORY
+    sampling, texts = importlib.import_module(f"{pack.__name__}.nodes.comfyui.sampling"), list[str]()
+    monkeypatch.setattr(sampling, "show_on_node", lambda node, text: texts.append(text))
+    memory.make_room(0, 0, 0)
+    yield texts
+    memory.make_room(0, 0, 0)
+
+
+def sampled(flow: Flow, edit: str, keep: bool, cfg: float) -> Tensor:
+    prompts, positive = flow.pair(edit)
+    model = flow.edited(prompts, **HALF)
+    if keep:
+        model = flow.run(flow.node["P2PRememberSource"], model=model)[0]
+    negative = flow.encoded(NEGATIVE)
+    return flow.graph.host.sample(model, positive, negative, latent=flow.latent, steps=4, cfg=cfg)["samples"]
+
+
+@pytest.mark.parametrize("cfg", [3.0, 1.0])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name in NAMES])
+def test_the_edit_is_that_of_a_run_without_memory(graph: Graph, shown: list[str], name: str, cfg: float):
+    flow = Flow(graph, name)
+    other = "a photo of a blue cat, sitting on grass" if name in EQUAL else EDITS["shorter and longer"]
+    first, again = sampled(flow, EDITS["equal"], True, cfg), sampled(flow, other, True, cfg)
+    fresh = sampled(flow, other, False, cfg)
+    assert shown[0].startswith("source recorded: ") and shown[1].startswith("source reused: 0.")
+    assert torch.equal(first[0], again[0]) and close(again, fresh, 1e-4) and differ(first[1], again[1])
