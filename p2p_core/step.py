@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -21,6 +21,8 @@ from .attention.joint import JointEdit
 from .rows import Rows
 from .words.prompts import Prompt, PromptSet
 
+Kind = Literal["cross", "self", "joint"]
+"""Of an attention call: of the image to the text, to itself, or both in one softmax."""
 Size = tuple[int, int]
 """Height and width."""
 
@@ -48,7 +50,8 @@ class Call:
     """One attention call of a model. size: height and width of its N = h·w image tokens.
 
     progress: 0 (pure noise) to 1 (finished). paired: for each of the batch's equal parts, whether it holds
-    paired rows. layout: where the tokens of a transformer stand, None in a U-Net.
+    paired rows. layout: where the tokens of a transformer stand, None in a U-Net. sources: whether paired
+    parts hold source rows.
     """
 
     layer: Layer
@@ -57,6 +60,7 @@ class Call:
     heads: int
     paired: tuple[bool, ...]
     layout: Layout | None = None
+    sources: bool = True
 
 
 class Observer(Protocol):

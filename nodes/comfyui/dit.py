@@ -200,7 +200,8 @@ def _edit(sampling: Sampling) -> Edit:
             if not any(described.paired):
                 return call.attend(call.q, call.k, call.v, call.mask)
             if kind == "joint":
-                check(call, model_call, described.paired, run.plan.prompts)
+                if described.sources:
+                    check(call, model_call, described.paired, run.plan.prompts)
                 layout = model_call.layout
                 joint = JointCall(call.q, call.k, call.v, call.mask, layout, layout.image)
                 return run.joint(described, joint, call.attend)
@@ -227,4 +228,5 @@ def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, call: Attention
         call.heads,
         sampling.paired(call.q.shape[0], call.options, kind != "self"),
         model_call.layout,
+        sampling.with_sources(call.options),
     )

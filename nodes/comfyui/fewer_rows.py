@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from ...p2p_core.rows import edits, with_edits
 from .merging import Merging
 from .pairing import Entry
-from .state import Sampling
+from .state import Sampling, alone
 
 Side = list[Entry] | None
 Predict = Callable[[Sequence[Side], Tensor, Tensor], list[Tensor]]
@@ -31,23 +30,25 @@ def predicted_lean(
     conds: Sequence[Side],
     x: Tensor,
     timestep: Tensor,
-    alone: Collection[int],
+    lean: Collection[int],
     merging: Merging | None,
 ) -> list[Tensor]:
-    """The predictions of all sides; those of `alone` are computed for edit rows only.
+    """The predictions of all sides; those of `lean` are computed for edit rows only.
 
-    Source rows of `alone` are undefined. Raises Uncut before anything is computed if that cannot be done.
+    Source rows of `lean` are undefined. Raises Uncut before anything is computed if that cannot be done.
     """
+    if not lean:
+        return predict(conds, x, timestep)
     prompts = sampling.run.prompts
     few = [
-        [edit_rows(entry, prompts, merging) for entry in side] if side and i in alone else None
+        [edit_rows(entry, prompts, merging) for entry in side] if side and i in lean else None
         for i, side in enumerate(conds)
     ]
-    many = [None if i in alone else side for i, side in enumerate(conds)]
+    many = [None if i in lean else side for i, side in enumerate(conds)]
     predicted = predict(many, x, timestep) if any(many) else [torch.zeros_like(x)] * len(conds)
     levels = sampling.same_level(edits(timestep, prompts), as_of=timestep)
     found = predict(few, edits(x, prompts), levels)
-    return [with_edits(x, found[i], prompts) if i in alone else each for i, each in enumerate(predicted)]
+    return [with_edits(x, found[i], prompts) if i in lean else each for i, each in enumerate(predicted)]
 
 
 def edit_rows(entry: Entry, prompts: int, merging: Merging | None) -> Entry:
@@ -58,7 +59,7 @@ def edit_rows(entry: Entry, prompts: int, merging: Merging | None) -> Entry:
     cut: Entry = {"model_conds": {key: _cond(cond, prompts) for key, cond in conds.items()}}
     if "mask" in entry:
         cut["mask"] = _rows(entry["mask"], prompts)
-    cut["uuid"] = uuid.uuid5(entry["uuid"], "edits")
+    cut["uuid"] = alone(entry["uuid"])
     if merging is not None:
         merging.cut(entry["uuid"], cut["uuid"])
     return {**entry, **cut}

@@ -130,6 +130,10 @@ class Merging:
         texts = [None if text is None or text.equal else text for text in texts]
         return texts if any(texts) else None
 
+    def pads(self, name: Any) -> bool:
+        """Whether prompts of an entry are padded."""
+        return name in self.texts and not self.texts[name].equal
+
     def cut(self, name: Any, other: Any) -> None:
         """Give an entry without the source's row a name of its own."""
         if name in self.texts:

@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
+from ...p2p_core.memory.attention import SourceRows
 from ...p2p_core.memory.record import SourceMemory
 from ...p2p_core.memory.remembering import Remember, Remembering
 from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.rows import sources, with_sources
 from .fewer_rows import Side, Uncut, predicted_lean
-from .merging import Merging
+from .merging import TEXT, Merging
 from .reporting import show_on_node
 from .same_source import source_of_run
 from .state import Sampling
@@ -56,7 +57,7 @@ def remembered_calls(
     sampling: Sampling, remembering: Remembering, merging: Merging | None
 ) -> Callable[..., Any]:
     """A CALC_COND_BATCH wrapper: known source rows are given back, and left out where nothing reads them."""
-    prompts, rows = sampling.run.prompts, remembering.rows
+    run, rows = sampling.run, remembering.rows
 
     def wrapper(
         executor: Any, model: Any, conds: Sequence[Side], x: Tensor, timestep: Tensor, options: Any
@@ -67,29 +68,57 @@ def remembered_calls(
 
         rows.whole += len(x) * sum(map(bool, conds))
         known = remembering.recalled([bool(side) for side in conds])
-        if known is None:
-            predicted = predict(conds, x, timestep)
-            of_source = (sources(each, prompts) for each in predicted)
-            given = zip(of_source, conds, strict=True)
-            remembering.note([each if side else None for each, side in given])
-            return predicted
-        alone = _without_source(sampling, conds, timestep)
+        lean, run.source_rows = _plan(sampling, remembering, conds, timestep, merging, known is not None)
         try:
-            predicted = predicted_lean(predict, sampling, conds, x, timestep, alone, merging)
+            predicted = predicted_lean(predict, sampling, conds, x, timestep, lean, merging)
         except Uncut:
             predicted = predict(conds, x, timestep)
+        finally:
+            noted, run.source_rows = run.source_rows, None
+        if known is None:
+            known = [
+                sources(each, run.prompts) if side else None
+                for each, side in zip(predicted, conds, strict=True)
+            ]
+            remembering.note(known)
+        remembering.note_attention(None if noted is None else noted.noted)
         return [
-            each if source is None else with_sources(each, source, prompts)
+            each if source is None else with_sources(each, source, run.prompts)
             for each, source in zip(predicted, known, strict=True)
         ]
 
     return wrapper
 
 
-def _without_source(sampling: Sampling, conds: Sequence[Side], timestep: Tensor) -> set[int]:
-    """The sides in which nothing reads the source rows."""
-    read = sampling.run.reads_source(sampling.progress(timestep))
-    edited = {
-        i for i, side in enumerate(conds) if side and any(entry["uuid"] in sampling.edited for entry in side)
-    }
-    return {i for i, side in enumerate(conds) if side and not (read and i in edited)}
+def _plan(
+    sampling: Sampling,
+    remembering: Remembering,
+    conds: Sequence[Side],
+    timestep: Tensor,
+    merging: Merging | None,
+    known: bool,
+) -> tuple[set[int], SourceRows | None]:
+    """The sides to compute for edit rows alone, and where source rows are taken from or noted."""
+    run, progress = sampling.run, sampling.progress(timestep)
+    given = {i for i, side in enumerate(conds) if side}
+    edited = {i for i in given if any(entry["uuid"] in sampling.edited for entry in conds[i] or ())}
+    columns = _columns(conds, edited, merging)
+    if not known:
+        return set(), None if columns is None else remembering.attending(columns)
+    if not run.observes(progress):
+        reads, kept = run.reads(progress), remembering.attention
+        if not reads:
+            return given, None
+        if kept is not None and columns is not None and kept.has(reads, columns):
+            return given, SourceRows(columns, kept)
+    return given - edited, None if columns is None else remembering.attending(columns)
+
+
+def _columns(conds: Sequence[Side], edited: set[int], merging: Merging | None) -> int | None:
+    """The text columns whose attention can be kept: of one paired entry, with no padding; else None."""
+    entries = [entry for i in edited for entry in conds[i] or ()]
+    if len(entries) != 1 or "attention_mask" in entries[0]["model_conds"]:
+        return None
+    if merging is not None and merging.pads(entries[0]["uuid"]):
+        return None
+    return entries[0]["model_conds"][TEXT].cond.shape[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,11 @@ from ...p2p_core.step import Call
 
 NODE = "Prompt-to-Prompt"  # node name in errors of a sampling
 _ANY = 0.5  # progress when nothing depends on it
+
+
+def alone(name: uuid.UUID) -> uuid.UUID:
+    """The name of a conditioning's entry for the edit rows alone."""
+    return uuid.uuid5(name, "edits")
 
 
 class ProgressTable:
@@ -55,6 +61,7 @@ class Sampling:
 
     def __init__(self, run: Run, table: ProgressTable, edited: frozenset[Any], plain: frozenset[Any]) -> None:
         self.run, self.table, self.edited, self.plain = run, table, edited, plain
+        self.alone = frozenset(map(alone, edited))  # where edit rows are computed alone
         self.layers: Mapping[tuple[str, int, int], Layer] = {
             (layer.stage, layer.number, layer.index): layer for layer in run.scene.layers
         }
@@ -91,7 +98,8 @@ class Sampling:
         """The description of an attention call. words: whether it is cross-attention."""
         layer, paired = self._layer(options), self.paired(q.shape[0], options, words)
         size = self._size(layer, options, q.shape[1])
-        return Call(layer, self.progress(options["sigmas"]), size, options["n_heads"], paired)
+        progress, sources = self.progress(options["sigmas"]), self.with_sources(options)
+        return Call(layer, progress, size, options["n_heads"], paired, sources=sources)
 
     def _size(self, layer: Layer, options: Mapping[str, Any], tokens: int) -> tuple[int, int]:
         """Height and width of a layer, from the host's [B, C, h, w]. Maps need those of the whole picture."""
@@ -111,21 +119,28 @@ class Sampling:
             )
         return height, width
 
+    def with_sources(self, options: Mapping[str, Any]) -> bool:
+        """Whether the paired parts of a batch hold source rows."""
+        return not any(name in self.alone for name in options["uuids"])
+
     def paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
         """Which parts of the batch hold paired rows, by the host's conditioning id of each part.
 
         words: exclude the parts with one prompt for all rows.
         """
-        named = self.edited - self.plain if words else self.edited
+        plain = self.plain | frozenset(map(alone, self.plain)) if words else frozenset[Any]()
+        named = (self.edited | self.alone) - plain
         paired = tuple(name in named for name in options["uuids"])
         if not any(paired):
             return paired  # a real picture's source may have no rows
         rows = self.run.scene.rows
+        count = rows.count if self.with_sources(options) else len(rows.edited)
         if "ad_params" in options:
             raise P2PError("a batch of images", "frames of AnimateDiff", "Remove the motion model.")
-        if batch != len(paired) * rows.count:
+        if batch != len(paired) * count:
+            prompts = count // rows.samples
             raise P2PError(
-                f"a batch of prompts × samples × parts, {rows.prompts} × {rows.samples} × {len(paired)}",
+                f"a batch of prompts × samples × parts, {prompts} × {rows.samples} × {len(paired)}",
                 f"{batch} rows",
                 "Remove the node that splits images or batches (HyperTile, context windows).",
             )

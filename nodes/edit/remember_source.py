@@ -33,6 +33,13 @@ class P2PRememberSource(io.ComfyNode):
                     "recently are dropped first."),
                 io.Int.Input("sources", default=4, min=1, max=64,
                     tooltip="How many sources are kept. A schedule in two samplers needs two per image."),
+                io.Boolean.Input("keep_attention", default=False, optional=True,
+                    tooltip="Also keep the source's queries and keys inside the windows: later edits then "
+                    "compute no source rows at all. Takes far more memory; the node's page has numbers."),
+                io.Int.Input("attention_limit", default=4096, min=1, max=1048576, optional=True,
+                    tooltip="MiB of main memory for the attention of all sources. A step of SD 1.5 at 512 × "
+                    "512 takes about 70 MiB, of SDXL at 1024 × 1024 600 MiB, of Flux at 1024 × 1024 3 GiB. "
+                    "Oldest first, sources lose their attention when it is full."),
             ],
             hidden=[io.Hidden.unique_id],
             outputs=[
@@ -42,12 +49,16 @@ class P2PRememberSource(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, model: Any, enabled: bool, memory_limit: int, sources: int) -> io.NodeOutput:
+    def execute(
+        cls, model: Any, enabled: bool, memory_limit: int, sources: int, keep_attention: bool = False,
+        attention_limit: int = 4096,
+    ) -> io.NodeOutput:  # fmt: skip
         with naming("Remember Source"):
             if not enabled:
                 return io.NodeOutput(model)
             node = getattr(cls.hidden, "unique_id", None)
-            return io.NodeOutput(with_last_step(model, Remember(memory_limit, sources, node)))
+            step = Remember(memory_limit, sources, node, attention_limit if keep_attention else 0)
+            return io.NodeOutput(with_last_step(model, step))
 
 
 NODES = [P2PRememberSource]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import P2PError
 from ..step import Step
 from ..words.prompts import PromptSet
+from .attention import KeptAttention, SourceRows
 from .record import Sides, SourceCall, SourceMemory, SourceRecord
 
 MIB = 1 << 20
@@ -21,11 +22,13 @@ class Remember(Step):
     """What one node wants remembered.
 
     limit: MiB of all records; most: how many sources are kept; node: where the host shows what was reused.
+    attention: MiB for the attention of all sources, 0 to keep none.
     """
 
     limit: int = 256
     most: int = 4
     node: str | None = None
+    attention: int = 0
 
     @property
     def timed(self) -> bool:
@@ -62,7 +65,8 @@ class Remembering:
         self.rows = Rows()
         self._calls: list[SourceCall] = []
         self._number = 0  # of the next call
-        self.bytes = 0
+        self.bytes = self.attention_bytes = 0  # of what is new in this run
+        self._attention_full = self._changed = False
 
     def enter(self, latent: Tensor, sigma: float) -> None:
         """A model call for source rows [B, C, ...] at this noise level."""
@@ -76,6 +80,7 @@ class Remembering:
             self.bytes = sum(call.bytes for call in self._calls)
         self._current, self._latent, self._sigma = known, latent, sigma
         self._passes: list[Sides] = []
+        self._attention: list[KeptAttention | None] = []
         self._pass = 0
 
     def recalled(self, given: Sequence[bool]) -> Sides | None:
@@ -88,10 +93,34 @@ class Remembering:
         self._pass += 1
         return sides
 
+    @property
+    def attention(self) -> KeptAttention | None:
+        """What is kept of the attention of the evaluation that was recalled last."""
+        kept = self._current.attention if self._current is not None else ()
+        return kept[self._pass - 1] if 0 < self._pass <= len(kept) else None
+
+    def attending(self, columns: int) -> SourceRows | None:
+        """Where the attention of the next evaluation may be noted, None for nowhere."""
+        if not self.step.attention or self.full or self._attention_full:
+            return None
+        return SourceRows(columns, fits=self._fits)
+
+    def _fits(self, size: int) -> bool:
+        needed, limit = self.attention_bytes + size, self.step.attention * MIB
+        self._attention_full = not self.memory.fits_attention(needed, limit, self.source)
+        return not self._attention_full
+
     def note(self, sides: Sequence[Tensor | None]) -> None:
         """The source rows of a computed evaluation."""
         if self._current is None and not self.full:
             self._passes.append(tuple(None if side is None else _kept(side) for side in sides))
+
+    def note_attention(self, noted: KeptAttention | None) -> None:
+        """The attention of the evaluation that was noted or recalled last, None to leave it as it is."""
+        self._attention.append(self.attention if noted is None else noted)
+        if noted is not None:
+            self.attention_bytes += noted.bytes
+            self._changed = True
 
     def leave(self, clean: Tensor) -> Tensor:
         """The prediction of the source rows after guidance: as recorded, else as computed."""
@@ -99,6 +128,7 @@ class Remembering:
         if call is None:
             call = SourceCall(self._latent, self._sigma, tuple(self._passes), _kept(clean))
             self._take(call.bytes)
+        call = replace(call, attention=tuple(self._attention))
         if not self.full:
             self._calls.append(call)
         return clean if self._current is None else call.clean.to(clean)
@@ -115,8 +145,10 @@ class Remembering:
 
     def finish(self) -> None:
         """Keep the record of a run that computed something new."""
-        if self.found and self.left is None:
+        if self.found and self.left is None and not self._changed:
             return
+        if self._changed and torch.cuda.is_available():
+            torch.cuda.synchronize()  # copies to pinned memory do not wait
         self.memory.drop(self.source)
         record = SourceRecord(self.source, tuple(self._calls))
         if not self.full and record.calls and record.finite:
@@ -131,7 +163,8 @@ class Remembering:
             return f"source reused: {self.rows.computed / max(1, self.rows.whole):.2f} of a full run"
         if self.full:
             return f"source not kept: it takes more than the limit of {self.step.limit} MiB"
-        return f"source recorded: {self.bytes / MIB:.1f} MiB"
+        attention = f", {self.attention_bytes / MIB:.0f} MiB of attention" if self.step.attention else ""
+        return f"source recorded: {self.bytes / MIB:.1f} MiB{attention}"
 
 
 def _kept(rows: Tensor) -> Tensor:

@@ -13,7 +13,9 @@ from planned import plan_of
 from prompts_of import made_of
 from torch import Tensor
 
+from p2p_core.architecture.layers import Layer
 from p2p_core.errors import P2PError
+from p2p_core.memory.attention import Place
 from p2p_core.memory.record import SourceCall, SourceMemory, SourceRecord
 from p2p_core.memory.remembering import MIB, Remember, Remembering
 from p2p_core.words.prompts import PromptSet
@@ -189,6 +191,42 @@ def test_sources_used_least_recently_are_dropped_first():
     for source in ("a", "b", "a", "c"):
         walked(memory, source, step)
     assert memory.find("b") is None and memory.find("a") is not None and memory.find("c") is not None
+
+
+def attention(memory: SourceMemory, source: str, calls: int, step: Remember) -> list[bool]:
+    """A run that notes 256 KiB of attention in each call: whether it was kept."""
+    run, layer = Remembering(step, source, memory), Layer("middle", 0)
+    for call in range(calls):
+        run.enter(drawn(call), 10.0 - call)
+        rows = run.attending(77)
+        if rows is not None:
+            q = k = torch.ones(1, 256, 128)
+            rows.note(Place(layer, "self"), q, k)
+        run.note([drawn(0)])
+        run.note_attention(None if rows is None else rows.noted)
+        run.leave(drawn(0))
+        assert memory.attention_bytes + run.attention_bytes <= step.attention * MIB
+    run.finish()
+    record = memory.find(source)
+    assert record is not None and len(record.calls) == calls
+    return [call.attention[0] is not None for call in record.calls]
+
+
+def test_attention_of_the_oldest_sources_is_dropped_first():
+    memory, step = SourceMemory(), Remember(attention=1)
+    assert attention(memory, "a", 2, step) == [True] * 2 and attention(memory, "b", 2, step) == [True] * 2
+    assert attention(memory, "c", 1, step) == [True]
+    kept = {name: memory.find(name) for name in "abc"}
+    assert [record is not None and record.attention_bytes for record in kept.values()] == [
+        0,
+        MIB // 2,
+        MIB // 4,
+    ]
+
+
+def test_a_run_keeps_the_attention_that_fits():
+    memory, step = SourceMemory(), Remember(attention=1)
+    assert attention(memory, "a", 6, step) == [True] * 4 + [False] * 2
 
 
 def test_a_plan_has_one_memory():

@@ -47,7 +47,9 @@ class Desk:
         windows = options.pop("windows", HALF)
         model = self.graph.swapped(prompts, options.pop("model", None), **windows)
         model = model if more is None else more(prompts, model)
-        return self.graph.sample(self.on(model) if keep else model, positive, **{"steps": 4, **options})
+        widgets = options.pop("widgets", {})
+        model = self.on(model, **widgets) if keep else model
+        return self.graph.sample(model, positive, **{"steps": 4, **options})
 
     def rows(self, edit: str = EDIT, **options: Any) -> list[int]:
         """The rows of each call of a layer in a run with memory."""
@@ -193,6 +195,68 @@ def test_the_source_alone_is_recorded_for_later_edits(desk: Desk, graph: Graph):
     prompts, positive = graph.pair(SOURCE, "")
     alone = graph.sample(desk.on(graph.on("AttentionStore", prompts)[0]), positive, steps=4)
     assert torch.equal(desk.edited(OTHER)[:1], alone)
+
+
+# Attention
+
+
+def kept(**options: Any) -> dict[str, Any]:
+    """Options of a run that keeps attention too."""
+    return {"widgets": {"keep_attention": True}, **options}
+
+
+@pytest.mark.parametrize("cfg", [4.0, 1.0])
+def test_with_attention_kept_no_source_row_is_computed(desk: Desk, cfg: float):
+    options = kept(cfg=cfg)
+    check(desk, **options)
+    assert desk.rows(**options) == [2 if cfg == 1 else 4] * 4
+    assert desk.rows(OTHER, **options) == [1 if cfg == 1 else 2] * 4
+
+
+def test_with_attention_kept_there_are_several_edits_and_samples(desk: Desk, host: Host):
+    options = kept(latent=host.empty_latent(64, 64, batch=2))
+    first = desk.edited(**options)
+    texts = f"{OTHER}\n---\n{EDIT} at night"
+    again, fresh = desk.edited(texts, **options), desk.edited(texts, keep=False, **options)
+    assert torch.equal(again[::3], first[::2]) and close(again, fresh, 1e-4)
+    assert desk.rows(**options) == [8] * 4 and desk.rows(texts, **options) == [8] * 4
+    assert desk.shown[-1] == "source reused: 0.67 of a full run"
+
+
+def test_with_attention_kept_words_have_windows_and_weights(desk: Desk, graph: Graph):
+    def more(prompts: Any, model: Any) -> Any:
+        return graph.on("Reweight", prompts, model, weights="grass: 0.5", cross_end=0.9)[0]
+
+    options = kept(more=more, windows={**HALF, "word_windows": "grass: 0.7"})
+    check(desk, **options)
+    assert desk.rows(**options) == [4] * 4 and desk.rows(OTHER, **options) == [2] * 4
+
+
+def test_wider_windows_keep_the_attention_that_was_missing(desk: Desk):
+    wide = kept(windows={**HALF, "cross_end": 1.0, "self_end": 0.6})
+    assert desk.rows(**kept()) == [4] * 4
+    assert desk.rows(OTHER, **wide) == [2, 2, 2, 1, 2, 1]
+    assert desk.rows(OTHER, **wide) == [2] * 4
+    assert desk.rows(**kept()) == [2] * 4
+
+
+def test_negative_prompts_of_another_length(desk: Desk, host: Host):
+    """Their columns and those of the pair are repeated to one length in calls of both."""
+    options = {"negative": host.encode(" ".join(["snow"] * 90)), "seed": 9}
+    check(desk, **kept(**options))
+    closed = {**HALF, "cross_end": 0.0}
+    desk.edited(**kept(**{**options, "seed": 10}, windows=closed))
+    one, other = (desk.edited(**kept(**{**options, "seed": 10})) for _ in range(2))
+    assert close(one, other, 1e-4)
+
+
+def test_damaged_attention_is_noticed(desk: Desk, memory: Any):
+    first = desk.edited(**kept())
+    with torch.inference_mode():
+        for q, _ in memory._records[0].calls[0].attention[0].tensors.values():
+            q.zero_()
+    assert torch.equal(desk.edited(OTHER, **kept())[0], first[0])
+    assert desk.shown[-1].startswith("source recorded: ")
 
 
 # The same source
