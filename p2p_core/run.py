@@ -175,7 +175,7 @@ class Run:
             source_q, source_k = rows.taken(place, q, k.shape[-2])
             return torch.cat([q, source_q]), torch.cat([k, source_k])
         if rows is not None:
-            chosen = self._source_slice(len(q), call.paired)
+            chosen = self._source_slice(len(q) - call.others, call.paired)
             rows.note(place, q[chosen], k[chosen])
         return q, k
 
@@ -206,12 +206,12 @@ class Run:
         paired, layout = call.paired, call.layout
 
         def make() -> EditedBatch:
-            rows = Batch(size, paired, self.prompts, call.sources).rows
+            rows = Batch(size - call.others, paired, self.prompts, call.sources).rows
             mixings = [None if key is None else self._mixing(key, layout) for key in keys]
             edits = (RowEdit(r.row, r.source, mixings[r.prompt - 1]) for r in rows if r.prompt)
             return EditedBatch(rows, tuple(edits))
 
-        return self._once(("cross", size, paired, call.sources, layout, id(keys)), make)
+        return self._once(("cross", size, paired, call.sources, call.others, layout, id(keys)), make)
 
     def _mixing(self, key: MixingKey, layout: Layout | None) -> Mixing | None:
         """The mixing of the prompts' columns, placed on the text columns of the layout if there is one."""
@@ -226,14 +226,14 @@ class Run:
         return self._once((key, layout), make)
 
     def _self_batch(self, size: int, call: Call, injects: bool) -> EditedBatch:
-        paired, sources = call.paired, call.sources
+        paired, sources, others = call.paired, call.sources, call.others
 
         def make() -> EditedBatch:
-            rows = Batch(size, paired, self.prompts, sources).rows
+            rows = Batch(size - others, paired, self.prompts, sources).rows
             edits = (RowEdit(r.row, r.source) for r in rows if r.prompt and injects)
             return EditedBatch(rows, tuple(edits))
 
-        return self._once(("self", size, paired, sources, injects), make)
+        return self._once(("self", size, paired, sources, others, injects), make)
 
     def _once(self, key: Hashable, make: Callable[[], T]) -> T:
         """The result of `make`, cached by key for this run."""

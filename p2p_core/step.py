@@ -51,7 +51,7 @@ class Call:
 
     progress: 0 (pure noise) to 1 (finished). paired: for each of the batch's equal parts, whether it holds
     paired rows. layout: where the tokens of a transformer stand, None in a U-Net. sources: whether paired
-    parts hold source rows.
+    parts hold source rows. others: how many rows follow the parts that belong to none of them.
     """
 
     layer: Layer
@@ -61,6 +61,7 @@ class Call:
     paired: tuple[bool, ...]
     layout: Layout | None = None
     sources: bool = True
+    others: int = 0
 
 
 class Observer(Protocol):

@@ -200,7 +200,7 @@ def _edit(sampling: Sampling) -> Edit:
             if not any(described.paired):
                 return call.attend(call.q, call.k, call.v, call.mask)
             if kind == "joint":
-                if described.sources:
+                if described.sources and not described.others:
                     check(call, model_call, described.paired, run.plan.prompts)
                 layout = model_call.layout
                 joint = JointCall(call.q, call.k, call.v, call.mask, layout, layout.image)
@@ -229,4 +229,5 @@ def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, call: Attention
         sampling.paired(call.q.shape[0], call.options, kind != "self"),
         model_call.layout,
         sampling.with_sources(call.options),
+        sampling.others(call.options),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ...p2p_core.rows import edits, with_edits
 from .merging import Merging
+from .one_call import fits, joined
 from .pairing import Entry
 from .state import Sampling, alone
 
@@ -24,31 +26,66 @@ class Uncut(Exception):
     """An entry whose edit rows cannot be told."""
 
 
-def predicted_lean(
-    predict: Predict,
-    sampling: Sampling,
-    conds: Sequence[Side],
-    x: Tensor,
-    timestep: Tensor,
-    lean: Collection[int],
-    merging: Merging | None,
-) -> list[Tensor]:
-    """The predictions of all sides; those of `lean` are computed for edit rows only.
+@dataclass(frozen=True)
+class LeanCalls:
+    """Predictions without unneeded source rows. joins: whether two sides may share a call of the model."""
 
-    Source rows of `lean` are undefined. Raises Uncut before anything is computed if that cannot be done.
-    """
-    if not lean:
-        return predict(conds, x, timestep)
-    prompts = sampling.run.prompts
-    few = [
-        [edit_rows(entry, prompts, merging) for entry in side] if side and i in lean else None
-        for i, side in enumerate(conds)
-    ]
-    many = [None if i in lean else side for i, side in enumerate(conds)]
-    predicted = predict(many, x, timestep) if any(many) else [torch.zeros_like(x)] * len(conds)
-    levels = sampling.same_level(edits(timestep, prompts), as_of=timestep)
-    found = predict(few, edits(x, prompts), levels)
-    return [with_edits(x, found[i], prompts) if i in lean else each for i, each in enumerate(predicted)]
+    sampling: Sampling
+    merging: Merging | None
+    joins: bool
+
+    def predicted(
+        self,
+        predict: Predict,
+        model: Any,
+        conds: Sequence[Side],
+        x: Tensor,
+        timestep: Tensor,
+        lean: Collection[int],
+    ) -> list[Tensor]:
+        """The predictions of all sides; those of `lean` are computed for edit rows only.
+
+        Source rows of `lean` are undefined. Raises Uncut before anything is computed if that cannot be done.
+        """
+        if not lean:
+            return predict(conds, x, timestep)
+        prompts = self.sampling.run.prompts
+        few = [
+            [edit_rows(entry, prompts, self.merging) for entry in side] if side and i in lean else None
+            for i, side in enumerate(conds)
+        ]
+        many = [None if i in lean else side for i, side in enumerate(conds)]
+        edit_x, levels = edits(x, prompts), edits(timestep, prompts)
+        if any(many):
+            entry = self._joined(model, many, few, x, edit_x)
+            if entry is not None:
+                rows, levels = torch.cat([x, edit_x]), self._level(torch.cat([timestep, levels]), timestep)
+                (both,) = predict([[entry]], rows, levels)
+                return [self._side(x, both, many[i], few[i]) for i in range(len(conds))]
+        predicted = predict(many, x, timestep) if any(many) else [torch.zeros_like(x)] * len(conds)
+        found = predict(few, edit_x, self._level(levels, timestep))
+        return [with_edits(x, found[i], prompts) if i in lean else each for i, each in enumerate(predicted)]
+
+    def _level(self, levels: Tensor, as_of: Tensor) -> Tensor:
+        return self.sampling.same_level(levels, as_of)
+
+    def _joined(
+        self, model: Any, many: Sequence[Side], few: Sequence[Side], x: Tensor, edit_x: Tensor
+    ) -> Entry | None:
+        """One entry of both sides, if there are only two, of one entry each, that fit in one call."""
+        whole = [side for side in many if side]
+        part = [side for side in few if side]
+        if not self.joins or len(whole) != 1 or len(part) != 1 or len(whole[0]) != 1 or len(part[0]) != 1:
+            return None
+        if self.merging is not None and self.merging.pads(whole[0][0]["uuid"]):
+            return None
+        entry = joined(whole[0][0], part[0][0], (len(x), len(edit_x)))
+        return entry if fits(model, torch.cat([x, edit_x])) else None
+
+    def _side(self, x: Tensor, both: Tensor, many: Side, few: Side) -> Tensor:
+        if few:
+            return with_edits(x, both[len(x) :], self.sampling.run.prompts)
+        return both[: len(x)] if many else torch.zeros_like(x)
 
 
 def edit_rows(entry: Entry, prompts: int, merging: Merging | None) -> Entry:

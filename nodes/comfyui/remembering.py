@@ -12,7 +12,7 @@ from ...p2p_core.memory.record import SourceMemory
 from ...p2p_core.memory.remembering import Remember, Remembering
 from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.rows import sources, with_sources
-from .fewer_rows import Side, Uncut, predicted_lean
+from .fewer_rows import LeanCalls, Side, Uncut
 from .merging import TEXT, Merging
 from .reporting import show_on_node
 from .same_source import source_of_run
@@ -53,11 +53,10 @@ def _without(step: Remember, why: str) -> None:
     show_on_node(step.node, f"source not remembered: {why}")
 
 
-def remembered_calls(
-    sampling: Sampling, remembering: Remembering, merging: Merging | None
-) -> Callable[..., Any]:
+def remembered_calls(remembering: Remembering, lean_calls: LeanCalls) -> Callable[..., Any]:
     """A CALC_COND_BATCH wrapper: known source rows are given back, and left out where nothing reads them."""
-    run, rows = sampling.run, remembering.rows
+    sampling, merging, rows = lean_calls.sampling, lean_calls.merging, remembering.rows
+    run = sampling.run
 
     def wrapper(
         executor: Any, model: Any, conds: Sequence[Side], x: Tensor, timestep: Tensor, options: Any
@@ -70,7 +69,7 @@ def remembered_calls(
         known = remembering.recalled([bool(side) for side in conds])
         lean, run.source_rows = _plan(sampling, remembering, conds, timestep, merging, known is not None)
         try:
-            predicted = predicted_lean(predict, sampling, conds, x, timestep, lean, merging)
+            predicted = lean_calls.predicted(predict, model, conds, x, timestep, lean)
         except Uncut:
             predicted = predict(conds, x, timestep)
         finally:

@@ -23,9 +23,11 @@ from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
 from .families import Family, family_of, layers_of
+from .fewer_rows import LeanCalls
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
+from .one_call import unpatched
 from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
@@ -77,7 +79,7 @@ def sample_pair(
             sampler = following(sampler, real, prompts, None if in_pairs else start)
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided_calls(sampling, real))
         if source is not None:
-            calls = remembered_calls(sampling, source, merging)
+            calls = remembered_calls(source, LeanCalls(sampling, merging, unpatched(options)))
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, calls)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]

@@ -23,6 +23,11 @@ def alone(name: uuid.UUID) -> uuid.UUID:
     return uuid.uuid5(name, "edits")
 
 
+def together(name: uuid.UUID) -> uuid.UUID:
+    """The name of a conditioning's entry whose rows are followed by edit rows of another side."""
+    return uuid.uuid5(name, "together")
+
+
 class ProgressTable:
     """Timestep percent by sigma, 0 (noise) to 1 (finished): the inverse of the host's `percent_to_sigma`.
 
@@ -62,6 +67,7 @@ class Sampling:
     def __init__(self, run: Run, table: ProgressTable, edited: frozenset[Any], plain: frozenset[Any]) -> None:
         self.run, self.table, self.edited, self.plain = run, table, edited, plain
         self.alone = frozenset(map(alone, edited))  # where edit rows are computed alone
+        self.together = frozenset(map(together, edited))  # where edit rows of another side follow
         self.layers: Mapping[tuple[str, int, int], Layer] = {
             (layer.stage, layer.number, layer.index): layer for layer in run.scene.layers
         }
@@ -98,8 +104,8 @@ class Sampling:
         """The description of an attention call. words: whether it is cross-attention."""
         layer, paired = self._layer(options), self.paired(q.shape[0], options, words)
         size = self._size(layer, options, q.shape[1])
-        progress, sources = self.progress(options["sigmas"]), self.with_sources(options)
-        return Call(layer, progress, size, options["n_heads"], paired, sources=sources)
+        progress, rows = self.progress(options["sigmas"]), (self.with_sources(options), self.others(options))
+        return Call(layer, progress, size, options["n_heads"], paired, None, *rows)
 
     def _size(self, layer: Layer, options: Mapping[str, Any], tokens: int) -> tuple[int, int]:
         """Height and width of a layer, from the host's [B, C, h, w]. Maps need those of the whole picture."""
@@ -123,13 +129,18 @@ class Sampling:
         """Whether the paired parts of a batch hold source rows."""
         return not any(name in self.alone for name in options["uuids"])
 
+    def others(self, options: Mapping[str, Any]) -> int:
+        """The rows of a batch that follow its parts."""
+        rows = self.run.scene.rows
+        return len(rows.edited) if any(name in self.together for name in options["uuids"]) else 0
+
     def paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
         """Which parts of the batch hold paired rows, by the host's conditioning id of each part.
 
         words: exclude the parts with one prompt for all rows.
         """
         plain = self.plain | frozenset(map(alone, self.plain)) if words else frozenset[Any]()
-        named = (self.edited | self.alone) - plain
+        named = (self.edited | self.alone | self.together) - plain
         paired = tuple(name in named for name in options["uuids"])
         if not any(paired):
             return paired  # a real picture's source may have no rows
@@ -137,7 +148,7 @@ class Sampling:
         count = rows.count if self.with_sources(options) else len(rows.edited)
         if "ad_params" in options:
             raise P2PError("a batch of images", "frames of AnimateDiff", "Remove the motion model.")
-        if batch != len(paired) * count:
+        if batch != len(paired) * count + self.others(options):
             prompts = count // rows.samples
             raise P2PError(
                 f"a batch of prompts × samples × parts, {prompts} × {rows.samples} × {len(paired)}",

@@ -179,6 +179,19 @@ def test_source_rows_are_left_out_where_nothing_reads_them(desk: Desk):
     assert desk.rows(OTHER, windows={**HALF, "cross_end": 0.0, "self_end": 0.0}) == [2, 2, 2, 2]
 
 
+@pytest.mark.real_host
+def test_the_rows_that_are_left_share_a_call(desk: Desk, host: Host):
+    """If no other pack patches the model."""
+    calls: list[int] = []
+    unet = host.model().model.diffusion_model
+    hook = unet.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
+    try:
+        desk.edited(), desk.edited(OTHER)
+    finally:
+        hook.remove()
+    assert calls == [4, 4, 4, 4, 3, 3, 2, 2]
+
+
 def test_without_guidance_they_are_left_out_after_the_windows(desk: Desk):
     assert desk.rows(cfg=1.0) == [2, 2, 2, 2] and desk.rows(OTHER, cfg=1.0) == [2, 2, 1, 1]
 
