@@ -95,7 +95,11 @@ class Remembering:
 
     @property
     def attention(self) -> KeptAttention | None:
-        """What is kept of the attention of the evaluation that was recalled last."""
+        """What is kept of the attention of the evaluation that was recalled last, None to use none."""
+        return self._kept if self.step.attention else None
+
+    @property
+    def _kept(self) -> KeptAttention | None:
         kept = self._current.attention if self._current is not None else ()
         return kept[self._pass - 1] if 0 < self._pass <= len(kept) else None
 
@@ -113,11 +117,11 @@ class Remembering:
     def note(self, sides: Sequence[Tensor | None]) -> None:
         """The source rows of a computed evaluation."""
         if self._current is None and not self.full:
-            self._passes.append(tuple(None if side is None else _kept(side) for side in sides))
+            self._passes.append(tuple(None if side is None else _copied(side) for side in sides))
 
     def note_attention(self, noted: KeptAttention | None) -> None:
         """The attention of the evaluation that was noted or recalled last, None to leave it as it is."""
-        self._attention.append(self.attention if noted is None else noted)
+        self._attention.append(self._kept if noted is None else noted)
         if noted is not None:
             self.attention_bytes += noted.bytes
             self._changed = True
@@ -126,7 +130,7 @@ class Remembering:
         """The prediction of the source rows after guidance: as recorded, else as computed."""
         call = self._current
         if call is None:
-            call = SourceCall(self._latent, self._sigma, tuple(self._passes), _kept(clean))
+            call = SourceCall(self._latent, self._sigma, tuple(self._passes), _copied(clean))
             self._take(call.bytes)
         call = replace(call, attention=tuple(self._attention))
         if not self.full:
@@ -167,5 +171,5 @@ class Remembering:
         return f"source recorded: {self.bytes / MIB:.1f} MiB{attention}"
 
 
-def _kept(rows: Tensor) -> Tensor:
+def _copied(rows: Tensor) -> Tensor:
     return rows.detach().to("cpu", copy=True)

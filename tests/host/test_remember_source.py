@@ -186,7 +186,8 @@ def test_the_rows_that_are_left_share_a_call(desk: Desk, host: Host):
     unet = host.model().model.diffusion_model
     hook = unet.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
     try:
-        desk.edited(), desk.edited(OTHER)
+        for edit in (EDIT, OTHER):
+            desk.edited(edit)
     finally:
         hook.remove()
     assert calls == [4, 4, 4, 4, 3, 3, 2, 2]
