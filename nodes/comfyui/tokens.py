@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...p2p_core.errors import P2PError
+from ...p2p_core.words.fields import require_length
 from ...p2p_core.words.pieces import Piece, build_prompt
 from ...p2p_core.words.prompts import Prompt, PromptSet
 from .encoders import Chunks, Token, as_read, encoder_of, require_same_words, tokenizer_of, unknown_clip
@@ -40,11 +41,12 @@ def _require_equal_glyphs(clip: Any, texts: Sequence[str]) -> None:
 def tokenised(clip: Any, text: str) -> Prompt:
     """One prompt with the columns that the host's encoders give it, weights and embeddings included.
 
-    Raises P2PError where encoders read a word in other columns than each other, and for a CLIP of none.
+    Raises P2PError where encoders read a word in other columns than each other, for a CLIP of none, and for a text that is
+    too long.
     """
     if not hasattr(clip, "tokenize"):
         raise unknown_clip(clip)
-    tokens: dict[str, Chunks] = clip.tokenize(text, return_word_ids=True)
+    tokens: dict[str, Chunks] = clip.tokenize(require_length(text), return_word_ids=True)
     return (_clip_prompt if set(tokens) <= set(_ENCODERS) else language_prompt)(clip, text, tokens)
 
 
