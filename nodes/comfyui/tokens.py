@@ -41,8 +41,8 @@ def _require_equal_glyphs(clip: Any, texts: Sequence[str]) -> None:
 def tokenised(clip: Any, text: str) -> Prompt:
     """One prompt with the columns that the host's encoders give it, weights and embeddings included.
 
-    Raises P2PError where encoders read a word in other columns than each other, for a CLIP of none, and for a text that is
-    too long.
+    Raises P2PError where encoders read a word in other columns than each other, for a CLIP of none, and for a
+    text that is too long.
     """
     if not hasattr(clip, "tokenize"):
         raise unknown_clip(clip)
