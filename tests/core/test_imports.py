@@ -29,12 +29,12 @@ p2p_core/rows            | torch einops           | errors words
 p2p_core/attention       | torch einops           | errors architecture rows
 p2p_core/step            | torch                  | errors words architecture rows attention
 p2p_core/edits           | torch                  | errors words architecture rows attention step
-p2p_core/maps            | torch einops           | errors words architecture rows attention step
+p2p_core/maps            | torch einops           | errors memory words architecture rows attention step
 p2p_core/real            | torch einops           | errors memory words rows step
 p2p_core/plan            | torch                  | p2p_core/*
 p2p_core/run             | torch                  | p2p_core/*
 p2p_core/maps/components | torch einops numpy     | errors rows maps
-p2p_core/pictures        | torch einops numpy PIL | errors words architecture rows maps maps/components
+p2p_core/pictures        | torch einops numpy PIL | errors memory words architecture rows maps maps/components
 p2p_core/__init__        |                        | p2p_core/*
 
 demo/world               | numpy PIL              |
