@@ -29,14 +29,13 @@ class P2PPromptPair(io.ComfyNode):
                 io.String.Input(
                     "source",
                     multiline=True,
-                    dynamic_prompts=True,
                     default="a red circle and a blue star on grass",
-                    tooltip="The prompt of the image to keep. At least one word.",
+                    tooltip="The prompt of the image to keep. At least one word. {red|blue} is drawn once "
+                    "for source and edit.",
                 ),
                 io.String.Input(
                     "edit",
                     multiline=True,
-                    dynamic_prompts=True,
                     default="a red house and a blue star on grass",
                     tooltip="The same prompt with words changed. For several edits, put a line of three "
                     "dashes between them. If it equals the source, nothing changes. Empty: the source prompt "
