@@ -152,14 +152,14 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
     return layers
 
 
-def require_unet(model: Any) -> None:
-    """Raises P2PError for a transformer: real images are supported on U-Nets only."""
+def require_null_text(model: Any) -> None:
+    """Raises P2PError for a transformer: null-text inversion is for U-Nets with classifier-free guidance."""
     family = family_of(model)
     if family is not None:
         raise P2PError(
-            "a U-Net (SD1.x, SD2.x, SDXL) for a real image",
+            "a U-Net (SD1.x, SD2.x, SDXL) for null-text inversion",
             f"a MODEL of the {family.name} family",
-            "Edit generated images with this MODEL, or load a Stable Diffusion checkpoint.",
+            "Leave Null Text out and pin the source in Real Image, which needs no null text.",
         )
 
 

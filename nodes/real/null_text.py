@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ...p2p_core.real.null_text import NullText
 from ..comfyui.advice import naming
+from ..comfyui.families import require_null_text
 from ..comfyui.model import require_no_plan
 from ..comfyui.null_text import with_null_texts
 from ..comfyui.pairing import source_of
@@ -49,6 +50,7 @@ class P2PNullText(io.ComfyNode):
     ) -> io.NodeOutput:
         with naming("Null Text"):
             require_no_plan(model)
+            require_null_text(model)
             sides = source_of(source)[0], source_of(negative)[0]
             return io.NodeOutput(with_null_texts(model, trajectory, *sides, NullText(cfg, iterations)))
 

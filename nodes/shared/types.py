@@ -24,9 +24,10 @@ def found_by(*words: str) -> dict[str, Any]:
     return {"search_aliases": ["prompt to prompt", "prompt-to-prompt", "p2p", *words]} if has else {}
 
 
-def bound(name: str, default: float, tooltip: str) -> io.Float.Input:
+def bound(name: str, default: float, tooltip: str, optional: bool = False) -> io.Float.Input:
     """A Float input from 0 to 1."""
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, round=0.001, tooltip=tooltip)
+    limits = {"min": 0.0, "max": 1.0, "step": 0.01, "round": 0.001}
+    return io.Float.Input(name, default=default, tooltip=tooltip, optional=optional, **limits)
 
 
 def require_option(name: str, value: Any, options: Iterable[str]) -> None:

@@ -1,4 +1,7 @@
-"""A picture's trajectory through the noise levels, from an inversion, for a sampling to follow."""
+"""A picture's trajectory through the noise levels, from an inversion, for a sampling to follow.
+
+Without inversion it is the picture alone, for a sampling that adds its own noise.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ _SAME = 1e-4  # relative tolerance for equal noise levels
 class Trajectory:
     """Latents of B pictures at the noise levels of a schedule. All float32, on the CPU.
 
-    sigmas: [n+1], from noise down to 0, as in a sampler. latents: [n+1, B, C, h, w], at the sigmas, in the
-    model's own space; the last ones are the pictures.
+    sigmas: [n+1], from noise down to 0, as in a sampler; [0] without inversion, where n is 0. latents:
+    [n+1, B, C, ..., h, w], at the sigmas, in the model's own space; the last ones are the pictures.
     picture: [B, C, h, w], the pictures as passed in, in the space of the host's LATENT.
     prompt: [T, W], the encoded source prompt; text: the prompt itself, "" if only its encoding is known.
     model, method, schedule: the model it belongs to, the inversion method, the sampler settings.
@@ -38,7 +41,8 @@ class Trajectory:
     nulls: Tensor | None = None
 
     def __post_init__(self) -> None:
-        require_sigmas(self.sigmas)
+        if floats(self.sigmas) != [0.0]:
+            require_sigmas(self.sigmas)
         steps, shape = self.steps, tuple(self.picture.shape)
         expected = {
             "latents": (self.latents, (steps + 1, *shape)),
@@ -58,6 +62,11 @@ class Trajectory:
     @property
     def steps(self) -> int:
         return len(self.sigmas) - 1
+
+    @property
+    def inverted(self) -> bool:
+        """Whether it has noise levels of its own. Without them it goes through any sampling of its model."""
+        return self.steps > 0
 
     @property
     def samples(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from inverting import trajectory
+from inverting import picture_alone, trajectory
 from safetensors.torch import load_file, save_file
 
 from p2p_core.errors import P2PError
@@ -77,6 +77,12 @@ def test_what_is_saved_comes_back(tmp_path: Path, more: dict[str, Any]):
     save(given, tmp_path / "a.p2p.safetensors")
     assert same(load(tmp_path / "a.p2p.safetensors"), given)
     assert [file.name for file in tmp_path.iterdir()] == ["a.p2p.safetensors"]
+
+
+def test_a_picture_without_inversion_comes_back(tmp_path: Path):
+    given = picture_alone()
+    save(given, tmp_path / "a.p2p.safetensors")
+    assert same(load(tmp_path / "a.p2p.safetensors"), given) and not given.inverted
 
 
 def saved(folder: Path) -> Path:
