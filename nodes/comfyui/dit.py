@@ -24,6 +24,7 @@ from ...p2p_core.rows import Batch
 from ...p2p_core.step import Call
 from ...p2p_core.words.prompts import PromptSet
 from .advice import naming
+from .arrivals import ArrivalCheck
 from .attention_call import AttentionCall, Function, hiding
 from .families import Family
 from .keys import CALL
@@ -46,6 +47,7 @@ class ModelCall:
 
     texts: how many calls of text alone it starts with. hidden: [B, T], text columns that a row does not see.
     vector: [B, C], what the model adds to all tokens of a row, such as the pooled text; None without one.
+    others: (queries, keys) of calls in a block that fit no kind.
     """
 
     family: Family
@@ -55,6 +57,7 @@ class ModelCall:
     hidden: Tensor | None = None
     vector: Tensor | None = None
     made: Counter[Kind] = field(default_factory=Counter)
+    others: list[tuple[int, int]] = field(default_factory=list)
 
     def kind(self, call: AttentionCall) -> Kind | None:
         """What a call of attention is, None for one that is neither of the text alone nor of a block."""
@@ -65,7 +68,8 @@ class ModelCall:
             if self.family.named:
                 return None
         if self.family.tokens.joint:
-            return "joint" if queries == keys == layout.total else None
+            queried = queries in (layout.total, layout.without_reference)
+            return "joint" if queried and keys == layout.total else None
         if queries != layout.image.count:
             return None
         fits = {"self": keys == layout.image.count, "cross": keys == layout.text.count}
@@ -97,8 +101,9 @@ class ModelCall:
         return self.layers[place]
 
 
-def model_calls(family: Family, layers: tuple[Layer, ...], merging: Merging) -> Callable[..., Any]:
+def model_calls(family: Family, sampling: Sampling, merging: Merging) -> Callable[..., Any]:
     """An APPLY_MODEL wrapper."""
+    layers, arrived = sampling.run.scene.layers, ArrivalCheck(family.name)
 
     def wrapper(
         executor: Any, x: Tensor, t: Tensor, c_concat: Any = None, c_crossattn: Any = None,
@@ -111,7 +116,11 @@ def model_calls(family: Family, layers: tuple[Layer, ...], merging: Merging) -> 
         call = ModelCall(family, layers, layout, family.text_calls(transformer), hidden, kwargs.get("y"))
         lengths = merging.lengths(options, len(x), text)
         with own_padding(transformer, family.tokens, lengths, text):
-            return executor(x, t, c_concat, c_crossattn, control, {**options, CALL: call}, **kwargs)
+            out = executor(x, t, c_concat, c_crossattn, control, {**options, CALL: call}, **kwargs)
+        if sampling.edited & {*options["uuids"]}:
+            with naming(NODE):
+                arrived(call.made, call.others)
+        return out
 
     return wrapper
 
@@ -134,6 +143,8 @@ def override(previous: Function | None, edit: Edit) -> Function:
         call = AttentionCall.of(plain, args, kwargs)
         kind = model_call.kind(call)
         if kind is None:
+            if "block_index" in call.options:
+                model_call.others.append((call.q.shape[-2], call.k.shape[-2]))
             return plain(*args, **kwargs)
         model_call.made[kind] += 1
         return edit(model_call, kind, call)
@@ -183,7 +194,7 @@ def with_override(options: Options, sampling: Sampling, family: Family, merging:
     transformer = options["transformer_options"]
     over = override(transformer.get(OVERRIDE), _edit(sampling))
     patched = {**options, "transformer_options": {**transformer, OVERRIDE: over}}
-    calls = model_calls(family, sampling.run.scene.layers, merging)
+    calls = model_calls(family, sampling, merging)
     return with_wrapper(patched, WrappersMP.APPLY_MODEL, calls)
 
 
