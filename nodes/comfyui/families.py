@@ -176,7 +176,21 @@ def family_of(model: Any) -> Family | None:
     transformer = getattr(model.model, "diffusion_model", None)
     names = type(model.model).__name__, type(transformer).__name__
     row = next((FAMILIES[name] for name in names if name in FAMILIES), None)
-    return None if row is None else row.of(transformer)
+    if row is None:
+        return None
+    _require_blocks(row, transformer)
+    return row.of(transformer)
+
+
+def _require_blocks(row: Family, transformer: Any) -> None:
+    """Raises P2PError for a model whose blocks another pack replaced by its own."""
+    lists = [attribute for attribute, _ in row.blocks]
+    if not all(hasattr(transformer, attribute) for attribute in lists):
+        raise P2PError(
+            f"{row.name} with ComfyUI's blocks ({' and '.join(lists)})",
+            f"{type(transformer).__name__}, which has blocks of its own",
+            "Load the model with ComfyUI's own loader; models of other packs (Nunchaku) are not supported.",
+        )
 
 
 def layers_of(model: Any) -> tuple[Layer, ...]:

@@ -23,6 +23,7 @@ class ModelCall:
     """One call of the model: where its tokens stand, and how many attention calls of each kind it made.
 
     texts: how many calls of text alone it starts with. hidden: [B, T], text columns that a row does not see.
+    others: (queries, keys) of calls in a block that fit no kind.
     """
 
     family: Family
@@ -31,6 +32,7 @@ class ModelCall:
     texts: int = 0
     hidden: Tensor | None = None
     made: Counter[Kind] = field(default_factory=Counter)
+    others: list[tuple[int, int]] = field(default_factory=list)
 
     def kind(self, call: AttentionCall) -> Kind | None:
         """What a call of attention is, None for one that is neither of the text alone nor of a block."""
@@ -41,7 +43,8 @@ class ModelCall:
             if self.family.named:
                 return None
         if self.family.tokens.joint:
-            return "joint" if queries == keys == layout.total else None
+            queried = queries in (layout.total, layout.without_reference)
+            return "joint" if queried and keys == layout.total else None
         if queries != layout.image.count:
             return None
         fits = {"self": keys == layout.image.count, "cross": keys == layout.text.count}

@@ -80,7 +80,7 @@ FOREIGN = frozenset(HOST)  # `import nodes` is ComfyUI's nodes.py
 
 # ComfyUI chooses the name that it imports the pack under, so code that runs there uses relative imports.
 RELATIVE_ONLY = ("__init__", "p2p_core", "nodes", "demo/world", "demo/model")
-BY_NAME = ("tests", "tests/harness")
+BY_NAME = ("tests", "tests/harness", "tests/host", "tests/host/dit")
 
 
 def repository(root: Path) -> Repository:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 try:
     from tiny_pairs import Pack, Pair, close
     from transformer_table import FAMILIES, JOINT
-    from transformers_tiny import here, tiny_transformer
+    from transformers_tiny import here
 
     NAMES = [name for name in FAMILIES if here(name)]
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
