@@ -12,6 +12,7 @@ from typing import Any
 
 from ...p2p_core.architecture.dit import Side, Tokens
 from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.architecture.names import Architecture
 from ...p2p_core.errors import P2PError
 from .unet import cross_attention_layers
 
@@ -135,6 +136,11 @@ def family_of(model: Any) -> Family | None:
     names = type(model.model).__name__, type(transformer).__name__
     row = next((FAMILIES[name] for name in names if name in FAMILIES), None)
     return None if row is None else row.of(transformer)
+
+
+def architecture_of(model: Any) -> Architecture:
+    family = family_of(model)
+    return "unet" if family is None else "joint" if family.tokens.joint else "separate"
 
 
 def layers_of(model: Any) -> tuple[Layer, ...]:

@@ -5,6 +5,7 @@ import test from "node:test";
 
 const { originOf, pairOf, textOf } = await import(`${process.env.LIB}/graph.js`);
 const { choices, completions, fieldsFor, unfinished, withWord, wordsIn } = await import(`${process.env.LIB}/words.js`);
+const { CUSTOM, numbersOf } = await import(`${process.env.LIB}/presets.js`);
 const { difference, inWords, savedNodes } = await import(`${process.env.LIB}/versions.js`);
 
 /** A graph of nodes as {id, type, inputs: {name: [node, output]}, widgets: {name: value}}. */
@@ -131,4 +132,9 @@ test("where a workflow names no fields their number is compared", () => {
 test("nodes in subgraphs are looked at too", () => {
   const workflow = { nodes: [{ id: 1 }], definitions: { subgraphs: [{ nodes: [{ id: 2 }] }] } };
   assert.deepEqual(savedNodes(workflow).map((node) => node.id), [1, 2]);
+});
+
+test("the numbers of a preset", () => {
+  assert.deepEqual(numbersOf("balanced"), { cross_start: 0, cross_end: 0.4, self_start: 0, self_end: 0.6 });
+  assert.deepEqual(numbersOf(CUSTOM), {});
 });
