@@ -15,6 +15,7 @@ from torch import nn
 
 from ...p2p_core.architecture.dit import Layout, Side, Tokens
 from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.architecture.names import Architecture
 from ...p2p_core.errors import P2PError
 from .unet import cross_attention_layers
 
@@ -191,6 +192,11 @@ def _require_blocks(row: Family, transformer: Any) -> None:
             f"{type(transformer).__name__}, which has blocks of its own",
             "Load the model with ComfyUI's own loader; models of other packs (Nunchaku) are not supported.",
         )
+
+
+def architecture_of(model: Any) -> Architecture:
+    family = family_of(model)
+    return "unet" if family is None else "joint" if family.tokens.joint else "separate"
 
 
 def layers_of(model: Any) -> tuple[Layer, ...]:

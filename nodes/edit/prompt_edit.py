@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -30,9 +31,12 @@ class P2PPromptEdit(TokenEditNode):
         )
 
     @classmethod
-    def output(cls, model: Any, description: str, prompts: Any) -> io.NodeOutput:
-        ui = {**summary(description), **shown_prompts(prompts)}
-        return io.NodeOutput(model, description, ui=ui)
+    def shown(cls, description: str, prompts: Any) -> dict[str, list[Any]]:
+        return {**summary(description), **shown_prompts(prompts)}
+
+    @classmethod
+    def texts(cls, description: str) -> Sequence[str]:
+        return (description,)
 
 
 NODES = [P2PPromptEdit]

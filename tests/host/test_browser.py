@@ -181,6 +181,8 @@ def test_it_runs_and_shows_its_pictures(seen: dict[str, Any], name: str) -> None
 def test_the_edit_node_says_in_words_what_it_did(seen: dict[str, Any]) -> None:
     told = seen["opened"]["p2p_prompt_edit"]["panels"]["What the edit does"]
     assert told.startswith("swap: red → blue · kept: 5 words")
+    held = "cross window 0-0.4: 3 of 6 steps · self window 0-0.6: 4 of 6 steps"
+    assert held in told, "it comes after the sampling"
 
 
 def test_the_prompts_are_shown_word_by_word_on_both_nodes(seen: dict[str, Any]) -> None:
@@ -257,6 +259,16 @@ def test_widgets_keep_their_values(seen: dict[str, Any]) -> None:
     assert kept["copied"] == [values, values]
     assert kept["undone"] == values
     assert kept["inSubgraph"] == [values, "circle, red", "house"]
+
+
+def test_choosing_a_preset_fills_in_its_numbers_and_touching_one_makes_it_custom(
+    seen: dict[str, Any],
+) -> None:
+    presets = seen["presets"]
+    assert presets["saved"] == ["balanced", 0.4, 0.6] and presets["touched"] == ["custom", 0.4, 0.3]
+    assert presets["chosen"] == presets["again"] == ["recolour", 0.8, 0.8]
+    assert presets["old"] == ["custom", 0.4, 0.6], "a workflow saved without the field keeps its numbers"
+    assert presets["fresh"] == "balanced"
 
 
 # Bad input and access

@@ -101,6 +101,12 @@ export function valueOf({ type, name }) {
   return node.widgets.find((each) => each.name === name).value;
 }
 
+/** The preset of an edit node and the ends of its windows. */
+export function windowsOf(type) {
+  const node = window.app.graph.nodes.find((each) => each.type === type);
+  return ["preset", "cross_end", "self_end"].map((name) => node.widgets.find((each) => each.name === name).value);
+}
+
 export function setValueOf({ type, name, value }) {
   const node = window.app.graph.nodes.find((each) => each.type === type);
   const widget = node.widgets.find((each) => each.name === name);

@@ -6,6 +6,7 @@ import test from "node:test";
 const { originOf, pairOf, textOf } = await import(`${process.env.LIB}/graph.js`);
 const { choices, completions, fieldsFor, unfinished, withWord, wordsIn } = await import(`${process.env.LIB}/words.js`);
 const { drawn } = await import(`${process.env.LIB}/dynamic.js`);
+const { CUSTOM, numbersOf } = await import(`${process.env.LIB}/presets.js`);
 const { difference, inWords, savedNodes } = await import(`${process.env.LIB}/versions.js`);
 
 /** A graph of nodes as {id, type, inputs: {name: [node, output]}, widgets: {name: value}}. */
@@ -148,4 +149,9 @@ test("groups are read as the front end reads them", () => {
   assert.equal(drawn(String.raw`\{a\|b\} {c|d}`, new Map(), first), "{a|b} c");
   assert.equal(drawn("a /* {x|y} */b // c", new Map(), first), "a b ");
   assert.equal(drawn("a {b|c", new Map(), first), "a b");
+});
+
+test("the numbers of a preset", () => {
+  assert.deepEqual(numbersOf("balanced"), { cross_start: 0, cross_end: 0.4, self_start: 0, self_end: 0.6 });
+  assert.deepEqual(numbersOf(CUSTOM), {});
 });

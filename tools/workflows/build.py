@@ -27,6 +27,7 @@ SCHEMAS = Path(__file__).with_name("schemas.json")
 TOP, LEFT, GAP, TITLE = 90, 40, 60, 40
 COLORS = {"color": "#432", "bgcolor": "#653"}
 NOTE = "MarkdownNote"
+NEW = {"preset": "balanced"}  # what the front end sets on a node that a user adds (web/js/presets.js)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _inputs(node: Node) -> dict[str, Any]:
     sockets = sockets_of(node.kind)
     known = {name for name, *_ in sockets.inputs}
     assert set(node.inputs) <= known, f"{node.kind}: {set(node.inputs) - known}"
-    values = {**sockets.defaults, **node.inputs}
+    values = {**sockets.defaults, **{name: NEW[name] for name in known & set(NEW)}, **node.inputs}
     ordered = {name: values[name] for name, *_ in sockets.inputs if name in values}
     return {n: [str(v.node), v.output] if isinstance(v, From) else v for n, v in ordered.items()}
 
