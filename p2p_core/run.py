@@ -234,7 +234,7 @@ class Run:
         return rows
 
     def _require_finite(self, rows: Tensor) -> None:
-        finite: list[bool] = torch.isfinite(rows).flatten(1).all(1).tolist()
+        finite: list[bool] = torch.isfinite(rows).flatten(1).all(1).cpu().tolist()
         broken = [self.scene.rows.name(row) for row, good in enumerate(finite) if not good]
         if broken:
             raise P2PError(
