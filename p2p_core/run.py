@@ -21,6 +21,7 @@ from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from .architecture.dit import Layout
@@ -41,6 +42,7 @@ from .attention.joint import edit_joint
 from .attention.placing import placed, prepare_joint
 from .edits.columns import MixingKey, mixing_of
 from .edits.holding import held
+from .errors import P2PError
 from .plan import EditPlan
 from .rows import Batch
 from .step import Call, Hooks, Observer, Scene
@@ -220,12 +222,24 @@ class Run:
         """The finished rows; fills the stores.
 
         others: other latents that the host returns, which also identify the run in a store. Raises P2PError
-        for a blend that never acted and for NaN in the maps; then no store is filled.
+        for NaN in the rows or in the maps, and for a blend that never acted; then no store is filled.
         """
         for hooks in self._hooks:
             rows = hooks.finish(rows)
         for hooks in self._hooks:
             hooks.collect((rows, *others))
+        self._require_finite(rows)
         for hooks in self._hooks:
             hooks.publish()
         return rows
+
+    def _require_finite(self, rows: Tensor) -> None:
+        finite: list[bool] = torch.isfinite(rows).flatten(1).all(1).tolist()
+        broken = [self.scene.rows.name(row) for row, good in enumerate(finite) if not good]
+        if broken:
+            raise P2PError(
+                "a finished latent with finite values",
+                f"NaN or infinity in {', '.join(broken)}",
+                "Use smaller weights. If the source has them too, run the model in a higher precision.",
+                topic="broken latent",
+            )

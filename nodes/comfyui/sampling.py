@@ -63,8 +63,11 @@ def sample_pair(
         sampler = paired_sampler(sampler, prompts, draws)
         if real is not None:
             require_fit(real, guider, noise, samples, denoise_mask, sides)
-            sampler = following(sampler, real, prompts, None if in_pairs else start)
-            patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided_calls(sampling, real))
+            if real.trajectory.inverted:
+                sampler = following(sampler, real, prompts, None if in_pairs else start)
+            latent_image = latent_image if in_pairs else real.trajectory.picture.to(latent_image)
+            guided = guided_calls(sampling, real, merging)
+            patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided)
     if equal is not None:
         noise = equal
     else:

@@ -113,13 +113,17 @@ class Sampling:
             )
         return height, width
 
+    def named(self, options: Mapping[str, Any], words: bool = True) -> tuple[bool, ...]:
+        """`paired` by the names alone, for a batch of any form."""
+        named = self.edited - self.plain if words else self.edited
+        return tuple(name in named for name in options.get("uuids", ()))
+
     def paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
         """Which parts of the batch hold paired rows, by the host's conditioning id of each part.
 
         words: exclude the parts with one prompt for all rows.
         """
-        named = self.edited - self.plain if words else self.edited
-        paired = tuple(name in named for name in options["uuids"])
+        paired = self.named(options, words)
         if not any(paired):
             return paired  # a real picture's source may have no rows
         rows = self.run.scene.rows

@@ -26,6 +26,7 @@ class P2PPromptEdit(TokenEditNode):
             cls.NAME,
             "Compares both prompts and keeps the image: changed words are swapped, added words get their own "
             "attention, removed words are dropped. The one node that most edits need.",
+            ("edit", "replace", "swap", "change words", "cross attention", "hertz"),
             [text],
         )
 

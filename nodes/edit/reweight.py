@@ -14,7 +14,7 @@ from ...p2p_core.words.windows import Window
 from ..comfyui.advice import naming
 from ..comfyui.model import plan_of, with_step
 from ..comfyui.shown_after import origin
-from ..shared.types import CATEGORY, Prompts, bound, summary
+from ..shared.types import EDIT, Prompts, bound, found_by, summary
 
 CROSS, SELF = WEIGHT_WINDOWS.cross, WEIGHT_WINDOWS.self_attention
 
@@ -25,7 +25,8 @@ class P2PReweight(io.ComfyNode):
         return io.Schema(
             node_id="P2PReweight",
             display_name="P2P Reweight",
-            category=CATEGORY,
+            category=EDIT,
+            **found_by("weights", "stronger", "weaker", "attention"),
             description="Scales the attention on words: more of the snow, less of the smile. After "
             "Prompt Edit, Word Swap or Refine it weights words of their edit prompts. On its own it weights "
             "the source prompt: leave Prompt Pair's edit empty to get a plain and a weighted image.",

@@ -15,18 +15,21 @@ from ...p2p_core.words.windows import Window, parse_word_windows
 from ..comfyui.advice import naming
 from ..comfyui.model import plan_of, with_step
 from ..comfyui.shown_after import origin
-from .types import CATEGORY, Prompts, bound, require_option, summary
+from .types import EDIT, Prompts, bound, found_by, require_option, summary
 
 CROSS, SELF = EDIT_WINDOWS.cross, EDIT_WINDOWS.self_attention
 CUSTOM = "custom"  # the preset of a node whose own windows count
 
 
-def schema(node_id: str, name: str, description: str, outputs: list[Any] | None = None) -> io.Schema:
-    """The schema of a token edit. outputs: those after MODEL."""
+def schema(
+    node_id: str, name: str, description: str, words: tuple[str, ...], outputs: list[Any] | None = None
+) -> io.Schema:
+    """The schema of a token edit. words: what people call it. outputs: those after MODEL."""
     return io.Schema(
         node_id=node_id,
         display_name=f"P2P {name}",
-        category=CATEGORY,
+        category=EDIT,
+        **found_by(*words),
         description=f"{description} Windows are parts of the sampling, 0 = pure noise, 1 = finished image.",
         inputs=[
             io.Model.Input("model", tooltip="The MODEL to patch; other uses of it are unaffected."),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ...p2p_core.errors import P2PError
 from ..comfyui.advice import naming
 from ..shared.shown import shown_masks
-from ..shared.types import CATEGORY, Store
+from ..shared.types import VIEW, Store, found_by
 
 
 class P2PBlendMask(io.ComfyNode):
@@ -19,7 +19,8 @@ class P2PBlendMask(io.ComfyNode):
         return io.Schema(
             node_id="P2PBlendMask",
             display_name="P2P Blend Mask",
-            category=CATEGORY,
+            category=VIEW,
+            **found_by("mask", "show mask"),
             description="The mask of Local Blend as it was at the end of the sampling: 1 where the edit "
             "could change the image. The node shows it over the images, and what other "
             "thresholds would give with the same maps.",

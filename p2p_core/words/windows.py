@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import P2PError
 from .fields import entries
+from .texts import number
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,9 @@ class Schedule:
         return Window(before[-1], window.end) if before else window
 
 
-_ENTRY = re.compile(
-    r"^\s*(?P<word>\S.*?)\s*:\s*(?:(?P<start>[-+]?[\d.]+(?:e-?\d+)?)\s*(?:-|–|\.\.|to)\s*)?"
-    r"(?P<end>[-+]?[\d.]+(?:e-?\d+)?)\s*$",
-    re.DOTALL,
-)
+_NUMBER = r"[-+]?[\d.]+(?:e-?\d+)?"
+_SPAN = re.compile(rf"(?:(?P<start>{_NUMBER})\s*(?:-|–|\.\.|to)\s*)?(?P<end>{_NUMBER})")
+_LONGEST = 100  # characters of a span
 
 
 def parse_word_windows(text: str) -> tuple[WordWindow, ...]:
@@ -91,11 +90,12 @@ def parse_word_windows(text: str) -> tuple[WordWindow, ...]:
 
 
 def _word_window(entry: str) -> WordWindow:
-    match = _ENTRY.match(entry)
+    word, _, span = (part.strip() for part in entry.rpartition(":"))
+    match = _SPAN.fullmatch(span) if word and len(span) <= _LONGEST else None
     try:
         if match is None:
             raise ValueError
-        return WordWindow(match["word"], Window(float(match["start"] or 0), float(match["end"])))
+        return WordWindow(word, Window(number(match["start"] or "0"), number(match["end"])))
     except P2PError as error:
         raise P2PError(error.expected, repr(entry), error.hint) from None
     except ValueError:

@@ -396,3 +396,15 @@ def test_a_blend_that_never_had_maps_is_refused_and_no_store_is_filled() -> None
     for store in (what.store, around.store):
         with pytest.raises(P2PError, match="never filled"):
             store.read()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_latent_that_is_no_number_is_refused_and_fills_no_store(value: float) -> None:
+    recorded = record("cat")
+    run = run_of(TokenEdit("edit"), recorded)
+    rows = latents(run)
+    rows[1, 0, 0, 0] = value
+    with pytest.raises(P2PError, match=r"NaN or infinity in edit 1\. Use smaller weights"):
+        run.finish(rows)
+    with pytest.raises(P2PError, match="never filled"):
+        recorded.store.read()

@@ -285,6 +285,12 @@ def test_a_workflow_of_another_version_opens_with_a_message(seen: dict[str, Any]
     assert "P2P Blend Mask no longer has shape" in seen["older"] and "now also has images" in seen["older"]
 
 
+def test_a_dynamic_prompt_is_drawn_alike_in_source_and_edit(seen: dict[str, Any]) -> None:
+    assert all(source.replace("cat", "dog") == edit for source, edit in seen["dynamic"])
+    assert len({source for source, _ in seen["dynamic"]}) > 1
+    assert not any("{" in source for source, _ in seen["dynamic"])
+
+
 @pytest.mark.parametrize("palette", ["dark", "light"])
 def test_axe_has_nothing_against_the_panels(seen: dict[str, Any], palette: str) -> None:
     found = seen["axe"][palette]

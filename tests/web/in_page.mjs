@@ -123,3 +123,19 @@ export async function axePanels() {
     rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} ${node.any.map((each) => each.message)}`)
   );
 }
+
+/** What twelve queues would send for the fields of Prompt Pair. */
+export async function sentPrompts([source, edit]) {
+  const { app } = window;
+  const pair = app.graph.nodes.find((node) => node.type === "P2PPromptPair");
+  const set = (name, value) => (pair.widgets.find((widget) => widget.name === name).value = value);
+  set("source", source);
+  set("edit", edit);
+  const sent = [];
+  for (let i = 0; i < 12; i++) {
+    const { output } = await app.graphToPrompt();
+    const { inputs } = Object.values(output).find((node) => node.class_type === "P2PPromptPair");
+    sent.push([inputs.source, inputs.edit]);
+  }
+  return sent;
+}

@@ -5,6 +5,7 @@ import test from "node:test";
 
 const { originOf, pairOf, textOf } = await import(`${process.env.LIB}/graph.js`);
 const { choices, completions, fieldsFor, unfinished, withWord, wordsIn } = await import(`${process.env.LIB}/words.js`);
+const { drawn } = await import(`${process.env.LIB}/dynamic.js`);
 const { CUSTOM, numbersOf } = await import(`${process.env.LIB}/presets.js`);
 const { difference, inWords, savedNodes } = await import(`${process.env.LIB}/versions.js`);
 
@@ -132,6 +133,22 @@ test("where a workflow names no fields their number is compared", () => {
 test("nodes in subgraphs are looked at too", () => {
   const workflow = { nodes: [{ id: 1 }], definitions: { subgraphs: [{ nodes: [{ id: 2 }] }] } };
   assert.deepEqual(savedNodes(workflow).map((node) => node.id), [1, 2]);
+});
+
+test("a group is drawn alike in source and edits", () => {
+  const picks = new Map();
+  const numbers = [0.9, 0.1, 0.4];
+  const random = () => numbers.shift() ?? assert.fail("drawn again");
+  assert.equal(drawn("a {red|blue} cat, a {red|blue} {big|small} hat", picks, random), "a blue cat, a red big hat");
+  assert.equal(drawn("a {red|blue} dog\n---\na {big|small} {red|blue} cow", picks, random), "a blue dog\n---\na big blue cow");
+});
+
+test("groups are read as the front end reads them", () => {
+  const first = () => 0;
+  assert.equal(drawn("a {b{c|d}|e} f", new Map(), first), "a bc f");
+  assert.equal(drawn(String.raw`\{a\|b\} {c|d}`, new Map(), first), "{a|b} c");
+  assert.equal(drawn("a /* {x|y} */b // c", new Map(), first), "a b ");
+  assert.equal(drawn("a {b|c", new Map(), first), "a b");
 });
 
 test("the numbers of a preset", () => {

@@ -50,5 +50,5 @@ def test_a_helper_does_nothing_when_it_is_loaded(script: Path) -> None:
     """ComfyUI loads every script of the folder in the page, so helpers only declare at their top level."""
     text = re.sub(r"/\*.*?\*/|//[^\n]*", "", script.read_text("utf-8"), flags=re.DOTALL)
     starts = [line for line in text.splitlines() if line and not line[0].isspace()]
-    allowed = re.compile(r"(import|export|const|let|function|async function|[})\]])")
+    allowed = re.compile(r"(import|export|const|let|class|function|async function|[})\]])")
     assert [line for line in starts if not allowed.match(line)] == []

@@ -100,6 +100,7 @@ async function use(page, renderer) {
   await shoot(page, renderer, "P2PBlendMask", "P2PCompare");
   seen.axe = await judged(page, renderer);
   seen.kept = await keepValues(page);
+  seen.dynamic = await page.evaluate(inPage.sentPrompts, ["a {red|blue|green} cat", "a {red|blue|green} dog"]);
   seen.older = await loadOlder(page);
   seen.presets = await usePresets(page);
   seen.markup = await showMarkup(page);
