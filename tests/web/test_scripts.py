@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from p2p_core.edits.presets import TABLE
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
 HOSTS = {"app.js", "api.js"}
@@ -23,6 +25,13 @@ def test_words_are_found_in_graphs_and_versions_are_told_apart(tmp_path: Path) -
     environment = {**os.environ, "LIB": str(lib)}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-4000:]
+
+
+def test_the_front_end_fills_in_the_numbers_of_the_table() -> None:
+    text = (ROOT / "web" / "js" / "lib" / "presets.js").read_text("utf-8")
+    found = re.findall(r'"?([a-z ]+)"?: \[([\d.]+), ([\d.]+)\],', text)
+    ends = {name.strip(): (float(cross), float(own)) for name, cross, own in found}
+    assert ends == {name: (row.cross, row.self_attention) for name, row in TABLE["unet"].items()}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
