@@ -52,6 +52,7 @@ CHECKPOINTS = {
     "Z-Image": Checkpoint("z-image", {"cap_feat_dim": 16}),
     "Qwen-Image": Checkpoint("qwen image", {"joint_attention_dim": 16}, (16, 1, 8, 12)),
     "Flux.1": Checkpoint("flux", {"context_in_dim": 16, "vec_in_dim": 16}),
+    "Flux.1 Fill": Checkpoint("flux", {"context_in_dim": 16, "vec_in_dim": 16}),
     "Wan 2.1": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
     "Wan 2.1 I2V": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
     "Wan VACE": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
