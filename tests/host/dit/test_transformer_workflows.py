@@ -1,4 +1,4 @@
-"""Example workflows for transformers: the server knows all but their files, and tiny models run them as saved."""
+"""Example workflows for transformers: the server knows all but their files; tiny models run them as saved."""
 
 from __future__ import annotations
 
