@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...p2p_core.errors import P2PError
 from ...p2p_core.words.fields import require_length
 from ...p2p_core.words.pieces import Piece, build_prompt
 from ...p2p_core.words.prompts import Prompt, PromptSet
@@ -19,23 +18,7 @@ _ENCODERS = ("l", "g", "h")  # SD1's and SDXL's first encoder, SDXL's second, SD
 
 def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
     """The tokenised prompts of a run, as `clip` sees them."""
-    prompts = PromptSet(tokenised(clip, source), tuple(tokenised(clip, text) for text in edits))
-    _require_equal_glyphs(clip, prompts.texts)
-    return prompts
-
-
-def _require_equal_glyphs(clip: Any, texts: Sequence[str]) -> None:
-    """Raises P2PError if a glyph encoder reads quoted texts of different lengths."""
-    if encoder_of(clip, "byt5_small") is None:
-        return
-    lengths = [sum(map(len, clip.tokenize(text).get("byt5", []))) for text in texts]
-    for text, length in zip(texts, lengths, strict=True):
-        if length != lengths[0]:
-            raise P2PError(
-                "quoted text of equal length in source and edit, for the encoder that reads letters",
-                f"{text!r} next to {texts[0]!r}",
-                "Quote texts with equally many letters, or remove the quotation marks.",
-            )
+    return PromptSet(tokenised(clip, source), tuple(tokenised(clip, text) for text in edits))
 
 
 def tokenised(clip: Any, text: str) -> Prompt:

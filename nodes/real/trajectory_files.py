@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ...p2p_core.errors import P2PError
 from ...p2p_core.real.files import SUFFIX, load, save, saving
 from ..comfyui.advice import naming
-from ..shared.types import CATEGORY, TrajectorySocket
+from ..shared.types import REAL, TrajectorySocket, found_by
 
 OUTPUT, INPUT = " [output]", " [input]"  # after a file name
 LONGEST = 200  # characters of a prefix, with its folders
@@ -23,7 +23,8 @@ class P2PSaveTrajectory(io.ComfyNode):
         return io.Schema(
             node_id="P2PSaveTrajectory",
             display_name="P2P Save Trajectory",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("inversion", "save latent"),
             description="Saves an inverted image to a file in ComfyUI's output folder, for Load "
             "Trajectory. The file contains the source prompt as text.",
             inputs=[
@@ -51,7 +52,8 @@ class P2PLoadTrajectory(io.ComfyNode):
         return io.Schema(
             node_id="P2PLoadTrajectory",
             display_name="P2P Load Trajectory",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("inversion", "load latent"),
             description="Loads an inverted image from a file of Save Trajectory.",
             inputs=[
                 io.String.Input("file", default="p2p/trajectory_00001_.p2p.safetensors [output]",

@@ -8,10 +8,10 @@ from comfy_api.latest import io
 from torch.nn import functional as F
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.memory import PICTURES, require_memory
+from ...p2p_core.limits import PICTURES, require_memory
 from ..comfyui.advice import naming
 from ..shared.shown import shown_masks
-from ..shared.types import CATEGORY, Store
+from ..shared.types import VIEW, Store, found_by
 
 
 class P2PBlendMask(io.ComfyNode):
@@ -20,7 +20,8 @@ class P2PBlendMask(io.ComfyNode):
         return io.Schema(
             node_id="P2PBlendMask",
             display_name="P2P Blend Mask",
-            category=CATEGORY,
+            category=VIEW,
+            **found_by("mask", "show mask"),
             description="The mask of Local Blend as it was at the end of the sampling: 1 where the edit "
             "could change the image. The node shows it over the images, and what other "
             "thresholds would give with the same maps.",

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..architecture.layers import Layer, LayerFilter
 from ..architecture.names import STAGES
 from ..errors import P2PError
-from ..memory import PICTURES, require_memory
+from ..limits import PICTURES, require_memory
 from ..words.texts import parse_query
 from .masks import require_share
 from .resolution import map_scale, mean_map

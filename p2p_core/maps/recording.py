@@ -22,7 +22,7 @@ from ..attention.editing import EditedBatch
 from ..attention.joint import JointEdit
 from ..attention.probing import Probe, joint_maps, prepare_probe, probabilities, word_maps
 from ..errors import P2PError
-from ..memory import MAPS, require_memory
+from ..limits import MAPS, require_memory
 from ..step import Call, Hooks, Scene, Step
 from ..words.windows import Window
 from .masks import MaskRule

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import P2PError
+from ..limits import PICTURES, require_memory
 from ..maps.heat import relative
-from ..memory import PICTURES, require_memory
 
 Size = tuple[int, int]  # height and width
 # 33 of the 256 colours of magma (CC0, Nathaniel Smith and Stéfan van der Walt).

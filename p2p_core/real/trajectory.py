@@ -1,4 +1,7 @@
-"""A picture's trajectory through the noise levels, from an inversion, for a sampling to follow."""
+"""A picture's trajectory through the noise levels, from an inversion, for a sampling to follow.
+
+Without inversion it is the picture alone, for a sampling that adds its own noise.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import P2PError
-from ..memory import TRAJECTORY, require_memory
+from ..limits import TRAJECTORY, require_memory
 from ..words.fields import CHARACTERS
 from ..words.texts import is_readable
 
@@ -24,8 +27,8 @@ _SAME = 1e-4  # relative tolerance for equal noise levels
 class Trajectory:
     """Latents of B pictures at the noise levels of a schedule. All float32, on the CPU.
 
-    sigmas: [n+1], from noise down to 0, as in a sampler. latents: [n+1, B, C, h, w], at the sigmas, in the
-    model's own space; the last ones are the pictures.
+    sigmas: [n+1], from noise down to 0, as in a sampler; [0] without inversion, where n is 0. latents:
+    [n+1, B, C, ..., h, w], at the sigmas, in the model's own space; the last ones are the pictures.
     picture: [B, C, h, w], the pictures as passed in, in the space of the host's LATENT.
     prompt: [T, W], the encoded source prompt; text: the prompt itself, "" if only its encoding is known.
     model, method, schedule: the model it belongs to, the inversion method, the sampler settings.
@@ -45,7 +48,8 @@ class Trajectory:
     nulls: Tensor | None = None
 
     def __post_init__(self) -> None:
-        require_sigmas(self.sigmas)
+        if floats(self.sigmas) != [0.0]:
+            require_sigmas(self.sigmas)
         self._require_shapes()
         tensors = (self.latents, self.picture, self.prompt, self.noise, self.nulls)
         if not all(_moderate(tensor) for tensor in tensors if tensor is not None):
@@ -59,8 +63,8 @@ class Trajectory:
 
     def _require_shapes(self) -> None:
         """Raises P2PError unless all tensors have the same steps, pictures and widths, and none is empty."""
-        if self.picture.ndim != 4 or not self.picture.numel():
-            raise P2PError("pictures [B, C, h, w]", f"{tuple(self.picture.shape)}", AGAIN)
+        if self.picture.ndim not in (4, 5) or not self.picture.numel():
+            raise P2PError("pictures [B, C, ..., h, w]", f"{tuple(self.picture.shape)}", AGAIN)
         if self.prompt.ndim != 2 or not self.prompt.numel():
             raise P2PError("an encoded prompt [T, W]", f"{tuple(self.prompt.shape)}", AGAIN)
         steps, shape, width = self.steps, tuple(self.picture.shape), self.prompt.shape[1]
@@ -78,6 +82,11 @@ class Trajectory:
     @property
     def steps(self) -> int:
         return len(self.sigmas) - 1
+
+    @property
+    def inverted(self) -> bool:
+        """Whether it has noise levels of its own. Without them it goes through any sampling of its model."""
+        return self.steps > 0
 
     @property
     def samples(self) -> int:

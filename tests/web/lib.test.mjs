@@ -4,7 +4,13 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const { originOf, pairOf, textOf } = await import(`${process.env.LIB}/graph.js`);
+<<<<<<< HEAD
+const { choices, completions, fieldsFor, unfinished, withWord, wordsIn } = await import(`${process.env.LIB}/words.js`);
+const { drawn } = await import(`${process.env.LIB}/dynamic.js`);
+const { CUSTOM, numbersOf } = await import(`${process.env.LIB}/presets.js`);
+=======
 const { choices, completions, fieldsFor, LONGEST, unfinished, withWord, wordsIn } = await import(`${process.env.LIB}/words.js`);
+>>>>>>> harden
 const { difference, inWords, savedNodes } = await import(`${process.env.LIB}/versions.js`);
 
 /** A graph of nodes as {id, type, inputs: {name: [node, output]}, widgets: {name: value}}. */
@@ -133,6 +139,28 @@ test("nodes in subgraphs are looked at too", () => {
   assert.deepEqual(savedNodes(workflow).map((node) => node.id), [1, 2]);
 });
 
+<<<<<<< HEAD
+test("a group is drawn alike in source and edits", () => {
+  const picks = new Map();
+  const numbers = [0.9, 0.1, 0.4];
+  const random = () => numbers.shift() ?? assert.fail("drawn again");
+  assert.equal(drawn("a {red|blue} cat, a {red|blue} {big|small} hat", picks, random), "a blue cat, a red big hat");
+  assert.equal(drawn("a {red|blue} dog\n---\na {big|small} {red|blue} cow", picks, random), "a blue dog\n---\na big blue cow");
+});
+
+test("groups are read as the front end reads them", () => {
+  const first = () => 0;
+  assert.equal(drawn("a {b{c|d}|e} f", new Map(), first), "a bc f");
+  assert.equal(drawn(String.raw`\{a\|b\} {c|d}`, new Map(), first), "{a|b} c");
+  assert.equal(drawn("a /* {x|y} */b // c", new Map(), first), "a b ");
+  assert.equal(drawn("a {b|c", new Map(), first), "a b");
+});
+
+test("the numbers of a preset", () => {
+  assert.deepEqual(numbersOf("balanced"), { cross_start: 0, cross_end: 0.4, self_start: 0, self_end: 0.6 });
+  assert.deepEqual(numbersOf(CUSTOM), {});
+});
+=======
 test("a weight of any spelling is no word, and a longer number is one", () => {
   assert.deepEqual(wordsIn("(cat:1.2) ((dog : -.5 )) (owl:+1)"), ["cat", "dog", "owl"]);
   assert.deepEqual(wordsIn(`(cat:${"1".repeat(40)})`), ["cat", "1".repeat(40)]);
@@ -190,3 +218,4 @@ for (const [name, parse] of Object.entries(PARSERS)) {
     }
   });
 }
+>>>>>>> harden
