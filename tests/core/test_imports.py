@@ -28,7 +28,7 @@ p2p_core/architecture    | torch                  | errors words
 p2p_core/rows            | torch einops           | errors words
 p2p_core/attention       | torch einops           | errors architecture rows
 p2p_core/step            | torch                  | errors words architecture rows attention
-p2p_core/edits           | torch                  | errors words architecture rows attention step
+p2p_core/edits           | torch                  | errors limits words architecture rows attention step
 p2p_core/maps            | torch einops           | errors limits words architecture rows attention step
 p2p_core/real            | torch einops           | errors limits words rows step
 p2p_core/plan            | torch                  | p2p_core/*
