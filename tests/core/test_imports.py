@@ -51,6 +51,7 @@ __init__                 | HOST                   | nodes/extension
 
 tools/comfyui            |                        | p2p_core/errors
 tools/workflows          |                        | comfyui
+tools/release            |                        |
 tools/pictures           | PIL                    | p2p_core/errors p2p_core/words comfyui workflows
 demo/diffusers_host      | DEV                    | p2p_core/* model
 demo/training            | DEV                    | p2p_core/errors world things model diffusers_host

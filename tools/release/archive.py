@@ -1,6 +1,6 @@
-"""The archive for the registry: the files in git without those in .comfyignore, the same bytes on every machine.
+"""The archive for the registry: the files in git without those in .comfyignore, always the same bytes.
 
-    python -m tools.release.archive dist/prompt-to-prompt.zip
+python -m tools.release.archive dist/prompt-to-prompt.zip
 """
 
 from __future__ import annotations
