@@ -22,7 +22,7 @@ from .advice import naming
 from .conditionings import Sides, in_rows, require_prompts
 from .families import Family
 from .keys import PAIR, SIDE
-from .pairing import Entry, pair_of, same, unlike_values
+from .pairing import Entry, Pair, pair_of, same, unlike_values
 from .state import NODE
 
 TEXT = "c_crossattn"
@@ -80,6 +80,23 @@ class Texts:
         return torch.cat([part.outside(tokens) for part in parts], dim=1)
 
 
+def _each(entry: Entry, found: Pair) -> Sequence[tuple[Tensor, dict[str, Any]]]:
+    """Text and values of each prompt of an entry; zeros where Conditioning Zero Out made zeros of them."""
+    if entry["cross_attn"] is found.stacked:
+        return found.each
+    if bool(entry["cross_attn"].any()):
+        raise P2PError(
+            "the text of Prompt Pair as it is",
+            "one that another node changed",
+            "Write all text into the prompts of Prompt Pair, and take out what changes a CONDITIONING.",
+        )
+    zeros = {key for key, value in entry.items() if isinstance(value, Tensor) and not bool(value.any())}
+    return [
+        (torch.zeros_like(text), {k: torch.zeros_like(v) if k in zeros else v for k, v in own.items()})
+        for text, own in found.each
+    ]
+
+
 class Merging:
     """The prompts of one sampling. texts: by the host's name of each merged entry, those of its prompts."""
 
@@ -105,14 +122,10 @@ class Merging:
         found = pair_of(entry)
         if found is None or found.rows == 1:
             return entry
-        if entry["cross_attn"] is not found.stacked:
-            raise P2PError(
-                "the text of Prompt Pair as it is",
-                "one that another node changed",
-                "Write all text into the prompts of Prompt Pair, and take out what changes a CONDITIONING.",
-            )
         common = {key: value for key, value in entry.items() if key not in found.keys}
-        rows = [{**common, **own, "cross_attn": text, "uuid": uuid.uuid4()} for text, own in found.each]
+        rows = [
+            {**common, **own, "cross_attn": text, "uuid": uuid.uuid4()} for text, own in _each(entry, found)
+        ]
         rows[0]["uuid"] = entry["uuid"]
         for row in rows[1:]:
             others.append({k: v for k, v in row.items() if k not in _NOT_FOR_ROWS} | {"prompt_type": side})
