@@ -14,8 +14,8 @@ from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.rows import sources, with_sources
 from .fewer_rows import LeanCalls, Side, Uncut
 from .merging import TEXT, Merging
-from .reporting import show_on_node
 from .same_source import source_of_run
+from .shown_after import show_after
 from .state import Sampling
 
 MEMORY = SourceMemory()
@@ -50,7 +50,7 @@ def remembered_source(
 
 
 def _without(step: Remember, why: str) -> None:
-    show_on_node(step.node, f"source not remembered: {why}")
+    show_after([(step.origin, f"source not remembered: {why}")])
 
 
 def remembered_calls(remembering: Remembering, lean_calls: LeanCalls) -> Callable[..., Any]:

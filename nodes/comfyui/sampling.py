@@ -22,7 +22,7 @@ from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
-from .families import Family, family_of, layers_of
+from .families import Family, architecture_of, family_of, layers_of
 from .fewer_rows import LeanCalls
 from .keys import PLAN
 from .merging import Merging
@@ -32,8 +32,9 @@ from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
 from .remembering import remembered_calls, remembered_source
-from .reporting import show_on_node
+from .room import require_room
 from .rows import mask_per_row
+from .shown_after import show_after
 from .state import NODE, ProgressTable, Sampling
 from .unet import pixels_per_cell, with_patches
 
@@ -53,14 +54,16 @@ def sample_pair(
         equal = None if _fresh(real, noise) else paired_noise(noise, latent_image, prompts)
         in_pairs = equal is not None
         samples = Rows.of(len(noise), prompts).samples if in_pairs else len(noise)
+        require_room(guider.model_patcher, noise, samples, prompts)
         family, sides = family_of(guider.model_patcher), edited_sides(conds)
         merging = None if family is None else Merging(family)
         rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
         entries = rows_of(conds, plan.prompts, samples)
         sampling = _begin(plan, guider, samples, noise, sigmas)
-        start = sampling.run.start(sigmas, sampling.table.levels)
+        start = sampling.run.start(sigmas, sampling.table.levels, sampling.table.end)
         if real is not None:
             require_fit(real, guider, noise, samples, denoise_mask, sides)
+            latent_image = latent_image if in_pairs else real.trajectory.picture.to(latent_image)
         if equal is not None:
             noise = equal
         else:
@@ -76,8 +79,10 @@ def sample_pair(
         patched = with_wrapper(patched, WrappersMP.PREDICT_NOISE, *around)
         sampler = paired_sampler(sampler, prompts, draws)
         if real is not None:
-            sampler = following(sampler, real, prompts, None if in_pairs else start)
-            patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided_calls(sampling, real))
+            if real.trajectory.inverted:
+                sampler = following(sampler, real, prompts, None if in_pairs else start)
+            guided = guided_calls(sampling, real, merging)
+            patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided)
         if source is not None:
             calls = remembered_calls(source, LeanCalls(sampling, merging, unpatched(options)))
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, calls)
@@ -116,13 +121,14 @@ def _fresh(real: RealImage | None, noise: Tensor) -> bool:
 def _begin(plan: EditPlan, guider: Any, samples: int, noise: Tensor, sigmas: Tensor) -> Sampling:
     patcher, sides = guider.model_patcher, edited_sides(guider.conds)
     size = noise.shape[-2], noise.shape[-1]
-    scene = Scene(plan.prompts, samples, size, layers_of(patcher), pixels_per_cell(patcher))
+    cell, kind = pixels_per_cell(patcher), architecture_of(patcher)
+    scene = Scene(plan.prompts, samples, size, layers_of(patcher), cell, kind)
     table = ProgressTable(patcher.get_model_object("model_sampling"), sigmas)
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 
 
 def _finished(sampling: Sampling, guider: Any, rows: Tensor, source: Remembering | None) -> Tensor:
-    """The finished rows. Fills the stores and remembers the source, and the rows as pairs."""
+    """The finished rows. Fills the stores, remembers source and rows, shows what the windows held."""
     denoised = () if sampling.denoised is None else (sampling.denoised,)
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
@@ -130,7 +136,8 @@ def _finished(sampling: Sampling, guider: Any, rows: Tensor, source: Remembering
         remember(rows, sampling.run.prompts)
     if source is not None:
         source.finish()
-        show_on_node(source.step.node, source.outcome)
+        show_after([(source.step.origin, source.outcome)])
+    show_after(sampling.run.held())
     return rows
 
 

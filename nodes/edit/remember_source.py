@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from ...p2p_core.memory.remembering import Remember
 from ..comfyui.advice import naming
 from ..comfyui.model import with_last_step
-from ..shared.types import CATEGORY
+from ..comfyui.shown_after import origin
+from ..shared.types import EDIT, found_by, summary
 
 
 class P2PRememberSource(io.ComfyNode):
@@ -18,7 +19,8 @@ class P2PRememberSource(io.ComfyNode):
         return io.Schema(
             node_id="P2PRememberSource",
             display_name="P2P Remember Source",
-            category=CATEGORY,
+            category=EDIT,
+            **found_by("cache", "faster", "again", "reuse", "memory"),
             description="Makes the next edit of the same image faster: the source is recorded once, and "
             "later runs with the same source take it from there, to the bit. Words of the edit, windows, "
             "weights, blends and the number of edits may change. Anything else makes a fresh run. The node "
@@ -41,7 +43,6 @@ class P2PRememberSource(io.ComfyNode):
                     "512 takes about 70 MiB, of SDXL at 1024 × 1024 600 MiB, of Flux at 1024 × 1024 3 GiB. "
                     "Oldest first, sources lose their attention when it is full."),
             ],
-            hidden=[io.Hidden.unique_id],
             outputs=[
                 io.Model.Output(display_name="model",
                     tooltip="For the sampler, or for the next Prompt-to-Prompt node."),
@@ -56,9 +57,10 @@ class P2PRememberSource(io.ComfyNode):
         with naming("Remember Source"):
             if not enabled:
                 return io.NodeOutput(model)
-            node = getattr(cls.hidden, "unique_id", None)
-            step = Remember(memory_limit, sources, node, attention_limit if keep_attention else 0)
-            return io.NodeOutput(with_last_step(model, step))
+            shown = summary("Records the source, or takes it from an earlier run.")
+            attention = attention_limit if keep_attention else 0
+            step = Remember(memory_limit, sources, attention, origin(shown))
+            return io.NodeOutput(with_last_step(model, step), ui=shown)
 
 
 NODES = [P2PRememberSource]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,14 +21,14 @@ MIB = 1 << 20
 class Remember(Step):
     """What one node wants remembered.
 
-    limit: MiB of all records; most: how many sources are kept; node: where the host shows what was reused.
-    attention: MiB for the attention of all sources, 0 to keep none.
+    limit: MiB of all records; most: how many sources are kept; attention: MiB for the attention of all
+    sources, 0 to keep none.
     """
 
     limit: int = 256
     most: int = 4
-    node: str | None = None
     attention: int = 0
+    origin: object = field(default=None, compare=False, repr=False)
 
     @property
     def timed(self) -> bool:

@@ -1,241 +1,188 @@
-"""Records of sources: their limits, their damage, and runs that leave the recorded way."""
+"""Memory is asked for before it is taken, and not much more is taken than comes out."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from planned import plan_of
-from prompts_of import made_of
-from torch import Tensor
+from inverting import VE, falling, trajectory
+from running import PROMPTS, record
+from stored import LARGE, prompts_of, scene_of, stored
 
-from p2p_core.architecture.layers import Layer
+from p2p_core import limits
+from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.errors import P2PError
-from p2p_core.memory.attention import Place
-from p2p_core.memory.record import SourceCall, SourceMemory, SourceRecord
-from p2p_core.memory.remembering import MIB, Remember, Remembering
-from p2p_core.words.prompts import PromptSet
+from p2p_core.limits import in_words, require_memory
+from p2p_core.maps.heat import word_masks
+from p2p_core.maps.recording import Record, Recorder
+from p2p_core.pictures.strips import strips
+from p2p_core.plan import EditPlan
+from p2p_core.real.inversion import Inversion, InversionMethod, invert
+from p2p_core.words.pieces import Piece, build_prompt
+from p2p_core.words.prompts import Prompt, PromptSet
+from p2p_core.words.weights import parse_weights
 
-STEP = Remember(limit=1, most=4)
-
-
-def drawn(seed: int, sides: tuple[int, ...] = (1, 4, 8, 8)) -> Tensor:
-    return torch.randn(sides, generator=torch.Generator().manual_seed(seed))
-
-
-def answered(run: Remembering, latent: Tensor, sigma: float, *, by: float = 1.0) -> tuple[Tensor, bool]:
-    """A call of a model that multiplies by a number, at guidance 2. Whether it had to compute."""
-    run.enter(latent, sigma)
-    known = run.recalled([True, True])
-    sides = (latent * by, latent * by / 2) if known is None else known
-    if known is None:
-        run.note(sides)
-    with_text, without = sides
-    assert with_text is not None and without is not None
-    return run.leave(without + 2 * (with_text - without)), known is None
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def walked(
-    memory: SourceMemory,
-    source: object = "a",
-    step: Remember = STEP,
-    calls: int = 4,
-    seed: int = 0,
-    **how: Any,
-) -> tuple[Remembering, Tensor, list[bool]]:
-    """A sampling in which each call starts from the last prediction: its run, its end, what it computed."""
-    run, latent, computed = Remembering(step, source, memory), drawn(0), []
-    for number in range(calls):
-        clean, was_computed = answered(run, latent, 10.0 - number, **how)
-        latent = (latent + clean) / 2
-        computed.append(was_computed)
-    run.finish()
-    return run, latent, computed
+def test_what_is_too_much_is_named_with_its_size() -> None:
+    require_memory("20 pictures", 100, 400, "Take fewer.")
+    with pytest.raises(P2PError) as error:
+        require_memory("20 pictures of 1024 × 1024", 350_000_000, 1_000_000_000, "Take fewer.")
+    assert str(error.value) == (
+        "expected at most 1.0 GB at once, got 20 pictures of 1024 × 1024: 1.4 GB. Take fewer."
+    )
+    assert in_words(12_600_000) == "12.6 MB"
 
 
-def test_a_second_run_computes_nothing_of_the_source():
-    memory = SourceMemory()
-    first, again = walked(memory), walked(memory)
-    assert first[2] == [True] * 4 and again[2] == [False] * 4
-    assert torch.equal(first[1], again[1])
-    assert first[0].outcome.startswith("source recorded") and again[0].outcome.startswith("source reused: ")
+def refused(what: str, call: object) -> None:
+    assert callable(call)
+    with pytest.raises(P2PError, match=what):
+        call()
 
 
-def test_another_source_is_computed():
-    memory = SourceMemory()
-    walked(memory)
-    assert walked(memory, "b")[2] == [True] * 4 and len(memory) == 2
+def test_maps_of_many_words_are_refused_before_the_first_call() -> None:
+    prompts = PROMPTS
+    few, many = record("cat"), Record(record("cat").channels * 1000, record("cat").store, parts=50)
+    scene = scene_of(prompts, 64, (256, 256))
+    Recorder(few, scene)
+    refused(r"maps of 1000 words in 2 layers, 50 parts and 192 images: .* GB", lambda: Recorder(many, scene))
 
 
-def test_from_a_latent_that_differs_on_all_is_computed_and_recorded_anew():
-    memory = SourceMemory()
-    walked(memory)
-    run, latent = Remembering(STEP, "a", memory), drawn(0)
-    for number in range(4):
-        moved = latent if number < 2 else latent + 1e-7  # as a sampler with steps of its own
-        clean, computed = answered(run, moved, 10.0 - number)
-        assert computed == (number >= 2)
-        latent = (moved + clean) / 2
-    run.finish()
-    assert run.outcome == "source reused up to call 2, where it changed; computed from there"
-    assert walked(memory)[2] == [False, False, True, True]  # the plain way is not the recorded one now
+def test_self_attention_of_many_images_is_refused() -> None:
+    kept = record(self_scale=1)
+    refused(
+        r"maps of 0 words .* 768 images: 13\.7 GB", lambda: Recorder(kept, scene_of(PROMPTS, 256, (64, 33)))
+    )
 
 
-def test_another_noise_level_is_another_call():
-    memory = SourceMemory()
-    walked(memory)
-    run = Remembering(STEP, "a", memory)
-    assert answered(run, drawn(0), 10.0 + 1e-6)[1]
+def test_a_trajectory_that_would_be_too_large_is_refused_before_the_first_call() -> None:
+    def never(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        raise AssertionError
+
+    picture = torch.zeros(1).expand(64, 16, 256, 256)
+    methods: tuple[InversionMethod, ...] = ("euler", "edit-friendly noise")
+    for method in methods:
+        inverted = partial(invert, never, picture, falling(100), Inversion(method), VE)
+        refused(r"steps of 64 × 16 × 256 × 256 values: .* GB", inverted)
 
 
-def test_a_run_with_more_calls_than_recorded_computes_the_rest():
-    memory = SourceMemory()
-    walked(memory, calls=3)
-    assert walked(memory, calls=5)[2] == [False] * 3 + [True] * 2
-    assert walked(memory, calls=5)[2] == [False] * 5
+def test_the_tensors_of_a_trajectory_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = torch.zeros(4, 2, 3, 4, 5)
+    monkeypatch.setattr("p2p_core.real.trajectory.TRAJECTORY", 4 * 5 * 120)
+    trajectory(4)
+    refused(r"values: 0\.0 MB", lambda: trajectory(4, noise=noise))
 
 
-def test_an_evaluation_of_other_sides_is_computed():
-    memory = SourceMemory()
-    walked(memory)
-    run = Remembering(STEP, "a", memory)
-    run.enter(drawn(0), 10.0)
-    assert run.recalled([True, False]) is None and run.recalled([True, True]) is not None
-    assert run.recalled([True, True]) is None  # there was one
+def long(count: int) -> Prompt:
+    pieces = [Piece("", "special"), *[Piece("a")] * count, Piece("", "special")]
+    return build_prompt("a", pieces, chunk=len(pieces))
 
 
-def test_an_interrupted_run_leaves_nothing():
-    memory = SourceMemory()
-    run = Remembering(STEP, "a", memory)
-    answered(run, drawn(0), 10.0)
-    del run
-    assert len(memory) == 0 and memory.bytes == 0
+@pytest.mark.parametrize("step", [TokenEdit("edit"), Reweight(parse_weights("a: 2"))])
+def test_prompts_whose_mixing_would_be_too_large_are_refused(step: TokenEdit | Reweight) -> None:
+    prompts = PromptSet(long(9000), (long(9000),))
+    refused(r"the mixing of 9,002 and 9,002 tokens: 324\.1 MB", lambda: EditPlan(prompts).then(prompts, step))
 
 
-def poisoned(record: SourceRecord) -> SourceRecord:
-    record.calls[1].clean[0, 0, 0, 0] += 1
-    return record
+def test_masks_and_strips_that_would_be_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = prompts_of("a cat", "a dog")
+    recorded = stored(prompts, {LARGE: torch.rand(1, 2, 3, 8, 8)}, (8, 8))
+    refused(r"2 masks of 16384 × 16384: 2\.1 GB", lambda: word_masks(recorded, [], 0.5, (16384, 16384)))
+    monkeypatch.setattr("p2p_core.pictures.colours.PICTURES", 12 * 64)
+    refused(r"6 images of 8 × 8", lambda: next(iter(strips(recorded, [], None))))
 
 
-def without_a_call(record: SourceRecord) -> SourceRecord:
-    object.__setattr__(record, "calls", record.calls[:-1])
-    return record
+# The most memory that a process had, relative to what came out
+
+PEAK = """
+import resource, sys, torch
+sys.path.append({core!r})
+torch.set_num_threads(1)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+def size(made):
+    tensors = made if isinstance(made, (list, tuple)) else [made]
+    return sum(tensor.nbytes for tensor in tensors)
+
+{setup}
+def result(count):
+{code}
+result(1)
+before = peak()
+made = result({count})
+print((peak() - before) / size(made))
+"""
+STORE = """
+from stored import *
+from p2p_core.maps.heat import word_masks
+from p2p_core.pictures.drawing import draw
+from p2p_core.pictures.sheets import word_sheet
+from p2p_core.pictures.strips import strips
+prompts = prompts_of("a red cat on green grass", "a red dog on green grass")
+def kept(samples, side=16):
+    sides = {layer: side // layer.scale for layer in (LARGE, SMALL)}
+    maps = {layer: torch.rand(4, 2 * samples, 6, s, s) for layer, s in sides.items()}
+    return stored(prompts, maps, (side, side), ["a", "red", "on", "green", "grass", "cat"])
+stores = {n: kept(n) for n in (1, 8)}
+wide = {n: kept(n, 128) for n in (1, 4)}
+"""
+INVERT = """
+from inverting import *
+picture = torch.randn(4, 4, 128, 128)
+"""
+KINDS = {
+    "overlays": (
+        "from p2p_core.pictures.colours import overlay\npicture = torch.rand(1, 1024, 1024, 3)",
+        "return overlay(picture, torch.rand(1, count, 16, 16), 0.5)",
+        16,
+    ),
+    "sheets": (STORE, "return draw(word_sheet(stores[count], 'words'))", 8),
+    "a sheet": (STORE, "return draw(word_sheet(stores[1], 'steps', ['red', 'on', 'green'][:count]))", 3),
+    "masks": (STORE, "return word_masks(stores[count], [], 0.5, (1024, 1024))", 8),
+    "strips": (STORE, "return next(iter(strips(wide[count], [], None))).picture", 4),
+    "latents of an inversion": (
+        INVERT,
+        "return invert(waving, picture, falling(60 * count), Inversion('euler'), VE).latents",
+        2,
+    ),
+    "latents and noise": (
+        INVERT,
+        "found = invert(waving, picture, falling(40 * count), Inversion('edit-friendly noise'), VE)\n"
+        "    return found.latents, found.noise",
+        2,
+    ),
+    "a trajectory from a file": (
+        "from inverting import *\nfrom pathlib import Path\nfrom p2p_core.real.files import load, save\n"
+        "for n in (1, 40): save(trajectory(n, size=(256, 256)), Path(f'{n}.p2p.safetensors'))",
+        "t = load(Path(f'{count}.p2p.safetensors'))\n    return t.latents, t.picture",
+        40,
+    ),
+}
 
 
-def with_a_level_moved(record: SourceRecord) -> SourceRecord:
-    object.__setattr__(record, "calls", (replace(record.calls[0], sigma=9.5), *record.calls[1:]))
-    return record
+@pytest.mark.skipif(sys.platform == "win32", reason="its processes do not report the most memory they had")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_peak_is_little_more_than_what_comes_out(tmp_path: Path, kind: str) -> None:
+    setup, code, count = KINDS[kind]
+    core = str(ROOT / "tests" / "core")
+    script = PEAK.format(core=core, setup=setup, code=f"    {code}", count=count)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert float(run.stdout) <= 1.3
 
 
-@pytest.mark.parametrize("damage", [poisoned, without_a_call, with_a_level_moved])
-def test_a_damaged_record_is_noticed_and_dropped(damage: Callable[[SourceRecord], SourceRecord]):
-    memory = SourceMemory()
-    _, end, _ = walked(memory)
-    record = memory.find("a")
-    assert record is not None and record.intact
-    damage(record)
-    assert not record.intact
-    _, again, computed = walked(memory)
-    assert computed == [True] * 4 and torch.equal(again, end)
-    assert walked(memory)[2] == [False] * 4
-
-
-def test_predictions_that_are_no_numbers_are_not_kept():
-    memory = SourceMemory()
-    walked(memory, by=float("nan"))
-    assert len(memory) == 0
-
-
-def test_what_is_kept_is_not_what_the_host_goes_on_to_change():
-    memory = SourceMemory()
-    run, latent = Remembering(STEP, "a", memory), drawn(0)
-    answered(run, latent, 10.0)
-    latent.zero_()
-    run.finish()
-    record = memory.find("a")
-    assert record is not None and torch.equal(record.calls[0].latent, drawn(0))
-
-
-def test_the_limit_holds_over_many_runs():
-    chance, memory = random.Random(0), SourceMemory()
-    step = Remember(limit=1, most=5)
-    for number in range(200):
-        size = (1, 4, chance.choice([8, 32, 64]), 64)
-        run, calls = Remembering(step, chance.randrange(12), memory), chance.randrange(1, 12)
-        for call in range(calls):
-            answered(run, drawn(number, size), 10.0 - call)
-            assert memory.bytes <= MIB and len(memory) <= 5
-            recording = 0 if run.full or run.found else run.bytes
-            assert memory.bytes + recording <= MIB
-        if chance.random() < 0.8:
-            run.finish()
-        assert memory.bytes <= MIB and len(memory) <= 5
-
-
-def test_a_run_larger_than_the_limit_is_not_kept():
-    memory = SourceMemory()
-    run = Remembering(STEP, "a", memory)
-    for call in range(5):
-        answered(run, drawn(0, (1, 4, 128, 128)), 10.0 - call)
-    run.finish()
-    assert run.full and len(memory) == 0
-    assert run.outcome == "source not kept: it takes more than the limit of 1 MiB"
-
-
-def test_sources_used_least_recently_are_dropped_first():
-    memory, step = SourceMemory(), Remember(limit=1, most=2)
-    for source in ("a", "b", "a", "c"):
-        walked(memory, source, step)
-    assert memory.find("b") is None and memory.find("a") is not None and memory.find("c") is not None
-
-
-def attention(memory: SourceMemory, source: str, calls: int, step: Remember) -> list[bool]:
-    """A run that notes 256 KiB of attention in each call: whether it was kept."""
-    run, layer = Remembering(step, source, memory), Layer("middle", 0)
-    for call in range(calls):
-        run.enter(drawn(call), 10.0 - call)
-        rows = run.attending(77)
-        if rows is not None:
-            q = k = torch.ones(1, 256, 128)
-            rows.note(Place(layer, "self"), q, k)
-        run.note([drawn(0)])
-        run.note_attention(None if rows is None else rows.noted)
-        run.leave(drawn(0))
-        assert memory.attention_bytes + run.attention_bytes <= step.attention * MIB
-    run.finish()
-    record = memory.find(source)
-    assert record is not None and len(record.calls) == calls
-    return [call.attention[0] is not None for call in record.calls]
-
-
-def test_attention_of_the_oldest_sources_is_dropped_first():
-    memory, step = SourceMemory(), Remember(attention=1)
-    assert attention(memory, "a", 2, step) == [True] * 2 and attention(memory, "b", 2, step) == [True] * 2
-    assert attention(memory, "c", 1, step) == [True]
-    kept = {name: memory.find(name) for name in "abc"}
-    assert [record is not None and record.attention_bytes for record in kept.values()] == [
-        0,
-        MIB // 2,
-        MIB // 4,
-    ]
-
-
-def test_a_run_keeps_the_attention_that_fits():
-    memory, step = SourceMemory(), Remember(attention=1)
-    assert attention(memory, "a", 6, step) == [True] * 4 + [False] * 2
-
-
-def test_a_plan_has_one_memory():
-    prompts = PromptSet(made_of("a cat"), (made_of("a dog"),))
-    with pytest.raises(P2PError, match="a second one"):
-        plan_of(prompts, Remember(), Remember())
-
-
-def test_a_call_counts_all_that_it_holds():
-    tensor = drawn(0)
-    call = SourceCall(tensor, 1.0, ((tensor, None), (tensor, tensor)), tensor)
-    assert call.bytes == 5 * tensor.nbytes
+def test_the_limits_are_in_one_place() -> None:
+    """No other file of the core or of the nodes has a limit in bytes."""
+    files = [file for folder in ("p2p_core", "nodes") for file in (ROOT / folder).rglob("*.py")]
+    owners = {file.name for file in files if "<< 30" in file.read_text("utf-8")}
+    assert owners == {Path(limits.__file__).name}

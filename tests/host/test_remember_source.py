@@ -75,7 +75,9 @@ def counting(calls: list[int]) -> Callable[..., Tensor]:
 @pytest.fixture
 def desk(graph: Graph, memory: Any, pack: ModuleType, monkeypatch: Any) -> Desk:
     sampling, shown = importlib.import_module(f"{pack.__name__}.nodes.comfyui.sampling"), list[str]()
-    monkeypatch.setattr(sampling, "show_on_node", lambda node, text: shown.append(text))
+    monkeypatch.setattr(
+        sampling, "show_after", lambda texts: shown.extend(t for _, t in texts if t.startswith("source"))
+    )
     return Desk(graph, shown)
 
 

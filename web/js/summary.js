@@ -8,7 +8,7 @@ import { textOf } from "./lib/graph.js";
 import { inserter } from "./lib/insert.js";
 import { addView, chain } from "./lib/view.js";
 
-const WITH_SUMMARY = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight"]);
+const WITH_SUMMARY = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight", "P2PRememberSource"]);
 const PAIR = "P2PPromptPair";
 const OLD = "These are the prompts of the last run. They have changed since then.";
 
@@ -29,10 +29,12 @@ function addSummary(node, withChips) {
     label: "What the edit does",
     height: withChips ? 120 : 56,
     empty: "Run the graph to see what the edit does.",
-    keys: ["p2p.summary", "p2p.prompts"],
+    keys: ["p2p.summary", "p2p.prompts", "p2p.windows"],
     show(panel, output) {
       const text = output["p2p.summary"].join("\n");
       panel.append(make("div", { class: "p2p-summary", role: "status", text }));
+      const held = output["p2p.windows"]; // comes after the sampling
+      if (held) panel.append(make("div", { class: "p2p-summary p2p-hint", role: "status", text: held.join("\n") }));
       const prompts = output["p2p.prompts"]?.[0];
       if (prompts) showChips(node, panel, prompts);
     },

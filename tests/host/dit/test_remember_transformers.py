@@ -24,7 +24,9 @@ def shown(pack: ModuleType, monkeypatch: Any) -> Iterator[list[str]]:
     """What the node shows; the pack's memory is empty before and after."""
     memory = importlib.import_module(f"{pack.__name__}.nodes.comfyui.remembering").MEMORY
     sampling, texts = importlib.import_module(f"{pack.__name__}.nodes.comfyui.sampling"), list[str]()
-    monkeypatch.setattr(sampling, "show_on_node", lambda node, text: texts.append(text))
+    monkeypatch.setattr(
+        sampling, "show_after", lambda all: texts.extend(t for _, t in all if t.startswith("source"))
+    )
     memory.make_room(0, 0, 0)
     yield texts
     memory.make_room(0, 0, 0)

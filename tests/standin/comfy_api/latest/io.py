@@ -33,10 +33,5 @@ class NodeOutput:
         self.args, self.ui = args, ui
 
 
-class Hidden:
-    unique_id = "UNIQUE_ID"
-
-
 class ComfyNode:
-    hidden = None
     GET_SCHEMA = classmethod(methodcaller("define_schema"))
