@@ -234,8 +234,8 @@ class Run:
         return rows
 
     def _require_finite(self, rows: Tensor) -> None:
-        finite: list[bool] = torch.isfinite(rows).flatten(1).all(1).tolist()
-        broken = [self.scene.rows.name(row) for row, good in enumerate(finite) if not good]
+        finite = torch.isfinite(rows).flatten(1).all(1).cpu()
+        broken = [self.scene.rows.name(row) for row in range(len(rows)) if not bool(finite[row])]
         if broken:
             raise P2PError(
                 "a finished latent with finite values",

@@ -6,7 +6,7 @@ puts a fresh ModelCall into the options of each call of the model: parts of a ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from comfy.patcher_extension import WrappersMP
@@ -23,6 +23,7 @@ from .keys import CALL
 from .merging import Merging
 from .model_call import Kind, ModelCall
 from .options import Options, with_wrapper
+from .reached_attention import running
 from .state import NODE, Sampling
 from .unequal_rows import each_as_alone
 
@@ -60,11 +61,12 @@ class ModelCalls:
             others = {name: v if name in texts else check.alike(v) for name, v in kwargs.items()}
             inputs = check.alike(x), check.alike(t), check.alike(c_concat), c_crossattn, control
             with naming(NODE):
-                check(lambda own: executor(*inputs, _ending_early(options, own), **others), call)
+                check(lambda own: _run(executor, inputs, _ending_early(options, own), others), call)
         text = 0 if c_crossattn is None else c_crossattn.shape[1]
         lengths = self.merging.lengths(options, len(x), text)
         with each_as_alone(transformer, call.family, lengths, text):
-            out = executor(x, t, c_concat, c_crossattn, control, {**options, CALL: call}, **kwargs)
+            inputs = x, t, c_concat, c_crossattn, control
+            out = _run(executor, inputs, {**options, CALL: call}, kwargs)
         if is_first:
             with naming(NODE):
                 require_calls(call)
@@ -77,6 +79,11 @@ class ModelCalls:
         return ModelCall(
             family, self.sampling.run.scene.layers, layout, family.text_calls(transformer), hidden
         )
+
+
+def _run(executor: Any, inputs: Sequence[Any], options: Options, others: Mapping[str, Any]) -> Any:
+    with running(options):
+        return executor(*inputs, options, **others)
 
 
 def _ending_early(options: Options, call: ModelCall) -> Options:

@@ -34,7 +34,8 @@ class Family:
     outside of the blocks look like calls of a block, and only the host's name of the block tells them apart.
     more_text: another text encoding of the prompt that a call of the model is given, and how often its tokens
     follow. before, after: encodings by other encoders, around the prompt's columns. text_blocks: the list of
-    blocks in which text attends to itself, before all others.
+    blocks in which text attends to itself, before all others. passes_options: whether the model gives its
+    attention the options of the call; if not, patches do.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Family:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     text_blocks: str = ""
+    passes_options: bool = True
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -125,6 +127,14 @@ FAMILIES: dict[str, Family] = {
         named=True,
         text_blocks="text_transformer_blocks",
     ),
+    "PixArtMS": Family("PixArt", SEPARATE, (("blocks", "block"),), passes_options=False),
+    "HunYuanDiT": Family(
+        "HunyuanDiT",
+        SEPARATE,
+        (("blocks", "block"),),
+        more_text=("encoder_hidden_states_t5", 1),
+        passes_options=False,
+    ),
     "GeneralDIT": Family("Cosmos 1", SEPARATE, (("blocks", "block"),), patch=2),
     # joint attention
     "NextDiT": Family("Lumina 2, Z-Image", LEFT, (("layers", "block"),), text_blocks="context_refiner"),
@@ -140,6 +150,9 @@ FAMILIES: dict[str, Family] = {
     "OpenAISignatureMMDITWrapper": Family("SD3", blocks=(("joint_blocks", "block"),)),
     "MMDiT": Family(
         "AuraFlow", Tokens(registers=8), (("double_layers", "double"), ("single_layers", "single"))
+    ),
+    "ErnieImageModel": Family(
+        "ERNIE-Image", replace(IMAGE_FIRST, side="left"), (("layers", "block"),), passes_options=False
     ),
     "LensTransformer2DModel": Family("Lens", IMAGE_FIRST, ONE_LIST, patch=1),
     "JoyImageTransformer3DModel": Family("JoyImage", IMAGE_FIRST, (("double_blocks", "block"),)),

@@ -235,5 +235,17 @@ def _joined_masks(conds: Sequence[Any], tokens: Tokens) -> Any:
             "one of them",
             "Encode source and edit with the same CLIP and the same nodes.",
         )
+    if conds[0].cond.ndim > 2:  # of queries and keys, as Redux makes them
+        return _joined_alike(conds)
     masks = padded([cond.cond[..., None] for cond in conds], tokens)
     return type(conds[0])(masks.text[..., 0])
+
+
+def _joined_alike(conds: Sequence[Any]) -> Any:
+    if len({cond.cond.shape for cond in conds}) > 1:
+        raise P2PError(
+            "prompts of equally many tokens, with an attention mask of queries and keys",
+            " and ".join(str(cond.cond.shape[-1]) for cond in conds),
+            "Use prompts of equal length, or a style model with strength_type multiply.",
+        )
+    return type(conds[0])(torch.cat([cond.cond for cond in conds]))

@@ -28,6 +28,7 @@ from .noise import OwnDraws, paired_sampler
 from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
+from .room import require_room
 from .rows import mask_per_row
 from .shown_after import show_held
 from .state import NODE, ProgressTable, Sampling
@@ -49,6 +50,7 @@ def sample_pair(
         equal = None if _fresh(real, noise) else paired_noise(noise, latent_image, prompts)
         in_pairs = equal is not None
         samples = Rows.of(len(noise), prompts).samples if in_pairs else len(noise)
+        require_room(guider.model_patcher, noise, samples, prompts)
         family, sides = family_of(guider.model_patcher), edited_sides(conds)
         merging = None if family is None else Merging(family)
         rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs

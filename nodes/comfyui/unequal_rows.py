@@ -36,6 +36,8 @@ def _hooks(transformer: Any, family: Family, lengths: Sequence[int], columns: in
     name = type(transformer).__name__
     if name == "OmniGen2Transformer2DModel":
         return [(transformer.rope_embedder, _own_positions(lengths))]
+    if name == "ErnieImageModel":
+        return [(transformer.pos_embed, _from_own_start(lengths, columns))]
     if name == "HunyuanVideo":
         return [(transformer.txt_in, _row_by_row(lengths))]
     return []
@@ -69,6 +71,17 @@ def _own_positions(lengths: Sequence[int]) -> Callable[..., Any]:
         return text, reference, image, torch.cat([text, reference, image], dim=1), *rest
 
     return place
+
+
+def _from_own_start(lengths: Sequence[int], columns: int) -> Callable[..., Any]:
+    """ERNIE-Image: positions count from the start of a prompt, which is padded on its left."""
+
+    def count(module: Any, args: tuple[Tensor], kwargs: Any, rotations: Tensor) -> Tensor:
+        own = args[0].clone()  # [B, N, axes]
+        own[..., 0] -= torch.tensor([columns - length for length in lengths]).to(own)[:, None]
+        return module.forward(own)
+
+    return count
 
 
 def _row_by_row(lengths: Sequence[int]) -> Callable[..., Any]:

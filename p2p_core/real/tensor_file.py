@@ -18,7 +18,7 @@ from torch import Tensor
 from ..limits import TRAJECTORY, in_words
 
 HEADER = 1 << 20  # bytes, several times what texts of the longest length take
-DIMENSIONS = 5
+DIMENSIONS = 6  # of latents of videos [n+1, B, C, f, h, w]
 _TEXTS = "__metadata__"
 
 

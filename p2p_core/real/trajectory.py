@@ -5,12 +5,15 @@ Without inversion it is the picture alone, for a sampling that adds its own nois
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import P2PError
+from ..limits import TRAJECTORY, require_memory
 from ..words.fields import CHARACTERS
 from ..words.texts import is_readable
 
@@ -74,6 +77,7 @@ class Trajectory:
         for name, (tensor, wanted) in expected.items():
             if tensor is not None and tuple(tensor.shape) != wanted:
                 raise P2PError(f"{name} of shape {wanted}", f"{tuple(tensor.shape)}", AGAIN)
+        require_steps(1, [sum(tensor.numel() for tensor, _ in expected.values() if tensor is not None)])
 
     @property
     def steps(self) -> int:
@@ -118,6 +122,12 @@ def _moderate(tensor: Tensor) -> bool:
     """Whether all values can be sampled with: NaN compares as false."""
     low, high = tensor.aminmax()
     return bool(low >= -LARGEST) and bool(high <= LARGEST)
+
+
+def require_steps(steps: int, shape: Sequence[int]) -> None:
+    """Raises P2PError if tensors of this shape for each step take more memory than a trajectory may."""
+    what = f"{steps} steps of {' × '.join(map(str, shape))} values"
+    require_memory(what, steps * math.prod(shape), TRAJECTORY, "Use fewer steps, or fewer or smaller images.")
 
 
 def floats(sigmas: Tensor) -> list[float]:

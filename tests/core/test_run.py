@@ -327,8 +327,8 @@ def test_latents_are_blended_by_the_mask_of_the_means_so_far() -> None:
     assert torch.equal(result, blended(final, masks[1], 3))
     recorded = around.store.read(result)
     assert recorded.blend is not None and torch.equal(recorded.blend, masks[1])
-    others = recorded.masks_at([0.6, 0.9])  # without another run
-    assert others is not None and torch.equal(others[0], masks[1]) and others[1].sum() < masks[1].sum()
+    others = torch.stack(list(recorded.masks_at([0.6, 0.9])), 1)  # without another run
+    assert torch.equal(others[0], masks[1]) and others[1].sum() < masks[1].sum()
 
 
 def means_of(run: Run, layer: Layer, calls: int) -> Tensor:

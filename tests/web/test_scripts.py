@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from p2p_core.edits.presets import TABLE
+from p2p_core.words.fields import CHARACTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
@@ -52,3 +53,8 @@ def test_a_helper_does_nothing_when_it_is_loaded(script: Path) -> None:
     starts = [line for line in text.splitlines() if line and not line[0].isspace()]
     allowed = re.compile(r"(import|export|const|let|class|function|async function|[})\]])")
     assert [line for line in starts if not allowed.match(line)] == []
+
+
+def test_the_browser_reads_as_much_of_a_field_as_the_nodes_accept() -> None:
+    text = (ROOT / "web" / "js" / "lib" / "words.js").read_text("utf-8")
+    assert f"export const LONGEST = {CHARACTERS};" in text

@@ -52,6 +52,7 @@ CHECKPOINTS = {
     "Z-Image": Checkpoint("z-image", {"cap_feat_dim": 16}),
     "Qwen-Image": Checkpoint("qwen image", {"joint_attention_dim": 16}, (16, 1, 8, 12)),
     "Flux.1": Checkpoint("flux", {"context_in_dim": 16, "vec_in_dim": 16}),
+    "Flux.1 Fill": Checkpoint("flux", {"context_in_dim": 16, "vec_in_dim": 16}),
     "Wan 2.1": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
     "Wan 2.1 I2V": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
     "Wan VACE": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
@@ -87,6 +88,8 @@ CHECKPOINTS = {
     "HiDream-I1": Checkpoint("hidream", {"caption_channels": [16, 16], "text_emb_dim": 32}),
     "MageFlow": Checkpoint("mage flow", {"joint_attention_dim": 16}, (128, 4, 6)),
     "Ideogram 4": Checkpoint("ideogram4", {"llm_features_dim": 208}, (128, 4, 6)),
+    "ERNIE-Image": Checkpoint("ernie", {"text_in_dim": 16}, (128, 4, 6)),
+    "PixArt": Checkpoint("chroma", {"caption_channels": 16}, (4, 32, 40)),
     "JoyImage": Checkpoint("joyimage", {"text_dim": 16}, (16, 1, 8, 12)),
     "Lens": Checkpoint("lens", {"enc_hidden_dim": 16, "selected_layer_index": (0, 1, 2, 3)}, (128, 4, 6)),
     "HunyuanVideo": Checkpoint(

@@ -1,4 +1,4 @@
-"""MODELs that cannot be edited: an error names the model and says why, before or in the first model call."""
+"""MODELs that cannot be edited are named with the reason; those that need patches of attention get them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ try:
     import comfy.supported_models as supported
     from tiny_pairs import Pack, Pair
     from transformer_table import FAMILIES
-    from transformers_tiny import built
+    from transformers_tiny import built, here
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
     supported = SimpleNamespace()
+    here = bool
 
 UNSUPPORTED = {
     "Stable_Cascade_C": "StableCascade_C, whose attention mixes each word with an image and the pooled text",
@@ -113,3 +114,19 @@ def test_blocks_that_attend_in_another_way(p2p: Pack, how: str, error: type[Exce
     with pytest.raises(error, match=f"Prompt-to-Prompt: expected {message}"):
         pair.sample(pair.edited(pair.step("swap", 0, 0), model), pair.paired)
     assert torch.equal(pair.sample(model, pair.conditionings[0]), plain)
+
+
+REACHED = [name for name in ("ERNIE-Image", "PixArt", "HunyuanDiT") if here(name)]
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_patches_of_attention_end_with_the_edited_model(p2p: Pack, name: str) -> None:
+    """What a family needs to be edited changes nothing in a plain run, before and after an edited one."""
+    pair = Pair(p2p, name)
+    plain = pair.sample(pair.model, pair.conditionings[0])
+    pair.sample(pair.edited(pair.step("swap", 1, 1)), pair.paired)
+    assert torch.equal(pair.sample(pair.model, pair.conditionings[0]), plain)
+    assert not pair.model.object_patches
+    model = pair.model.model.diffusion_model
+    forwards = [module.__dict__["forward"] for module in model.modules() if "forward" in module.__dict__]
+    assert all(forward.__func__ is type(forward.__self__).forward for forward in forwards)

@@ -52,7 +52,7 @@ class Pair:
         self.p2p, self.name = p2p, name
         self.model = tiny_transformer(name)
         texts = ("a cat on grass", "a dog on grass", "a cat on snow")
-        segments = 3 if name == "HiDream-I1" else 1  # a prompt's tokens stand there three times
+        segments = {"HiDream-I1": 3, "HunyuanDiT": 2}.get(name, 1)  # how often a prompt's tokens stand there
         source, *edits = [
             p2p.prompt(text, count * segments) for text, count in zip(texts, columns, strict=True)
         ]
@@ -146,4 +146,4 @@ class Pair:
             return max(0, 512 - prompt.columns)
         if self.name.startswith("HunyuanVideo 1.5"):
             return self.glyphs()
-        return text - prompt.columns if self.name in ("Lumina 2", "NewBie") else 0
+        return text - prompt.columns if self.name in ("Lumina 2", "NewBie", "ERNIE-Image") else 0

@@ -175,6 +175,21 @@ COGVIDEO = {
     **{"text_embed_dim": 12, "num_layers": 2, "sample_width": 8, "sample_height": 8, "sample_frames": 5},
     **{"max_text_seq_length": 7, "use_rotary_positional_embeddings": True},
 }
+ERNIE = {
+    **{"image_model": "ernie", "hidden_size": 32, "num_attention_heads": 2, "num_layers": 2},
+    **{"ffn_hidden_size": 64, "in_channels": 128, "out_channels": 128, "patch_size": 1},
+    **{"text_in_dim": 12, "rope_axes_dim": (4, 6, 6)},
+}
+PIXART = {
+    **{"image_model": "pixart_sigma", "input_size": None, "patch_size": 2, "in_channels": 4, "depth": 2},
+    **{"hidden_size": 32, "num_heads": 2, "caption_channels": 12, "model_max_length": 16},
+    **{"pe_interpolation": 1.0, "micro_condition": False},
+}
+HYDIT = {
+    **{"image_model": "hydit", "input_size": (32, 32), "patch_size": 2, "in_channels": 4},
+    **{"hidden_size": 32, "depth": 2, "num_heads": 2, "text_states_dim": 12, "text_states_dim_t5": 16},
+    **{"text_len": 7, "text_len_t5": 7, "mlp_ratio": 2.0},
+}
 LLAMA = {"conditioning_llama3": Shape((2, "T", 12))}
 MASKED = {"attention_mask": Shape((1, "T"), "mask")}
 UNMASKED = {"attention_mask": Shape((1, "T"), "whole mask")}
@@ -220,6 +235,19 @@ SEPARATE = {
     ),
     "LTXV": Family("LTXV", LTXV, (128, 2, 4, 6), options=MASKED),
     "Kandinsky 5": Family("Kandinsky5", KANDINSKY, (16, 2, 8, 12), options=POOLED),
+    "PixArt": Family("PixArtSigma", PIXART, (4, 32, 40)),
+    "HunyuanDiT": Family(
+        "HunyuanDiT",
+        HYDIT,
+        (4, 8, 12),
+        short=7,
+        long=7,
+        options={
+            "conditioning_mt5xl": Shape(("T", 16)),
+            "attention_mask": Shape((1, "T"), "whole mask"),
+            "attention_mask_mt5xl": Shape((1, "T"), "whole mask"),
+        },
+    ),
     "Cosmos 1": Family("CosmosT2V", COSMOS1, (16, 1, 8, 12), short=7, long=7),
 }
 JOINT = {
@@ -286,6 +314,7 @@ JOINT = {
     ),
     "HiDream-I1": Family("HiDream", HIDREAM, (16, 8, 12), options={**POOLED, **LLAMA}, short=7, long=7),
     "Lens": Family("Lens", LENS, (128, 4, 6), 24),
+    "ERNIE-Image": Family("ErnieImage", ERNIE, (128, 4, 6)),
     "JoyImage": Family("JoyImage", JOY, (16, 1, 8, 12)),
     "Ideogram 4": Family("Ideogram4", IDEOGRAM, (128, 4, 6)),
     "MageFlow": Family(

@@ -1,18 +1,23 @@
 // @ts-check
 // Dynamic prompts, {red|blue}, as the front end reads them, but drawn alike wherever the same group stands.
 
+import { LONGEST } from "./words.js";
+
 const COMMENT = /\/\*[\s\S]*?\*\/|\/\/.*/g;
 const ESCAPED = /\\([{}|])/g;
-const BETWEEN_EDITS = /^(\s*---+\s*)$/m;
+const BETWEEN_EDITS = /^([^\S\n]*---+[^\S\n]*)$/m;
+const DEEPEST = 100; // groups in groups; further braces are characters
 
 /**
  * The text with one option of every group. The n-th time that a group stands in a prompt it gets the option
  * that `picks` has for it, or a random one, which is then kept there. Prompts are separated by lines of dashes.
+ * A text that is too long for a node is returned as it is.
  * @param {string} text
  * @param {Map<string, number>} picks
  * @param {() => number} [random] 0 ≤ number < 1
  */
 export function drawn(text, picks, random = Math.random) {
+  if (text.length > LONGEST) return text;
   const parts = text.replace(COMMENT, "").split(BETWEEN_EDITS);
   return parts.map((part) => new Drawing(part, picks, random).whole()).join("").replace(ESCAPED, "$1");
 }
@@ -26,6 +31,7 @@ class Drawing {
     /** @type {Map<string, number>} */
     this.seen = new Map();
     this.at = 0;
+    this.depth = 0;
   }
 
   whole() {
@@ -38,7 +44,7 @@ class Drawing {
     while (this.at < this.text.length && !ends.includes(this.text[this.at])) {
       const character = this.text[this.at++];
       if (character === "\\") result += character + (this.text[this.at++] ?? "");
-      else result += character === "{" ? this.group() : character;
+      else result += character === "{" && this.depth < DEEPEST ? this.group() : character;
     }
     return result;
   }
@@ -46,11 +52,13 @@ class Drawing {
   /** The chosen option of the group that starts here. */
   group() {
     const start = this.at;
+    this.depth++;
     const options = [this.until("|}")];
     while (this.text[this.at] === "|") {
       this.at++;
       options.push(this.until("|}"));
     }
+    this.depth--;
     const group = this.text.slice(start, this.at++);
     return options[this.pick(group, options.length)];
   }
