@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -59,7 +62,9 @@ def test_basic_guider(node: dict[str, Any], name: str) -> None:
 
     closed, opened = (run(graph.swapped(prompts, **way), positive, latent) for way in (CLOSED, OPEN))
     for row, text in enumerate((SOURCE, EDIT)):
-        assert torch.equal(closed[row], run(graph.host.model(), graph.host.encode(text), repeated(latent, 2))[row])
+        assert torch.equal(
+            closed[row], run(graph.host.model(), graph.host.encode(text), repeated(latent, 2))[row]
+        )
     assert torch.equal(opened[0], closed[0]) and not close(opened[1], closed[1])
 
 
@@ -83,3 +88,17 @@ def test_a_batch_of_odd_sizes_with_a_noise_mask(node: dict[str, Any], name: str)
         plain = run(host.model(), host.encode(text), repeated(latent, 2))
         assert torch.equal(closed[row::2], plain[row::2])
     assert torch.equal(opened[::2], closed[::2]) and not torch.equal(opened[1::2], closed[1::2])
+
+
+@pytest.mark.skipif("Z-Image" not in NAMES, reason="this ComfyUI has no Z-Image")
+def test_learned_padding_of_one_thread_is_not_that_of_another(pack: ModuleType) -> None:
+    """Two runs on clones of one MODEL share its modules."""
+    padding = importlib.import_module(f"{pack.__name__}.nodes.comfyui.learned_padding")
+    model = TransformerHost("Z-Image").model()
+    tokens = importlib.import_module(f"{pack.__name__}.nodes.comfyui.families").family_of(model).tokens
+    embedder, text = model.model.diffusion_model.cap_embedder, torch.randn(2, 8, 16)
+    plain = embedder(text)
+    with padding.own_padding(model.model.diffusion_model, tokens, (5, 8), 8), ThreadPoolExecutor(1) as pool:
+        assert torch.equal(pool.submit(embedder, text).result(), plain)
+        assert not torch.equal(embedder(text), plain)
+    assert torch.equal(embedder(text), plain)

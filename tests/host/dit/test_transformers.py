@@ -40,7 +40,8 @@ class Pack:
         self.columns, self.steps = part("p2p_core.edits.columns"), part("p2p_core.edits.steps")
         self.maps, self.blending = part("p2p_core.maps.store"), part("p2p_core.maps.blending")
         self.recording, self.masks = part("p2p_core.maps.recording"), part("p2p_core.maps.masks")
-        self.window = part("p2p_core.words.windows").Window
+        self.windows, self.weights = part("p2p_core.words.windows"), part("p2p_core.words.weights")
+        self.window = self.windows.Window
 
     def prompt(self, words: str, columns: int) -> Any:
         """A prompt of one-token words between two special columns, padded with special columns."""
@@ -105,10 +106,12 @@ class Pair:
     def expected(self, step: Any, word: str = "", **how: Any) -> tuple[Tensor, list[Tensor]]:
         """The pair in an empty window with float64 maps edited below it, and the maps of a word.
 
-        The step's windows never change.
+        step: one or several, whose windows never change.
         """
         closed = self.edited(self.step("swap", 0, 0))
-        plan = self.p2p.plan.EditPlan(self.prompts).then(self.prompts, step)
+        plan = self.p2p.plan.EditPlan(self.prompts)
+        for each in step if isinstance(step, list) else [step]:
+            plan = plan.then(self.prompts, each)
         layer, text = self.p2p.families.layers_of(self.model)[0], self.text_columns()
         edits = [self._float(plan, row, layer, text) for row in range(1, 1 + len(self.prompts.edits))]
         columns = [
@@ -263,6 +266,29 @@ def test_local_blend_keeps_the_source_outside_its_mask(pair: Pair) -> None:
 
 
 SOME = [name for name in ("Wan 2.1", "Anima", "Z-Image", "Flux.1", "SD3.5 medium") if name in NAMES]
+
+
+KINDS = [*((kind, method) for kind in ("weights", "word window") for method in ("swap", "refine"))]
+
+
+@pytest.mark.parametrize(("kind", "method"), [*KINDS, ("weights alone", "refine")])
+@pytest.mark.parametrize("name", SOME)
+def test_weights_and_word_windows_are_edits_of_the_float64_maps(
+    p2p: Pack, name: str, kind: str, method: str
+) -> None:
+    """At an unequal weight, a negative one, and a window that gives one word its own attention."""
+    pair, window = Pair(p2p, name), p2p.window
+    if kind == "word window":
+        own = p2p.windows.WordWindow("grass", window(0, 0))
+        steps = [p2p.steps.TokenEdit(method, window(0, 1), window(0, 1), (own,))]
+    else:
+        weights = p2p.weights.parse_weights("grass: 3\n---\nsnow: -2")
+        edit = [] if kind == "weights alone" else [pair.step(method, 1, 0)]
+        steps = [*edit, p2p.steps.Reweight(weights, window(0, 1), window(0, 0))]
+    model = pair.model
+    for step in steps:
+        model = pair.edited(step, model)
+    close(pair.sample(model, pair.paired), pair.expected(steps)[0])
 
 
 @pytest.mark.parametrize("name", SOME)
