@@ -93,12 +93,12 @@ def test_a_batch_of_odd_sizes_with_a_noise_mask(node: dict[str, Any], name: str)
 @pytest.mark.skipif("Z-Image" not in NAMES, reason="this ComfyUI has no Z-Image")
 def test_learned_padding_of_one_thread_is_not_that_of_another(pack: ModuleType) -> None:
     """Two runs on clones of one MODEL share its modules."""
-    padding = importlib.import_module(f"{pack.__name__}.nodes.comfyui.learned_padding")
+    rows = importlib.import_module(f"{pack.__name__}.nodes.comfyui.unequal_rows")
     model = TransformerHost("Z-Image").model()
-    tokens = importlib.import_module(f"{pack.__name__}.nodes.comfyui.families").family_of(model).tokens
+    family = importlib.import_module(f"{pack.__name__}.nodes.comfyui.families").family_of(model)
     embedder, text = model.model.diffusion_model.cap_embedder, torch.randn(2, 8, 16)
-    plain = embedder(text)
-    with padding.own_padding(model.model.diffusion_model, tokens, (5, 8), 8), ThreadPoolExecutor(1) as pool:
+    plain, transformer = embedder(text), model.model.diffusion_model
+    with rows.each_as_alone(transformer, family, (5, 8), 8), ThreadPoolExecutor(1) as pool:
         assert torch.equal(pool.submit(embedder, text).result(), plain)
         assert not torch.equal(embedder(text), plain)
     assert torch.equal(embedder(text), plain)

@@ -88,6 +88,8 @@ def _drawn(shape: Shape, tokens: int, random: torch.Generator) -> Any:
     if "mask" in shape.kind:
         seen = tokens if shape.kind == "whole mask" else tokens - 2
         return (torch.arange(tokens) < seen).long().expand(sizes)
+    if shape.kind == "shared":
+        random = torch.Generator().manual_seed(3)
     return torch.randn(1, *sizes, generator=random)
 
 
@@ -104,11 +106,11 @@ def noise(name: str, samples: int = 1, seed: int = 4) -> Tensor:
 
 def sampled(
     model: Any, positive: Conditioning, negative: Conditioning, noise: Tensor, *, cfg: float = 3.0,
-    steps: int = 3, sampler: str = "euler", latent: Tensor | None = None,
+    steps: int = 3, sampler: str = "euler", latent: Tensor | None = None, mask: Tensor | None = None,
+    **part: Any,
 ) -> Tensor:  # fmt: skip
-    """KSampler's own call."""
+    """KSampler's own call. part: of the schedule, as in KSampler (Advanced)."""
     latent = torch.zeros_like(noise) if latent is None else latent
+    sides, options = (positive, negative), {"seed": 1, "noise_mask": mask, "disable_pbar": True, **part}
     with torch.inference_mode():
-        return comfy.sample.sample(
-            model, noise, steps, cfg, sampler, "simple", positive, negative, latent, seed=1, disable_pbar=True
-        )
+        return comfy.sample.sample(model, noise, steps, cfg, sampler, "simple", *sides, latent, **options)
