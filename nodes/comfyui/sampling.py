@@ -22,6 +22,7 @@ from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
 from .families import Family, architecture_of, family_of, layers_of
+from .foreign_text import explained
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
@@ -80,7 +81,8 @@ def sample_pair(
         kwargs["latent_shapes"] = [latent_image.shape]
     guider.conds, guider.model_options = entries, patched
     try:
-        rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
+        with explained(conds):
+            rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
     finally:
         guider.conds, guider.model_options = conds, options
     with naming(NODE):
