@@ -76,9 +76,8 @@ class ModelCalls:
         family = self.family
         layout = family.layout(text, x.shape, others)
         hidden = self.merging.hidden(options, len(x), x.device)
-        return ModelCall(
-            family, self.sampling.run.scene.layers, layout, family.text_calls(transformer), hidden
-        )
+        layers, texts = self.sampling.run.scene.layers, family.text_calls(transformer)
+        return ModelCall(family, layers, layout, texts, hidden, family.turns(others))
 
 
 def _run(executor: Any, inputs: Sequence[Any], options: Options, others: Mapping[str, Any]) -> Any:

@@ -34,7 +34,7 @@ class Family:
     more_text: another text encoding of the prompt that a call of the model is given, and how often its tokens
     follow. before, after: encodings by other encoders, around the prompt's columns. text_blocks: the list of
     blocks in which text attends to itself, before all others. passes_options: whether the model gives its
-    attention the options of the call; if not, patches do.
+    attention the options of the call; if not, patches do. audio: whether it may sample audio with the video.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Family:
     after: tuple[str, ...] = ()
     text_blocks: str = ""
     passes_options: bool = True
+    audio: bool = False
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -92,13 +93,21 @@ class Family:
         return (*own, *self.before, *self.after)
 
     def layout(self, text: Any, latent: Sequence[int], others: Mapping[str, Any]) -> Layout:
-        """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given."""
+        """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given.
+
+        Where several latents are packed into one, the first is the image's or the video's.
+        """
+        latent = (others.get("latent_shapes") or [latent])[0]
         name, times = self.more_text or ("", 0)
         columns = (0 if text is None else text.shape[1]) + times * _columns(others, [name])
         grids = [self.tokens.grid(latent.shape) for latent in others.get("ref_latents") or ()]
         reference = sum(map(prod, grids))
         around = _columns(others, self.before), _columns(others, self.after)
         return self.tokens.layout(columns, latent, reference, *around)
+
+    def turns(self, others: Mapping[str, Any]) -> int:
+        """How many attention calls a block makes where only their order tells them apart, else 0."""
+        return 0 if not self.audio else 6 if len(others.get("latent_shapes") or ()) > 1 else 2
 
     def stage(self, block_type: str | None) -> str:
         """What this family's layers are called in a block that the host calls so."""
@@ -119,6 +128,7 @@ FAMILIES: dict[str, Family] = {
     "VaceWanModel": Family("Wan VACE", SEPARATE, (("blocks", "block"),)),
     "CameraWanModel": Family("Wan Camera", SEPARATE, (("blocks", "block"),)),
     "LTXVModel": Family("LTXV", SEPARATE, ONE_LIST, patch=1),
+    "LTXAVModel": Family("LTX-2", SEPARATE, ONE_LIST, patch=1, audio=True),
     "Kandinsky5": Family(
         "Kandinsky 5",
         SEPARATE,
@@ -179,7 +189,6 @@ UNSUPPORTED = {
     "MiniMaxH3": "which takes one sample per model call, and a pair is two",
     "StableCascade_C": "whose attention mixes each word with an image and the pooled text",
     "StableCascade_B": "which gets the pooled text but no words",
-    "LTXAV": "which samples video and audio together",
     "HiDreamO1": "whose text and image attend to each other in calls of different kinds",
 }
 

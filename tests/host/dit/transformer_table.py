@@ -326,4 +326,12 @@ JOINT = {
     "Omnigen 2": Family("Omnigen2", OMNIGEN, (16, 8, 12), options=UNMASKED),
     "CogVideoX": Family("CogVideoX_T2V", COGVIDEO, (16, 2, 8, 12), short=7, long=7),
 }  # fmt: skip
-FAMILIES = {**SEPARATE, **JOINT}
+LTX2 = {
+    **{"image_model": "ltxav", "in_channels": 8, "audio_in_channels": 128, "cross_attention_dim": 32},
+    **{"audio_cross_attention_dim": 16, "attention_head_dim": 16, "audio_attention_head_dim": 8},
+    **{"num_attention_heads": 2, "audio_num_attention_heads": 2, "caption_channels": 12, "num_layers": 2},
+    **{"connector_num_attention_heads": 2, "connector_attention_head_dim": 6},
+    **{"audio_connector_num_attention_heads": 2, "audio_connector_attention_head_dim": 6},
+}
+NESTED = {"LTX-2": Family("LTXAV", LTX2, (8, 2, 4, 4), 24, since=(0, 33, 0))}
+FAMILIES = {**SEPARATE, **JOINT, **NESTED}
