@@ -117,8 +117,9 @@ def _fresh(real: RealImage | None, noise: Tensor) -> bool:
 def _begin(plan: EditPlan, guider: Any, samples: int, latent: Sequence[int], sigmas: Tensor) -> Sampling:
     """latent: its shape."""
     patcher, sides = guider.model_patcher, edited_sides(guider.conds)
-    size = latent[-2], latent[-1]
-    scene = Scene(plan.prompts, samples, size, layers_of(patcher), pixels_per_cell(patcher))
+    frames = latent[2] if len(latent) == 5 else 1
+    size = frames * latent[-2], latent[-1]
+    scene = Scene(plan.prompts, samples, size, layers_of(patcher), pixels_per_cell(patcher), frames)
     table = ProgressTable(patcher.get_model_object("model_sampling"), sigmas)
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from torch.nn import functional as F
 
 from ...p2p_core.errors import P2PError
+from ...p2p_core.maps.masks import apart
 from ..comfyui.advice import naming
 from ..shared.shown import shown_masks
 from ..shared.types import CATEGORY, Store
@@ -50,7 +51,8 @@ class P2PBlendMask(io.ComfyNode):
                 raise P2PError(
                     "a store of Local Blend", "one of Attention Store", "Connect Local Blend's store."
                 )
-            large = F.interpolate(mask[:, None], scale_factor=recorded.scene.cell, mode="nearest")[:, 0]
+            frames = apart(mask, recorded.scene.frames)
+            large = F.interpolate(frames[:, None], scale_factor=recorded.scene.cell, mode="nearest")[:, 0]
             return io.NodeOutput(large, ui=shown_masks(recorded, mask, images))
 
 

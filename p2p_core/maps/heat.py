@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,10 +40,11 @@ def word_masks(
     size: tuple[int, int],
     layers: LayerFilter | None = None,
 ) -> Tensor:
-    """Where any word exceeds `threshold` times its map's maximum, [R, H, W] of 0 and 1."""
+    """Where any word exceeds `threshold` times its map's maximum, [R·F, H, W] of 0 and 1 for F frames."""
     require_share("threshold", threshold)
-    large = F.interpolate(relative(heat_maps(recorded, words, layers)), size, mode="bilinear")
-    return large.gt(threshold).any(1).float()
+    maps = relative(heat_maps(recorded, words, layers))
+    each = rearrange(maps, "r n (f h) w -> (r f) n h w", f=recorded.scene.frames)
+    return F.interpolate(each, size, mode="bilinear").gt(threshold).any(1).float()
 
 
 def relative(maps: Tensor) -> Tensor:
