@@ -173,6 +173,12 @@ FAMILIES: dict[str, Family] = {
         (("layers", "block"),),
         text_blocks="context_refiner",
     ),
+    "BooguTransformer2DModel": Family(
+        "Boogu",
+        Tokens(order=("text", "reference", "image")),
+        (("double_stream_layers", "double"), ("single_stream_layers", "single")),
+        text_blocks="context_refiner",
+    ),
     "HunyuanVideo": Family("Hunyuan", after=("txt_byt5",)),
     "HiDreamImageTransformer2DModel": Family(
         "HiDream",
