@@ -24,6 +24,7 @@ except ModuleNotFoundError:  # on the stand-in, where these tests do not run
 UNSUPPORTED = {
     "Stable_Cascade_C": "StableCascade_C, whose attention mixes each word with an image and the pooled text",
     "Stable_Cascade_B": "StableCascade_B, which gets the pooled text but no words",
+    "HiDreamO1": "HiDreamO1, whose text and image attend to each other in calls of different kinds",
     "MiniMaxH3": "MiniMaxH3, which takes one sample per model call, and a pair is two",
 }
 
