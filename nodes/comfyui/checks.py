@@ -21,11 +21,19 @@ def require_calls(call: ModelCall) -> None:
     """Raises P2PError unless in a finished model call all blocks attended to text, equally often."""
     kind = "joint" if call.family.tokens.joint else "cross"
     made, wanted = call.made[kind], len(call.layers)
+    if not made and call.others:
+        queries, keys = call.others[0]
+        raise P2PError(
+            f"attention over the text and the image tokens of {call.family.name}",
+            f"{queries} queries on {keys} keys",
+            "Remove the node that adds tokens to this model or takes some out.",
+        )
     if not made or made % wanted:  # Wan I2V attends twice if it gets no picture
         raise P2PError(
             f"{wanted} {kind}-attention calls in the first model call of {call.family.name}, one per block",
             str(made),
-            "Remove the node or loader that replaces this model's blocks or its attention.",
+            "Remove the node that replaces this model's forward pass, its blocks or its attention (TeaCache, "
+            "NAG), or load the model with ComfyUI's own loader.",
         )
 
 

@@ -103,6 +103,8 @@ def override(previous: Function | None, edit: Edit) -> Function:
         call = AttentionCall.of(plain, args, kwargs)
         kind = model_call.kind(call)
         if kind is None:
+            if "block_index" in call.options:
+                model_call.others.append((call.q.shape[-2], call.k.shape[-2]))
             return plain(*args, **kwargs)
         model_call.made[kind] += 1
         return edit(model_call, kind, call)

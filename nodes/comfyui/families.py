@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from torch import nn
-
 from ...p2p_core.architecture.dit import Layout, Side, Tokens
 from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.architecture.names import Architecture
 from ...p2p_core.errors import P2PError
 from .unet import cross_attention_layers
 
 ONE_LIST = (("transformer_blocks", "block"),)
 DOUBLE_SINGLE = (("double_blocks", "double"), ("single_blocks", "single"))
 SEPARATE, LEFT = Tokens(joint=False), Tokens(side="left")
+IMAGE_LAST = Tokens(order=("text", "reference", "image"))
 IMAGE_FIRST = Tokens(order=("image", "reference", "text"))
 
 
@@ -56,30 +56,19 @@ class Family:
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
         padding: Side = self.tokens.side if multiple == 1 else "right"  # of learned tokens, after the text
         tokens = replace(self.tokens, patch=side, multiple=multiple, side=padding)
-        block = next(self._blocks(transformer, self.blocks[0][0]).children(), None)
+        block = next(getattr(transformer, self.blocks[0][0]).children(), None)
         if getattr(block, "flipped_img_txt", False):  # Hunyuan on 0.3.64
             tokens = replace(tokens, order=("image", "text"))
         if getattr(transformer, "cond_type_embedding", None) is not None:  # HunyuanVideo 1.5
             return replace(self, tokens=tokens, before=("clip_fea", *self.after), after=())
         return replace(self, tokens=tokens)
 
-    def _blocks(self, transformer: Any, attribute: str) -> nn.Module:
-        """P2PError for a model whose blocks a loader or another node has replaced."""
-        blocks = getattr(transformer, attribute, None)
-        if not isinstance(blocks, nn.Module):
-            raise P2PError(
-                f"a MODEL of the {self.name} family with its {attribute}",
-                f"{type(transformer).__name__} without",
-                "Load the model with ComfyUI's own loader, or remove the node that replaces its blocks.",
-            )
-        return blocks
-
     def layers(self, transformer: Any) -> tuple[Layer, ...]:
         scale = self.tokens.patch
         return tuple(
             Layer(stage, number, 0, scale)
             for attribute, stage in self.blocks
-            for number, _ in enumerate(self._blocks(transformer, attribute).children())
+            for number, _ in enumerate(getattr(transformer, attribute).children())
         )
 
     def text_calls(self, transformer: Any) -> int:
@@ -168,14 +157,11 @@ FAMILIES: dict[str, Family] = {
     "Ideogram4Transformer2DModel": Family("Ideogram 4", blocks=(("layers", "block"),), patch=1),
     "MageFlowTransformer2DModel": Family("MageFlow", blocks=ONE_LIST),
     "OmniGen2Transformer2DModel": Family(
-        "Omnigen 2",
-        Tokens(order=("text", "reference", "image")),
-        (("layers", "block"),),
-        text_blocks="context_refiner",
+        "Omnigen 2", IMAGE_LAST, (("layers", "block"),), text_blocks="context_refiner"
     ),
     "BooguTransformer2DModel": Family(
         "Boogu",
-        Tokens(order=("text", "reference", "image")),
+        IMAGE_LAST,
         (("double_stream_layers", "double"), ("single_stream_layers", "single")),
         text_blocks="context_refiner",
     ),
@@ -204,7 +190,26 @@ def family_of(model: Any) -> Family | None:
     transformer = getattr(model.model, "diffusion_model", None)
     names = type(model.model).__name__, type(transformer).__name__
     row = next((FAMILIES[name] for name in names if name in FAMILIES), None)
-    return None if row is None else row.of(transformer)
+    if row is None:
+        return None
+    _require_blocks(row, transformer)
+    return row.of(transformer)
+
+
+def _require_blocks(row: Family, transformer: Any) -> None:
+    """Raises P2PError for a model whose blocks another pack replaced by its own."""
+    lists = [attribute for attribute, _ in row.blocks]
+    if not all(hasattr(transformer, attribute) for attribute in lists):
+        raise P2PError(
+            f"{row.name} with ComfyUI's blocks ({' and '.join(lists)})",
+            f"{type(transformer).__name__}, which has blocks of its own",
+            "Load the model with ComfyUI's own loader; models of other packs (Nunchaku) are not supported.",
+        )
+
+
+def architecture_of(model: Any) -> Architecture:
+    family = family_of(model)
+    return "unet" if family is None else "joint" if family.tokens.joint else "separate"
 
 
 def layers_of(model: Any) -> tuple[Layer, ...]:
@@ -223,14 +228,14 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
     return layers
 
 
-def require_unet(model: Any) -> None:
-    """Raises P2PError for a transformer: real images are supported on U-Nets only."""
+def require_null_text(model: Any) -> None:
+    """Raises P2PError for a transformer: null-text inversion is for U-Nets with classifier-free guidance."""
     family = family_of(model)
     if family is not None:
         raise P2PError(
-            "a U-Net (SD1.x, SD2.x, SDXL) for a real image",
+            "a U-Net (SD1.x, SD2.x, SDXL) for null-text inversion",
             f"a MODEL of the {family.name} family",
-            "Edit generated images with this MODEL, or load a Stable Diffusion checkpoint.",
+            "Leave Null Text out and pin the source in Real Image, which needs no null text.",
         )
 
 

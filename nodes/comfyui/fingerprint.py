@@ -37,6 +37,11 @@ def fingerprint(model: Any) -> str:
     return " ".join(parts)
 
 
+def latent_space(model: Any) -> str:
+    """Identifies the latents that a MODEL samples."""
+    return f"{type(model.get_model_object('latent_format')).__name__} latents"
+
+
 def _checksum(model: Any, unet: torch.nn.Module) -> str:
     """The checksum of the first bias, without patches."""
     for name, weights in unet.named_parameters():

@@ -14,13 +14,15 @@ from comfy.utils import ProgressBar
 from torch import Tensor
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.real.inversion import Found, Inversion, invert
+from ...p2p_core.real.inversion import INVERSION_METHODS, Found, Inversion, invert
 from ...p2p_core.real.levels import Denoise
 from ...p2p_core.real.trajectory import Trajectory, require_sigmas
-from .fingerprint import fingerprint, levels_of
+from .fingerprint import fingerprint, latent_space, levels_of
 from .pairing import Conditioning
 
 CPU = torch.device("cpu")
+NO_INVERSION = "no inversion"
+METHODS = (*INVERSION_METHODS, NO_INVERSION)
 Work = Callable[[Any, Tensor, dict[str, Any]], None]
 """Runs in place of a sampler. Arguments: the guider, the latent in the model's space, the call's options."""
 
@@ -115,6 +117,21 @@ def inverted(
         method=chosen.method,
         schedule=schedule.name,
         noise=None if way.noise is None else way.noise.cpu(),
+    )
+
+
+def not_inverted(model: Any, source: Conditioning, latent: dict[str, Any]) -> Trajectory:
+    """The picture of a LATENT as it is, for a sampling that adds its own noise. Costs no model call."""
+    picture = _picture(model, latent).detach().float().cpu()
+    return Trajectory(
+        sigmas=torch.zeros(1),
+        latents=model.model.process_latent_in(picture)[None],
+        picture=picture,
+        prompt=source[0][0][0].detach().float().cpu(),
+        text="",
+        model=latent_space(model),
+        method=NO_INVERSION,
+        schedule="",
     )
 
 

@@ -86,6 +86,7 @@ class Merging:
     def __init__(self, family: Family) -> None:
         self.family, self.tokens = family, family.tokens
         self.texts: dict[Any, Texts] = {}
+        self._sources: dict[Any, Mapping[str, Any]] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
 
     def rows_of_pairs(self, conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
@@ -117,6 +118,11 @@ class Merging:
             others.append({k: v for k, v in row.items() if k not in _NOT_FOR_ROWS} | {"prompt_type": side})
         self._prompts[entry["uuid"]] = tuple(row["uuid"] for row in rows[1:])
         return rows[0]
+
+    def source(self, entry: Entry) -> Mapping[str, Any]:
+        """What the model is given for the source prompt of an entry alone."""
+        own = self._sources.get(entry["uuid"])
+        return entry["model_conds"] if own is None else own
 
     def hidden(self, options: Mapping[str, Any], batch: int, device: torch.device) -> Tensor | None:
         """[B, T], True where a row of a call has padding that is not attended to; None without any."""
@@ -162,6 +168,7 @@ class Merging:
         if names is None:
             return entry
         prompts = [entry["model_conds"], *(others[name] for name in names)]
+        self._sources[entry["uuid"]] = prompts[0]
         keys = dict.fromkeys(key for conds in prompts for key in conds if key != PAIR)
         columns = {key: [conds.get(key) for conds in prompts] for key in keys}
         joined = {key: self._joined(key, conds) for key, conds in columns.items()}

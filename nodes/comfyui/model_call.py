@@ -24,6 +24,7 @@ class ModelCall:
 
     texts: how many calls of text alone it starts with. hidden: [B, T], text columns that a row does not see.
     turns: how many attention calls each block makes where only their order tells them apart, else 0.
+    others: (queries, keys) of calls in a block that fit no kind.
     """
 
     family: Family
@@ -33,6 +34,7 @@ class ModelCall:
     hidden: Tensor | None = None
     turns: int = 0
     made: Counter[str] = field(default_factory=Counter)
+    others: list[tuple[int, int]] = field(default_factory=list)
 
     def kind(self, call: AttentionCall) -> Kind | None:
         """What a call of attention is, None for one that is neither of the text alone nor of a block."""
@@ -45,7 +47,8 @@ class ModelCall:
             if self.family.named:
                 return None
         if self.family.tokens.joint:
-            return "joint" if queries == keys == layout.total else None
+            queried = queries in (layout.total, layout.without_reference)
+            return "joint" if queried and keys == layout.total else None
         if queries != layout.image.count:
             return None
         fits = {"self": keys == layout.image.count, "cross": keys == layout.text.count}

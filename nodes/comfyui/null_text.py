@@ -16,7 +16,7 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.real.null_text import Course, NullText, optimise
 from ...p2p_core.real.trajectory import AGAIN, Trajectory
 from .fingerprint import fingerprint, levels_of
-from .inversion import Guided, run_instead
+from .inversion import NO_INVERSION, Guided, run_instead
 from .pairing import Conditioning
 from .real import TEXT, with_tensors
 
@@ -24,7 +24,15 @@ from .real import TEXT, with_tensors
 def with_null_texts(
     model: Any, trajectory: Trajectory, source: Conditioning, negative: Conditioning, chosen: NullText
 ) -> Trajectory:
-    """The trajectory with an unconditional encoding per step. Raises P2PError if it is another MODEL's."""
+    """The trajectory with an unconditional encoding per step.
+
+    Raises P2PError if it is another MODEL's or has no steps, and without guidance to optimise for.
+    """
+    if chosen.cfg == 1:
+        hint = "Set cfg to the sampler's. At 1 there is no negative; a pinned Real Image needs none."
+        raise P2PError("a cfg above 1", "1", hint)
+    if not trajectory.inverted:
+        raise P2PError("an inverted image", f"one with {NO_INVERSION}", "Choose fixed point in Invert.")
     found = fingerprint(model)
     if found != trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {trajectory.model}", found, AGAIN)

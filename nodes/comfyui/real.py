@@ -16,7 +16,10 @@ from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.real.trajectory import AGAIN
 from ...p2p_core.rows import edits, per_row, with_edits
 from .advice import naming
-from .fingerprint import fingerprint
+from .families import Family
+from .fingerprint import fingerprint, latent_space
+from .inversion import NO_INVERSION
+from .merging import Merging
 from .state import NODE, Sampling
 
 Entry = dict[str, Any]
@@ -36,13 +39,16 @@ def require_fit(
 ) -> None:
     """Raises P2PError if a trajectory does not fit this MODEL, this latent or this source prompt.
 
+    Without inversion it only has to be of the MODEL's latents.
+
     rows: noise [B, C, h, w], per sample or per row; sides: the paired ones of the guider.
     """
-    found = fingerprint(guider.model_patcher)
+    inverted = real.trajectory.inverted
+    found = (fingerprint if inverted else latent_space)(guider.model_patcher)
     if found != real.trajectory.model:
         raise P2PError(f"the MODEL of the inversion, {real.trajectory.model}", found, AGAIN)
-    if noise_mask is not None:
-        hint = "Use VAE Encode, and connect the mask to Local Blend."
+    if noise_mask is not None and inverted:
+        hint = f"Connect the mask to Local Blend, or set Invert's method to {NO_INVERSION}."
         raise P2PError("a latent without a noise mask", "one with a noise mask", hint)
     if not sides:
         raise P2PError("a paired CONDITIONING", "none", "Connect Prompt Pair's conditioning to the sampler.")
@@ -109,7 +115,7 @@ class _Sides:
         return [side if (i in self.free) == free else None for i, side in enumerate(self.entries)]
 
 
-def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
+def guided_calls(sampling: Sampling, real: RealImage, merging: Merging | None) -> Callable[..., Any]:
     """A CALC_COND_BATCH wrapper: the negative's encoding, proximal guidance, no unneeded rows.
 
     Source rows that are pinned need no unconditional prediction. They are left out of those calls and have
@@ -125,9 +131,11 @@ def guided_calls(sampling: Sampling, real: RealImage) -> Callable[..., Any]:
             return executor(model, conds, x, timestep, options)
         free, paired, sigma = sides.free, (conds[sides.text] or [])[0], sampling.sigma(timestep)
         lean = real.pin and all(_for_every_row(entry) for i in free for entry in conds[i] or ())
+        if real.negative == "source prompt" and merging is not None:
+            lean = lean and _for_every_row(paired | {"model_conds": merging.source(paired)})
         with naming(NODE):
             rows = run.prompts - lean
-            sides = sides.with_free(lambda entry: _away_from(real, entry, paired, sigma, rows))
+            sides = sides.with_free(lambda entry: _away_from(real, entry, paired, sigma, rows, merging))
 
         def predict(sides: Sequence[Side], x: Tensor, timestep: Tensor) -> list[Tensor]:
             return list(executor(model, sides, x, timestep, options))
@@ -164,14 +172,20 @@ def _of_edits(
 def _for_every_row(entry: Entry) -> bool:
     """Whether an entry is the same for every row, so that it fits any number of rows."""
     values = [*entry.values(), *(getattr(cond, "cond", None) for cond in entry["model_conds"].values())]
+    values = [each for value in values for each in (value if isinstance(value, list) else [value])]
     batched = any(isinstance(v, Tensor) and v.ndim > 1 and v.shape[0] > 1 for v in values)
     return not batched and not any(entry.get(name) is not None for name in _BY_THE_BATCH)
 
 
-def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows: int) -> Entry:
+def _away_from(
+    real: RealImage, entry: Entry, paired: Entry, sigma: float, rows: int, merging: Merging | None
+) -> Entry:
     """An entry of the negative with the encoding that the real picture requires. rows: per sample."""
     if real.negative == "as connected":
         return entry
+    if real.negative == "source prompt" and merging is not None:
+        _require_whole(real, merging.family)
+        return {**entry, "model_conds": merging.source(paired)}
     own, source = entry["model_conds"], paired["model_conds"]
     if TEXT not in own or TEXT not in source:
         raise P2PError(
@@ -185,6 +199,16 @@ def _away_from(real: RealImage, entry: Entry, paired: Entry, sigma: float, rows:
         pooled, negative = source[POOLED].cond[:1], own[POOLED].cond[:1]
         mixed[POOLED] = real.share * pooled + (1 - real.share) * negative
     return with_tensors(entry, mixed)
+
+
+def _require_whole(real: RealImage, family: Family) -> None:
+    """Raises P2PError for a share of the source prompt, which transformers cannot be given."""
+    if real.share < 1:
+        raise P2PError(
+            f"a source share of 1 for {family.name}",
+            f"{real.share:g}",
+            "Set source_share to 1, or negative to 'as connected'.",
+        )
 
 
 def with_tensors(entry: Entry, tensors: Mapping[str, Tensor]) -> Entry:

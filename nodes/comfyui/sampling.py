@@ -24,7 +24,7 @@ from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
-from .families import Family, family_of, layers_of
+from .families import Family, architecture_of, family_of, layers_of
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
@@ -32,6 +32,7 @@ from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
 from .rows import mask_per_row
+from .shown_after import show_held
 from .state import NODE, ProgressTable, Sampling
 from .unet import pixels_per_cell, with_patches
 
@@ -57,7 +58,7 @@ def sample_pair(
         rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
         entries = rows_of(conds, plan.prompts, samples)
         sampling = _begin(plan, guider, samples, shapes[0], sigmas)
-        start = sampling.run.start(sigmas, sampling.table.levels)
+        start = sampling.run.start(sigmas, sampling.table.levels, sampling.table.end)
         patched, draws = _with_attention(options, sampling, family, merging), OwnDraws()
         around = _around_model(sampling), draws.around_model
         merge = [] if merging is None else [merging.merge]
@@ -66,8 +67,11 @@ def sample_pair(
         sampler = paired_sampler(sampler, prompts, draws)
         if real is not None:
             require_fit(real, guider, noise, samples, denoise_mask, sides)
-            sampler = following(sampler, real, prompts, None if in_pairs else start)
-            patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided_calls(sampling, real))
+            if real.trajectory.inverted:
+                sampler = following(sampler, real, prompts, None if in_pairs else start)
+            latent_image = latent_image if in_pairs else real.trajectory.picture.to(latent_image)
+            guided = guided_calls(sampling, real, merging)
+            patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided)
     if equal is not None:
         noise = equal
     else:
@@ -119,18 +123,20 @@ def _begin(plan: EditPlan, guider: Any, samples: int, latent: Sequence[int], sig
     patcher, sides = guider.model_patcher, edited_sides(guider.conds)
     frames = latent[2] if len(latent) == 5 else 1
     size = frames * latent[-2], latent[-1]
-    scene = Scene(plan.prompts, samples, size, layers_of(patcher), pixels_per_cell(patcher), frames)
+    cell, kind = pixels_per_cell(patcher), architecture_of(patcher)
+    scene = Scene(plan.prompts, samples, size, layers_of(patcher), cell, kind, frames)
     table = ProgressTable(patcher.get_model_object("model_sampling"), sigmas)
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 
 
 def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
-    """The finished rows. Fills the stores and remembers the rows as pairs."""
+    """The finished rows. Fills the stores, remembers the rows as pairs, shows what the windows held."""
     denoised = () if sampling.denoised is None else (sampling.denoised,)
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
     if sampling.run.prompts > 1:
         remember(rows, sampling.run.prompts)
+    show_held(sampling.run.held())
     return rows
 
 

@@ -14,6 +14,7 @@ from ...p2p_core.run import Run
 from ...p2p_core.step import Call
 
 NODE = "Prompt-to-Prompt"  # node name in errors of a sampling
+DIGITS = 5  # of progress: a call at the end of a window is not inside it by rounding
 _ANY = 0.5  # progress when nothing depends on it
 
 
@@ -28,7 +29,8 @@ class ProgressTable:
         is_module = isinstance(model_sampling, nn.Module)
         self._schedule: Any = copy.deepcopy(model_sampling).to("cpu") if is_module else model_sampling
         self._known: dict[float, float] = {}
-        self.levels = [self.at(sigma) for sigma in sigmas.tolist()[:-1]]
+        self.levels = [self.at(sigma) for sigma in sigmas.tolist()]
+        self.end = self.levels.pop() if self.levels else 1.0
 
     def at(self, sigma: float) -> float:
         if sigma not in self._known:
@@ -43,7 +45,7 @@ class ProgressTable:
                 low = middle
             else:
                 high = middle
-        return (low + high) / 2
+        return round((low + high) / 2, DIGITS)
 
 
 class Sampling:

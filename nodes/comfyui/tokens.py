@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ...p2p_core.words.fields import require_length
 from ...p2p_core.words.pieces import Piece, build_prompt
 from ...p2p_core.words.prompts import Prompt, PromptSet
 from .encoders import Chunks, Token, as_read, encoder_of, require_same_words, tokenizer_of, unknown_clip
@@ -23,11 +24,12 @@ def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
 def tokenised(clip: Any, text: str) -> Prompt:
     """One prompt with the columns that the host's encoders give it, weights and embeddings included.
 
-    Raises P2PError where encoders read a word in other columns than each other, and for a CLIP of none.
+    Raises P2PError where encoders read a word in other columns than each other, for a CLIP of none, and for a
+    text that is too long.
     """
     if not hasattr(clip, "tokenize"):
         raise unknown_clip(clip)
-    tokens: dict[str, Chunks] = clip.tokenize(text, return_word_ids=True)
+    tokens: dict[str, Chunks] = clip.tokenize(require_length(text), return_word_ids=True)
     return (_clip_prompt if set(tokens) <= set(_ENCODERS) else language_prompt)(clip, text, tokens)
 
 

@@ -8,13 +8,12 @@ from comfy.samplers import KSampler
 from comfy_api.latest import io
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.real.inversion import INVERSION_METHODS, Inversion
+from ...p2p_core.real.inversion import Inversion
 from ..comfyui.advice import naming
-from ..comfyui.families import require_unet
-from ..comfyui.inversion import Guided, Schedule, inverted, schedule_of
+from ..comfyui.inversion import METHODS, NO_INVERSION, Guided, Schedule, inverted, not_inverted, schedule_of
 from ..comfyui.model import require_no_plan
 from ..comfyui.pairing import source_of
-from ..shared.types import CATEGORY, TrajectorySocket, require_option
+from ..shared.types import REAL, TrajectorySocket, found_by, require_option
 
 
 class P2PInvert(io.ComfyNode):
@@ -23,7 +22,8 @@ class P2PInvert(io.ComfyNode):
         return io.Schema(
             node_id="P2PInvert",
             display_name="P2P Invert",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("ddim inversion", "inversion", "photo", "photograph", "real image", "edit friendly"),
             description="Inverts an image: computes its starting noise and every latent on the way, so that "
             "Real Image can edit it. Use the same steps, scheduler and denoise as in the sampler of the "
             "edit.",
@@ -35,10 +35,12 @@ class P2PInvert(io.ComfyNode):
                     "from the Prompt Pair of the edit, or from CLIP Text Encode."),
                 io.Latent.Input("latent", tooltip="The image, from VAE Encode, which crops its sides to a "
                     "multiple of 8 pixels. Several images with one prompt can be a batch."),
-                io.Combo.Input("method", options=list(INVERSION_METHODS), default="euler at target level",
+                io.Combo.Input("method", options=list(METHODS), default="euler at target level",
                     tooltip="euler at target level: DDIM inversion as published. euler: the same, evaluated "
                     "at the level below. fixed point: ReNoise, closer to the image, slower. midpoint: second "
-                    "order, twice the time. edit-friendly noise: for the euler_ancestral sampler."),
+                    "order, twice the time. edit-friendly noise: for the euler_ancestral sampler. rf "
+                    "inversion: flow models only, for control in Real Image. no inversion: no model call; "
+                    "the image takes the noise of the sampler, with any of its settings."),
                 io.Int.Input("iterations", default=3, min=0, max=50,
                     tooltip="Extra model calls per step (fixed point only). 0: the same as euler at target "
                     "level."),
@@ -54,7 +56,7 @@ class P2PInvert(io.ComfyNode):
                     tooltip="Guidance during the inversion. 1: none, as published for all methods but "
                     "edit-friendly noise (3.5). Values other than 1 need a negative."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
-                    tooltip="Seed for edit-friendly noise; other methods ignore it."),
+                    tooltip="Seed for edit-friendly noise and rf inversion; other methods ignore it."),
                 io.Conditioning.Input("negative", optional=True, tooltip="For a cfg other than 1."),
                 io.Sigmas.Input("sigmas", optional=True, tooltip="In place of steps, scheduler and denoise: "
                     "those of a custom sampler, descending to 0."),
@@ -71,12 +73,13 @@ class P2PInvert(io.ComfyNode):
         denoise: float, cfg: float, seed: int, negative: Any = None, sigmas: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Invert"):
-            require_option("method", method, INVERSION_METHODS)
+            require_option("method", method, METHODS)
             require_option("scheduler", scheduler, KSampler.SCHEDULERS)
             require_no_plan(model)
-            require_unet(model)
-            given = schedule_of(model, scheduler, steps, denoise) if sigmas is None else Schedule(sigmas)
             alone, text = source_of(source)
+            if method == NO_INVERSION:
+                return io.NodeOutput(not_inverted(model, alone, latent))
+            given = schedule_of(model, scheduler, steps, denoise) if sigmas is None else Schedule(sigmas)
             guided = _guided(alone, negative, cfg)
             chosen = Inversion(method, iterations, seed)
             return io.NodeOutput(inverted(model, guided, text, latent, given, chosen))

@@ -8,10 +8,11 @@ from comfy_api.latest import io
 
 from ...p2p_core.real.null_text import NullText
 from ..comfyui.advice import naming
+from ..comfyui.families import require_null_text
 from ..comfyui.model import require_no_plan
 from ..comfyui.null_text import with_null_texts
 from ..comfyui.pairing import source_of
-from ..shared.types import CATEGORY, TrajectorySocket
+from ..shared.types import REAL, TrajectorySocket, found_by
 
 
 class P2PNullText(io.ComfyNode):
@@ -20,7 +21,8 @@ class P2PNullText(io.ComfyNode):
         return io.Schema(
             node_id="P2PNullText",
             display_name="P2P Null Text",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("null-text inversion", "photo", "optimisation"),
             description="Null-text inversion: optimises an unconditional encoding for each step so that a "
             "guided sampling stays on the trajectory. Slow, and needs the memory of a second copy of the "
             "model. Use it when Real Image does not pin the source, or as its negative.",
@@ -48,6 +50,7 @@ class P2PNullText(io.ComfyNode):
     ) -> io.NodeOutput:
         with naming("Null Text"):
             require_no_plan(model)
+            require_null_text(model)
             sides = source_of(source)[0], source_of(negative)[0]
             return io.NodeOutput(with_null_texts(model, trajectory, *sides, NullText(cfg, iterations)))
 

@@ -8,9 +8,8 @@ from comfy_api.latest import io
 
 from ...p2p_core.real.pinning import NEGATIVES, RealImage
 from ..comfyui.advice import naming
-from ..comfyui.families import require_unet
 from ..comfyui.model import with_step
-from ..shared.types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
+from ..shared.types import REAL, Prompts, TrajectorySocket, bound, found_by, require_option
 
 
 class P2PRealImage(io.ComfyNode):
@@ -19,10 +18,12 @@ class P2PRealImage(io.ComfyNode):
         return io.Schema(
             node_id="P2PRealImage",
             display_name="P2P Real Image",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("photo", "photograph", "edit a photo", "inversion"),
             description="Makes an inverted image the source of an edit: the source comes out exactly as it "
             "went in, at any guidance scale, and edits start from its noise. The sampler needs the steps, "
-            "scheduler and denoise of Invert; its seed has no effect.",
+            "scheduler and denoise of Invert; its seed has no effect. Without inversion it may have any, and "
+            "its seed counts.",
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to patch; before or after the edit nodes."),
                 Prompts.Input("prompts", tooltip="From Prompt Pair, with the source prompt of the "
@@ -41,6 +42,10 @@ class P2PRealImage(io.ComfyNode):
                 io.Boolean.Input("restore", default=True,
                     tooltip="With proximal guidance: restore the image where no guidance is left, in the "
                     "last two fifths of the sampling."),
+                bound("control", 0.0, "RF-Inversion's controller: the share of the image in each prediction, "
+                      "0 to 1. 0: none. Published: 0.9. Keeps edits closer to the image.", optional=True),
+                bound("control_end", 0.25, "Progress until which the controller acts, 0 to 1. Published: "
+                      "0.25.", optional=True),
             ],
             outputs=[
                 io.Model.Output(display_name="model",
@@ -52,11 +57,10 @@ class P2PRealImage(io.ComfyNode):
     @classmethod
     def execute(
         cls, model: Any, prompts: Any, trajectory: Any, pin: bool, negative: Any, source_share: float,
-        proximal: float, restore: bool,
+        proximal: float, restore: bool, control: float = 0.0, control_end: float = 0.25,
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Real Image"):
             require_option("negative", negative, NEGATIVES)
-            require_unet(model)
             real = RealImage(
                 trajectory,
                 pin=pin,
@@ -64,6 +68,8 @@ class P2PRealImage(io.ComfyNode):
                 share=source_share,
                 quantile=proximal,
                 restore=restore,
+                control=control,
+                control_end=control_end,
             )
             return io.NodeOutput(with_step(model, prompts, real), {"samples": trajectory.picture})
 

@@ -59,6 +59,13 @@ class Layout:
     before: int = 0
     after: int = 0
 
+    @property
+    def without_reference(self) -> int:
+        """The tokens before the references, where those are last: all queries if their keys are cached."""
+        if self.tokens.order[-1] != "reference":
+            return self.total
+        return max(self.text.stop, self.image.start + self.tokens.padded(self.image.count))
+
     def prompt(self, columns: int) -> Span:
         """Where a prompt of `columns` stands among the text columns. P2PError where it does not fit."""
         own = self.text.count - self.before - self.after

@@ -5,7 +5,7 @@ The rule is that of the published code's second version (its null-text notebook)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -75,10 +75,15 @@ class MaskRule:
         rows: Rows,
         size: Size,
         frames: int = 1,
-    ) -> Tensor:
-        """The masks of other thresholds with these maps, [len(thresholds), E·B, H, W]."""
+    ) -> Iterator[Tensor]:
+        """The masks of other thresholds with these maps, for one edit after the other [thresholds, H, W]."""
         field, users = self._field(maps, rows, size, frames), self.users_mask(rows, size, frames)
-        return torch.stack([self._above(threshold, field, users, frames) for threshold in thresholds])
+        for n in range(len(field)):
+            own = None if users is None else users[n : n + 1]
+            masks = torch.empty(len(thresholds), *size)
+            for mask, threshold in zip(masks, thresholds, strict=True):
+                mask.copy_(self._above(threshold, field[n : n + 1], own, frames)[0])
+            yield masks
 
     def _above(self, threshold: float, field: Tensor, users: Tensor | None, frames: int) -> Tensor:
         words = field.gt(threshold).float()

@@ -9,7 +9,9 @@ down to 0, and so are results.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -19,16 +21,19 @@ from torch import Tensor
 from ..errors import P2PError
 from .edit_friendly import edit_friendly
 from .levels import Denoise, Levels, OnStep
-from .trajectory import floats, require_sigmas
+from .trajectory import floats, require_sigmas, require_steps
 
-InversionMethod = Literal["euler", "euler at target level", "fixed point", "midpoint", "edit-friendly noise"]
+InversionMethod = Literal[
+    "euler", "euler at target level", "fixed point", "midpoint", "edit-friendly noise", "rf inversion"
+]
 INVERSION_METHODS: tuple[InversionMethod, ...] = get_args(InversionMethod)
+PULL = 0.5  # toward noise, of "rf inversion": as published
 
 
 @dataclass(frozen=True)
 class Inversion:
     """How to invert. iterations: extra model calls per step ("fixed point" only). seed: for "edit-friendly
-    noise"."""
+    noise" and "rf inversion"."""
 
     method: InversionMethod
     iterations: int = 3
@@ -37,7 +42,10 @@ class Inversion:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """latents: [n+1, B, C, h, w] at each sigma; noise: [n, B, C, h, w] for an ancestral sampler, or None."""
+    """latents: [n+1, B, C, h, w] at each sigma; noise: [n, B, C, h, w] for an ancestral sampler, or None.
+
+    On the CPU.
+    """
 
     latents: Tensor
     noise: Tensor | None = None
@@ -57,21 +65,28 @@ def invert(
     on_step: called after each step with the number of steps done. Raises P2PError if a step is not finite.
     """
     require_sigmas(sigmas)
+    generator = torch.Generator().manual_seed(chosen.seed)
     if chosen.method == "edit-friendly noise":
-        generator = torch.Generator().manual_seed(chosen.seed)
         return Found(*edit_friendly(denoise, picture, sigmas, levels, generator, on_step))
-    latents = [picture]
-    for low, high in pairwise(floats(sigmas.flip(0))):
-        x = _up(denoise, latents[-1], low, high, chosen, levels)
+    if chosen.method == "rf inversion":
+        up = _controlled(denoise, picture, levels, generator)
+    else:
+        up = partial(_up, denoise, chosen=chosen, levels=levels)
+    steps, x = len(sigmas) - 1, picture
+    require_steps(steps + 1, picture.shape)
+    latents = picture.new_empty(steps + 1, *picture.shape, device="cpu")
+    latents[steps] = picture
+    for done, (low, high) in enumerate(pairwise(floats(sigmas.flip(0))), 1):
+        x = up(x, low, high)
         if not bool(torch.isfinite(x).all()):
             raise P2PError(
                 "finite latents during inversion",
                 f"NaN or infinity at sigma {high:.4g}",
                 "Check the picture's latent, use fewer iterations, or run the model in float32.",
             )
-        latents.append(x)
-        on_step(len(latents) - 1)
-    return Found(torch.stack(latents[::-1]))
+        latents[steps - done] = x
+        on_step(done)
+    return Found(latents)
 
 
 def _up(denoise: Denoise, x: Tensor, low: float, high: float, chosen: Inversion, levels: Levels) -> Tensor:
@@ -81,6 +96,29 @@ def _up(denoise: Denoise, x: Tensor, low: float, high: float, chosen: Inversion,
         return _midpoint(denoise, x, low, high, levels)
     iterations = chosen.iterations if chosen.method == "fixed point" else 0
     return _fixed_point(denoise, x, low, high, levels, iterations)
+
+
+def _controlled(
+    denoise: Denoise, picture: Tensor, levels: Levels, generator: torch.Generator
+) -> Callable[[Tensor, float, float], Tensor]:
+    """Euler steps that are pulled toward noise (RF-Inversion, Rout et al. 2024, algorithm 1).
+
+    The slope is the mean of the model's own and that to the noise, (n − x)/(1 − σ). Raises P2PError for
+    models that are not flow models.
+    """
+    if not levels.flow:
+        raise P2PError(
+            "a flow model for rf inversion",
+            "a model that predicts noise or velocity of another schedule",
+            "Choose fixed point or midpoint.",
+        )
+    noise = torch.randn(picture.shape, generator=generator).to(picture)
+
+    def up(x: Tensor, low: float, high: float) -> Tensor:
+        own = direction(denoise, x, max(low, levels.floor))
+        return x + (high - low) * torch.lerp(own, (noise - x) / (1 - low), PULL)
+
+    return up
 
 
 def _midpoint(denoise: Denoise, x: Tensor, low: float, high: float, levels: Levels) -> Tensor:

@@ -2,6 +2,10 @@
 
 Edit rows start from the trajectory's noise and are free. Source rows are the stored latents at each of its
 noise levels, so the source comes out as it went in, at any guidance scale.
+
+A picture without inversion is the prediction of its source rows in each model call instead. The way from the
+sampling's own noise to it is straight: x = x0 + σ·n, or (1 − σ)·x0 + σ·n in flow models, at each level that a
+sampler visits, with whatever noise the sampler adds on the way.
 """
 
 from __future__ import annotations
@@ -33,7 +37,8 @@ class RealImage(Step):
 
     pin: source rows follow the trajectory. negative: what edits are guided away from; `source prompt` is
     negative-prompt inversion, with `share` the source prompt's share. quantile: for proximal guidance, 0 for
-    none; restore: whether it restores the picture where no guidance is left.
+    none; restore: whether it restores the picture where no guidance is left. control: the share of the
+    picture in predictions until progress control_end (RF-Inversion, Rout et al. 2024), 0 for none.
     """
 
     trajectory: Trajectory
@@ -42,10 +47,12 @@ class RealImage(Step):
     share: float = 1.0
     quantile: float = 0.0
     restore: bool = True
+    control: float = 0.0
+    control_end: float = 0.25
 
     def __post_init__(self) -> None:
-        for name, value in {"share": self.share, "quantile": self.quantile}.items():
-            if not 0 <= value <= 1:
+        for name in ("share", "quantile", "control", "control_end"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
                 raise P2PError(f"a {name} within 0..1", f"{value:g}", "Set it between 0 and 1.")
         if self.negative == "null text" and self.trajectory.nulls is None:
             raise P2PError(
@@ -53,6 +60,12 @@ class RealImage(Step):
                 "one without them",
                 "Run null-text inversion first.",
                 topic="no null texts",
+            )
+        if not (self.pin or self.trajectory.inverted):
+            raise P2PError(
+                "a pinned source for an image without inversion",
+                "pin off",
+                "Turn pin on, or invert the image.",
             )
 
     @property
@@ -93,6 +106,8 @@ class RealImage(Step):
 
     def require_encoded(self, prompt: Tensor) -> None:
         """Raises P2PError if a source prompt [T, W] is encoded differently from the inversion's."""
+        if not self.trajectory.inverted:
+            return
         known = self.trajectory.prompt
         columns = min(len(known), len(prompt))  # hosts repeat columns to match other prompts
         same = known.shape[1:] == prompt.shape[1:]
@@ -123,14 +138,25 @@ class _Pinned(Hooks):
         self._latents = real.trajectory.latents
         self._to_the_end = True
 
-    def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor:
-        first = self.real.trajectory.start(sigmas)
+    def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor | None:
         self._to_the_end = float(sigmas[-1]) == 0
+        if not self.real.trajectory.inverted:
+            return None
+        first = self.real.trajectory.start(sigmas)
         return per_row(self.real.trajectory.latents[first], self.prompts)
 
     def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
-        level = self.real.trajectory.level(sigma) if self.real.pin else None
+        if not (self.real.pin and self.real.trajectory.inverted):
+            return rows
+        level = self.real.trajectory.level(sigma)
         return rows if level is None else with_sources(rows, self._like(rows)[level], self.prompts)
+
+    def after_model(self, clean: Tensor, progress: float) -> Tensor:
+        """With the controller; without inversion, with the pictures as the predictions of their rows."""
+        picture = self._like(clean)[-1]
+        if self.real.control and Window(0, self.real.control_end).active(progress):
+            clean = torch.lerp(clean, per_row(picture, self.prompts), self.real.control)
+        return clean if self.real.trajectory.inverted else with_sources(clean, picture, self.prompts)
 
     def guided(self, with_text: Tensor, others: list[Tensor], progress: float) -> tuple[Tensor, list[Tensor]]:
         """Proximal guidance; late in the sampling, also the picture wherever no guidance is left."""
@@ -140,7 +166,8 @@ class _Pinned(Hooks):
         if not (self.real.restore and RESTORED.active(progress)):
             return guided, others
         picture = per_row(self._like(guided)[-1], self.prompts)
-        guides = F.max_pool2d(kept.float(), 3, stride=1, padding=1) > 0
+        around = F.max_pool2d(kept.float().flatten(1, -3), 3, stride=1, padding=1)
+        guides = around.view(kept.shape) > 0
         return torch.where(guides, guided, picture), [torch.where(guides, other, picture) for other in others]
 
     def finish(self, rows: Tensor) -> Tensor:

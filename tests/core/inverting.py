@@ -96,3 +96,10 @@ def trajectory(
     given = {"sigmas": falling(steps), "latents": latents, "picture": latents[-1] * 2}
     texts = {"text": "a cat", "model": "Tiny", "method": "euler", "schedule": f"{steps} steps"}
     return Trajectory(**{**given, "prompt": torch.ones(7, 6), **texts, **changes})
+
+
+def picture_alone(samples: int = 2, **changes: Any) -> Trajectory:
+    """A picture without inversion."""
+    whole = trajectory(samples=samples)
+    last = {"sigmas": torch.zeros(1), "latents": whole.latents[-1:], "picture": whole.picture}
+    return trajectory(samples=samples, **{**last, "method": "no inversion", **changes})

@@ -116,8 +116,8 @@ def test_more_overlays_than_64_megapixels_are_refused_before_they_are_drawn() ->
     picture = torch.zeros(1, 1, 1, 3).expand(1, 1024, 1024, 3)
     with pytest.raises(P2PError) as error:
         overlay(picture, torch.rand(1, 1, 4, 4).expand(2, 33, 4, 4), 0.5)
-    assert error.value.expected == "at most 64 megapixels in total (0.8 GB)"
-    assert error.value.got == "66 images of 1024 × 1024 (0.8 GB)"
+    assert error.value.expected == "at most 805.3 MB at once"
+    assert error.value.got == "66 images of 1024 × 1024: 830.5 MB"
 
 
 PEAK = """
@@ -337,7 +337,7 @@ def test_accents_are_left_out_rather_than_the_letters() -> None:
 
 
 def test_pages_that_would_be_too_large_are_refused() -> None:
-    with pytest.raises(P2PError, match="at most 64 megapixels in total"):
+    with pytest.raises(P2PError, match=r"at most 805\.3 MB at once"):
         draw(sheet_of(*[torch.rand(4, 4)] * 70), style=Style(tile=1024))
 
 

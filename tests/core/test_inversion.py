@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from inverting import (
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from p2p_core.errors import P2PError
 from p2p_core.real.edit_friendly import edit_friendly, noisy
-from p2p_core.real.inversion import INVERSION_METHODS, InversionMethod
+from p2p_core.real.inversion import INVERSION_METHODS, Inversion, InversionMethod, invert
 from p2p_core.real.levels import Levels
 
 LEVELS = {"noise or velocity": (VE, 10.0), "flow": (FLOW, 1.0)}
@@ -149,6 +151,28 @@ def test_a_flow_model_mixes_noise_in():
     drawn = torch.randn(picture().shape, generator=torch.Generator().manual_seed(6))
     assert torch.allclose(latents[0], drawn)  # pure noise at the top
     assert torch.equal(latents[-1], picture())
+
+
+# RF-Inversion
+
+
+def test_rf_inversion_is_the_published_controller():
+    """The end of the way, N = x + (1 − σ)·v, is moved half way to the noise; v = (N − x)/(1 − σ)."""
+    sigmas, chosen = falling(5, 1.0), Inversion("rf inversion", seed=3)
+    found = invert(waving, picture(), sigmas, chosen, FLOW).latents
+    noise, x = torch.randn(picture().shape, generator=torch.Generator().manual_seed(3)), picture()
+    for low, high in pairwise(sigmas.flip(0).tolist()):
+        at = max(low, FLOW.floor)
+        target = 0.5 * (x + (1 - low) * (x - waving(x, at)) / at) + 0.5 * noise
+        x = x + (high - low) * (target - x) / (1 - low)
+    assert torch.allclose(found[0], x, rtol=1e-4, atol=1e-4) and torch.equal(found[-1], picture())
+    other = invert(waving, picture(), sigmas, Inversion("rf inversion", seed=4), FLOW).latents
+    assert not torch.allclose(found[0], other[0], atol=0.1)
+
+
+def test_rf_inversion_of_another_schedule_is_refused():
+    with pytest.raises(P2PError, match=r"a flow model for rf inversion.*fixed point"):
+        latents_of(waving, picture(), falling(5), "rf inversion", VE)
 
 
 # Bad input

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from inverting import trajectory
+from inverting import picture_alone, trajectory
 from planned import plan_of
 from prompts_of import prompt_of
 
@@ -99,6 +99,43 @@ def test_rows_are_pinned_before_they_are_blended_wherever_the_nodes_stand(first:
     rows = run.before_model(ROWS, 7.5, 0.25)
     assert torch.equal(rows[1::2, :, 2:], t.latents[1][..., 2:, :])
     assert torch.equal(rows[1::2, :, :2], ROWS[1::2, :, :2])
+
+
+# Without inversion
+
+
+def test_without_inversion_the_source_is_predicted_to_be_the_picture():
+    t = picture_alone()
+    run = run_of(RealImage(t))
+    assert run.start(torch.tensor([9.0, 3.0, 0.0]), PROGRESS[:2]) is None  # of any schedule, from its noise
+    assert run.before_model(ROWS, 3.0, 0.25) is ROWS
+    clean = run.after_model(ROWS, 0.25)
+    assert torch.equal(clean[::2], t.latents[-1]) and torch.equal(clean[1::2], ROWS[1::2])
+    rows = run.finish(ROWS)
+    assert torch.equal(rows[::2], t.picture) and torch.equal(rows[1::2], ROWS[1::2])
+
+
+def test_without_inversion_the_source_has_to_be_pinned():
+    with pytest.raises(P2PError, match=r"a pinned source for an image without inversion.*Turn pin on"):
+        RealImage(picture_alone(), pin=False)
+
+
+def test_without_inversion_no_prompt_is_a_wrong_one():
+    RealImage(picture_alone()).require_encoded(torch.zeros(3, 4))
+    with pytest.raises(P2PError, match="the source prompt that the image was inverted with"):
+        RealImage(trajectory()).require_encoded(torch.zeros(3, 4))
+
+
+# The controller
+
+
+@pytest.mark.parametrize("t", [trajectory(), picture_alone()], ids=["inverted", "alone"])
+def test_until_its_end_the_controller_mixes_the_picture_into_predictions(t: Any):
+    run = run_of(RealImage(t, control=0.75, control_end=0.5))
+    run.start(t.sigmas if t.inverted else torch.tensor([1.0, 0.0]), PROGRESS)
+    early, late = run.after_model(ROWS, 0.49), run.after_model(ROWS, 0.5)
+    assert torch.allclose(early[1::2], 0.25 * ROWS[1::2] + 0.75 * t.latents[-1])
+    assert torch.equal(late[1::2], ROWS[1::2])
 
 
 # Guidance

@@ -50,7 +50,7 @@ class Gallery:
         the sampler's negative."""
         own = {
             k: options.pop(k)
-            for k in ("pin", "negative", "source_share", "proximal", "restore")
+            for k in ("pin", "negative", "source_share", "proximal", "restore", "control", "control_end")
             if k in options
         }
         prompts, positive = options.pop("pair", None) or self.graph.pair()

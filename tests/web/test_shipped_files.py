@@ -18,24 +18,16 @@ from p2p_core.plan import EditPlan
 from p2p_core.words.pieces import Piece, build_prompt
 from p2p_core.words.prompts import Prompt, PromptSet
 from p2p_core.words.weights import parse_weights
+from tools.workflows.stock import SEEDS, STOCK
+from tools.workflows.transformer_list import TRANSFORMER_WORKFLOWS
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "example_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
 SCHEMAS = json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8"))
 IDS = sorted(SCHEMAS)
-CORE = {
-    *("Canny", "CheckpointLoaderSimple", "CLIPTextEncode", "ControlNetApplyAdvanced", "ControlNetLoader"),
-    *(
-        "EmptyLatentImage",
-        "InpaintModelConditioning",
-        "KSampler",
-        "LatentBatchSeedBehavior",
-        "LatentUpscaleBy",
-    ),
-    *("LoadImage", "MaskToImage", "PreviewImage", "VAEDecode", "VAEEncode"),
-}
 NOTES = {"MarkdownNote", "Note"}
+FILES = {"ckpt_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name"}  # of a loader
 PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
 README = (ROOT / "README.md").read_text("utf-8")
@@ -67,7 +59,7 @@ def inputs_of(node: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, 
     for each in node["inputs"]:
         if "widget" in each:
             inputs[each["name"]] = values.pop(0)
-            if each["name"] == "seed":
+            if each["name"] in SEEDS:
                 assert values.pop(0) == "fixed"  # the seed's "control after generate" widget
         if each["link"] is not None:
             inputs[each["name"]] = sources[each["link"]]
@@ -96,9 +88,20 @@ def test_both_ends_of_every_link_agree(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_needs_no_other_pack(name: str) -> None:
     ui, api = read(name)
-    assert {node["type"] for node in ui["nodes"]} <= {*IDS, *CORE, *NOTES}
+    assert {node["type"] for node in ui["nodes"]} <= {*IDS, *STOCK, *NOTES}
     assert any(node["type"] in NOTES for node in ui["nodes"])
     assert all(node["_meta"]["title"] for node in api.values())
+
+
+@pytest.mark.parametrize("name", [workflow.name for workflow in TRANSFORMER_WORKFLOWS])
+def test_the_front_end_can_offer_the_files_of_a_transformer(name: str) -> None:
+    ui, api = read(name)
+    offered = [file for node in ui["nodes"] for file in node["properties"].get("models", [])]
+    wanted = [value for node in api.values() for key, value in node["inputs"].items() if key in FILES]
+    assert sorted(file["name"] for file in offered) == sorted(wanted) != []
+    for file in offered:
+        assert re.fullmatch(r"https://huggingface\.co/[\w.-]+/[\w.-]+/resolve/main/[\w./-]+", file["url"])
+        assert file["url"].endswith(f"/{file['name']}") and file["directory"]
 
 
 @pytest.mark.parametrize("name", NAMES)

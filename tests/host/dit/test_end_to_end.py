@@ -68,7 +68,9 @@ CHECKPOINTS = {
         family="SD3.5 medium",
     ),
     "Flux.2": Checkpoint("flux2", {"context_in_dim": 48}, (128, 4, 6)),
-    "Flux.2 Klein": Checkpoint("klein", {"context_in_dim": 48}, (128, 4, 6), "Flux.2"),
+    "Flux.2 Klein": Checkpoint(
+        "klein", {"context_in_dim": 48, "guidance_embed": False}, (128, 4, 6), "Flux.2"
+    ),
     "Krea 2": Checkpoint("krea2", {"txtdim": 16, "txtlayers": 12}, (16, 1, 8, 12)),
     "Lumina 2": Checkpoint("lumina2", {"cap_feat_dim": 16}),
     "Anima": Checkpoint("anima", {}, (16, 1, 8, 12)),

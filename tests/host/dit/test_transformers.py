@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 try:
     from tiny_pairs import Pack, Pair, close
     from transformer_table import FAMILIES, JOINT, SEPARATE
-    from transformers_tiny import here, tiny_transformer
+    from transformers_tiny import here
 
     NAMES = [name for name in (*SEPARATE, *JOINT) if here(name)]
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
@@ -159,9 +159,3 @@ def test_the_override_of_another_pack_is_called_in_every_attention(p2p: Pack, na
     assert torch.equal(pair.sample(edited, pair.paired), expected)
     assert calls[0] > 0
     assert edited.model_options["transformer_options"]["optimized_attention_override"] is counting
-
-
-def test_real_images_are_for_u_nets(p2p: Pack, error: type[Exception]) -> None:
-    name = next(name for name in NAMES if name in JOINT)
-    with pytest.raises(error, match=r"expected a U-Net .* got a MODEL of the .+ family"):
-        p2p.families.require_unet(tiny_transformer(name))

@@ -56,7 +56,7 @@ def test_a_loader_that_replaces_the_blocks(p2p: Pack, error: type[Exception]) ->
 
     model = built(FAMILIES["Flux.1"])
     model.model.diffusion_model = Quantised()
-    expected = "a MODEL of the Flux family with its double_blocks, got Quantised without"
+    expected = r"Flux with ComfyUI's blocks \(double_blocks .*got Quantised, which has blocks of its own"
     with pytest.raises(error, match=expected):
         p2p.families.layers_of(model)
 

@@ -106,11 +106,11 @@ def noise(name: str, samples: int = 1, seed: int = 4) -> Tensor:
 
 def sampled(
     model: Any, positive: Conditioning, negative: Conditioning, noise: Tensor, *, cfg: float = 3.0,
-    steps: int = 3, sampler: str = "euler", latent: Tensor | None = None,
+    steps: int = 3, sampler: str = "euler", latent: Tensor | None = None, mask: Tensor | None = None,
+    **part: Any,
 ) -> Tensor:  # fmt: skip
-    """KSampler's own call."""
+    """KSampler's own call. part: of the schedule, as in KSampler (Advanced)."""
     latent = torch.zeros_like(noise) if latent is None else latent
+    sides, options = (positive, negative), {"seed": 1, "noise_mask": mask, "disable_pbar": True, **part}
     with torch.inference_mode():
-        return comfy.sample.sample(
-            model, noise, steps, cfg, sampler, "simple", positive, negative, latent, seed=1, disable_pbar=True
-        )
+        return comfy.sample.sample(model, noise, steps, cfg, sampler, "simple", *sides, latent, **options)
