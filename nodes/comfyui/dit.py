@@ -13,7 +13,6 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...p2p_core.attention.calls import JointCall
-from ...p2p_core.errors import P2PError
 from ...p2p_core.step import Call
 from .advice import naming
 from .attention_call import AttentionCall, Function
@@ -76,9 +75,8 @@ class ModelCalls:
         family = self.family
         layout = family.layout(text, x.shape, others)
         hidden = self.merging.hidden(options, len(x), x.device)
-        return ModelCall(
-            family, self.sampling.run.scene.layers, layout, family.text_calls(transformer), hidden
-        )
+        layers, texts = self.sampling.run.scene.layers, family.text_calls(transformer)
+        return ModelCall(family, layers, layout, texts, hidden, family.turns(others))
 
 
 def _run(executor: Any, inputs: Sequence[Any], options: Options, others: Mapping[str, Any]) -> Any:
@@ -148,12 +146,6 @@ def _end_at_joint(model_call: ModelCall, kind: Kind, call: AttentionCall) -> Ten
 
 def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, call: AttentionCall) -> Call:
     frames, height, width = model_call.layout.grid
-    if frames > 1 and sampling.run.observed:
-        raise P2PError(
-            "an image",
-            f"a video of {frames} frames",
-            "Remove Local Blend and Attention Store: they work on images.",
-        )
     return Call(
         model_call.layer(kind, call.options),
         sampling.progress(call.options["sigmas"]),

@@ -42,7 +42,7 @@ def _hooks(transformer: Any, family: Family, lengths: Sequence[int], columns: in
     if family.tokens.multiple > 1:
         return _learned_padding(transformer, family, lengths, columns)
     name = type(transformer).__name__
-    if name == "OmniGen2Transformer2DModel":
+    if name in ("OmniGen2Transformer2DModel", "BooguTransformer2DModel"):
         return [(transformer.rope_embedder, _own_positions(lengths))]
     if name == "ErnieImageModel":
         return [(transformer.pos_embed, _from_own_start(lengths, columns))]
@@ -72,7 +72,7 @@ def _learned_padding(transformer: Any, family: Family, lengths: Sequence[int], c
 
 
 def _own_positions(lengths: Sequence[int]) -> Callable[..., Any]:
-    """Omnigen 2: the positions of an image start at the number of its text columns."""
+    """Omnigen 2, Boogu: the positions of an image start at the number of its text columns."""
 
     def place(module: Any, args: tuple[Any, ...], kwargs: Any, out: Any) -> Any:
         text, reference, image, _, *rest = module.forward(*args[:2], list(lengths), *args[3:])
