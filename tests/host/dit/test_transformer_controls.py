@@ -25,6 +25,9 @@ CONTROLS = [net for net, (name, _) in NETS.items() if name in NAMES]
 
 
 def of(name: str, node: dict[str, Any]) -> Graph:
+    import comfy.model_management
+
+    comfy.model_management.unload_all_models()  # the host loads others again after a VAE, also deleted ones
     return Graph(TransformerHost(name), node)
 
 
