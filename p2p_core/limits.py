@@ -7,6 +7,7 @@ from .errors import P2PError
 PICTURES = 12 * 64 * 1024**2  # bytes of all pictures of one result: 64 megapixels as float32 RGB
 MAPS = 2 << 30  # of the attention maps of one sampling
 TRAJECTORY = 4 << 30  # of one trajectory, also as a file
+MATRIX = 256 << 20  # of the mixing of two prompts
 LATENTS = 2 << 30  # of the latents of one paired batch
 
 

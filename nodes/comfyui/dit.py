@@ -66,9 +66,9 @@ class ModelCalls:
         with each_as_alone(transformer, call.family, lengths, text):
             inputs = x, t, c_concat, c_crossattn, control
             out = _run(executor, inputs, {**options, CALL: call}, kwargs)
-        if is_first:
+        if any(paired):
             with naming(NODE):
-                require_calls(call)
+                require_calls(call, is_first)
         return out
 
     def _described(self, transformer: Any, options: Options, x: Tensor, text: Any, others: Any) -> ModelCall:
@@ -85,9 +85,10 @@ def _run(executor: Any, inputs: Sequence[Any], options: Options, others: Mapping
 
 
 def _ending_early(options: Options, call: ModelCall) -> Options:
-    """For a model call that ends at its first joint attention: without wrappers that might reuse it."""
+    """For a model call that ends at its first joint attention, without what might keep a part of it."""
     wrappers = {**options.get("wrappers", {}), WrappersMP.DIFFUSION_MODEL: {}}
-    return {**options, "wrappers": wrappers, OVERRIDE: override(None, _end_at_joint), CALL: call}
+    without = {"wrappers": wrappers, "patches": {}, "patches_replace": {}}
+    return {**options, **without, OVERRIDE: override(None, _end_at_joint), CALL: call}
 
 
 def override(previous: Function | None, edit: Edit) -> Function:

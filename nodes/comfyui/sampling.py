@@ -25,12 +25,14 @@ from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
 from .families import Family, architecture_of, family_of, layers_of
+from .foreign_text import explained
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
 from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
+from .room import require_room
 from .rows import mask_per_row
 from .shown_after import show_held
 from .state import NODE, ProgressTable, Sampling
@@ -53,6 +55,7 @@ def sample_pair(
         equal = None if _fresh(real, noise) else paired_noise(noise, latent_image, prompts)
         in_pairs = equal is not None
         samples = Rows.of(len(noise), prompts).samples if in_pairs else len(noise)
+        require_room(guider.model_patcher, noise, samples, prompts)
         family, sides = family_of(guider.model_patcher), edited_sides(conds)
         merging = None if family is None else Merging(family)
         rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
@@ -82,7 +85,8 @@ def sample_pair(
         shapes[place] = torch.Size([len(noise), *shape[1:]])
     guider.conds, guider.model_options = entries, patched
     try:
-        rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
+        with explained(conds):
+            rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
     finally:
         guider.conds, guider.model_options = conds, options
     with naming(NODE):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -26,8 +27,15 @@ def each_as_alone(
     """lengths: the text columns of each row, None where all have `columns`."""
     with ExitStack() as hooks:
         for module, hook in _hooks(transformer, family, lengths, columns) if lengths is not None else ():
-            hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+            own = _on_this_thread(hook)
+            hooks.callback(module.register_forward_hook(own, with_kwargs=True).remove)
         yield
+
+
+def _on_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook that leaves calls of other threads alone: clones of a MODEL share its modules."""
+    thread = get_ident()
+    return lambda *call: hook(*call) if get_ident() == thread else call[-1]
 
 
 def _hooks(transformer: Any, family: Family, lengths: Sequence[int], columns: int) -> Hooks:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from ..architecture.layers import Layer, LayerFilter
 from ..architecture.names import Architecture
+from ..limits import MATRIX, require_memory
 from ..step import Step
 from ..words.prompts import Prompt, PromptSet
 from ..words.weights import Weights
@@ -64,6 +65,7 @@ class TokenEdit(Step):
         return replace(self, cross=schedule.acting(cross), self_attention=schedule.acting(own), words=words)
 
     def check(self, prompts: PromptSet, before: Sequence[Step]) -> None:
+        _require_room(prompts)
         prompts.with_edits().require((entry.word for entry in self.words), prompts.edits)
 
     def describe(self, source: Prompt, edit: Prompt, row: int) -> str:
@@ -119,9 +121,18 @@ class Reweight(Step):
         return prompts.copies(len(self.weights.blocks))
 
     def check(self, prompts: PromptSet, before: Sequence[Step]) -> None:
+        _require_room(prompts)
         self.weights.require_words(prompts.with_edits())
 
     def describe(self, source: Prompt, edit: Prompt, row: int) -> str:
         weights = [entry for entry in self.weights.of_row(row) if edit.has(entry.word)]
         texts = (f"{entry.word} × {entry.weight:g}" for entry in weights)
         return f"weights: {', '.join(texts)}" if weights else ""
+
+
+def _require_room(prompts: PromptSet) -> None:
+    """Raises P2PError if the mixing of a pair of prompts takes too much memory."""
+    source = prompts.source.columns
+    for edit in prompts.edits:
+        what = f"the mixing of {source:,} and {edit.columns:,} tokens"
+        require_memory(what, source * edit.columns, MATRIX, "Shorten the prompts.")

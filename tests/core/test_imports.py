@@ -28,7 +28,7 @@ p2p_core/architecture    | torch                  | errors words
 p2p_core/rows            | torch einops           | errors words
 p2p_core/attention       | torch einops           | errors architecture rows
 p2p_core/step            | torch                  | errors words architecture rows attention
-p2p_core/edits           | torch                  | errors words architecture rows attention step
+p2p_core/edits           | torch                  | errors limits words architecture rows attention step
 p2p_core/maps            | torch einops           | errors limits words architecture rows attention step
 p2p_core/real            | torch einops           | errors limits words rows step
 p2p_core/plan            | torch                  | p2p_core/*
@@ -51,6 +51,7 @@ __init__                 | HOST                   | nodes/extension
 
 tools/comfyui            |                        | p2p_core/errors
 tools/workflows          |                        | comfyui
+tools/release            |                        |
 tools/pictures           | PIL                    | p2p_core/errors p2p_core/words comfyui workflows
 demo/diffusers_host      | DEV                    | p2p_core/* model
 demo/training            | DEV                    | p2p_core/errors world things model diffusers_host

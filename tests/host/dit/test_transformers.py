@@ -136,6 +136,29 @@ def test_local_blend_keeps_the_source_outside_its_mask(pair: Pair) -> None:
 SOME = [name for name in ("Wan 2.1", "Anima", "Z-Image", "Flux.1", "SD3.5 medium") if name in NAMES]
 
 
+KINDS = [*((kind, method) for kind in ("weights", "word window") for method in ("swap", "refine"))]
+
+
+@pytest.mark.parametrize(("kind", "method"), [*KINDS, ("weights alone", "refine")])
+@pytest.mark.parametrize("name", SOME)
+def test_weights_and_word_windows_are_edits_of_the_float64_maps(
+    p2p: Pack, name: str, kind: str, method: str
+) -> None:
+    """At an unequal weight, a negative one, and a window that gives one word its own attention."""
+    pair, window = Pair(p2p, name), p2p.window
+    if kind == "word window":
+        own = p2p.windows.WordWindow("grass", window(0, 0))
+        steps = [p2p.steps.TokenEdit(method, window(0, 1), window(0, 1), (own,))]
+    else:
+        weights = p2p.weights.parse_weights("grass: 3\n---\nsnow: -2")
+        edit = [] if kind == "weights alone" else [pair.step(method, 1, 0)]
+        steps = [*edit, p2p.steps.Reweight(weights, window(0, 1), window(0, 0))]
+    model = pair.model
+    for step in steps:
+        model = pair.edited(step, model)
+    close(pair.sample(model, pair.paired), pair.expected(steps)[0])
+
+
 @pytest.mark.parametrize("name", SOME)
 def test_samples_of_a_batch_are_each_edited_from_their_own_source(p2p: Pack, name: str) -> None:
     pair = Pair(p2p, name)
