@@ -107,11 +107,11 @@ def _require_plain(
     """Raises P2PError unless the sampling is of whole images, or of videos with audio in a family of such."""
     if len(shapes) > 1 and (family is None or not family.audio):
         raise P2PError("one latent", "a nested latent", "Use a text-to-image latent.")
-    if len(shapes) > 1 and any(plan.of(Record)) | any(plan.of(Blend)):
+    if len(shapes) > 1 and any(any(plan.of(step)) for step in (Record, Blend, RealImage)):
         raise P2PError(
-            "one latent for Local Blend and Attention Store",
+            "one latent for Local Blend, Attention Store and Real Image",
             "a latent of video with audio",
-            "Remove Local Blend and Attention Store, or sample the video without audio.",
+            "Remove these nodes, or sample the video without audio.",
         )
     if plan.prompts.count > 1 and "context_handler" in options:
         raise P2PError("whole images", "context windows", "Remove the Context Windows node.")
