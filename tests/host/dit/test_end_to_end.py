@@ -97,6 +97,7 @@ CHECKPOINTS = {
     ),
     "HunyuanImage": Checkpoint("hunyuan image", {"context_in_dim": 16}, (64, 4, 6)),
     "HunyuanVideo 1.5": Checkpoint("hunyuan video 1.5", {"context_in_dim": 16}, (32, 1, 4, 6)),
+    "Boogu": Checkpoint("boogu", {"instruction_feat_dim": 16}),
     "Omnigen 2": Checkpoint("omnigen2", {"text_feat_dim": 16}),
 }  # fmt: skip
 NAMES = [name for name, own in CHECKPOINTS.items() if own.encoder in HERE and here(own.family or name)]
