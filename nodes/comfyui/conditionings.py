@@ -97,14 +97,19 @@ def _in_rows(entry: Entry, samples: int, prompts: int, controls: dict[int, Any])
     """The entry without the guard, with its own batches (other than the prompts) repeated per row."""
     found = pair_of(entry)
     stacked = found.keys if found else ()
-    repeated = {
-        key: repeated_per_row(value, samples, prompts)
-        for key, value in entry.items()
-        if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] > 1 and key not in stacked
-    }
+    repeated = {key: _per_row(value, samples, prompts) for key, value in entry.items() if key not in stacked}
     if "control" in entry:
         repeated["control"] = control_per_row(entry["control"], samples, prompts, controls)
     return {**entry, **repeated, "model_conds": {k: v for k, v in entry["model_conds"].items() if k != PAIR}}
+
+
+def _per_row(value: Any, samples: int, prompts: int) -> Any:
+    """A batched tensor for each row, in a list such as that of reference latents too; others as they are."""
+    if isinstance(value, list) and any(isinstance(each, Tensor) for each in value):
+        return [_per_row(each, samples, prompts) for each in value]
+    if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] > 1:
+        return repeated_per_row(value, samples, prompts)
+    return value
 
 
 def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:

@@ -7,7 +7,7 @@ puts a fresh ModelCall into the options of each call of the model: parts of a ba
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -46,6 +46,7 @@ class ModelCall:
 
     texts: how many calls of text alone it starts with. hidden: [B, T], text columns that a row does not see.
     vector: [B, C], what the model adds to all tokens of a row, such as the pooled text; None without one.
+    x: [B, ...], the latents.
     """
 
     family: Family
@@ -54,6 +55,7 @@ class ModelCall:
     texts: int = 0
     hidden: Tensor | None = None
     vector: Tensor | None = None
+    x: Tensor | None = None
     made: Counter[Kind] = field(default_factory=Counter)
 
     def kind(self, call: AttentionCall) -> Kind | None:
@@ -65,6 +67,12 @@ class ModelCall:
             if self.family.named:
                 return None
         if self.family.tokens.joint:
+            if keys == layout.total == queries + layout.reference.count != queries:
+                raise P2PError(
+                    "reference tokens in every call of the model",
+                    "calls without them",
+                    "Remove Flux KV Cache.",
+                )
             return "joint" if queries == keys == layout.total else None
         if queries != layout.image.count:
             return None
@@ -105,10 +113,11 @@ def model_calls(family: Family, layers: tuple[Layer, ...], merging: Merging) -> 
         control: Any = None, transformer_options: Any = None, **kwargs: Any,
     ) -> Tensor:  # fmt: skip
         text = family.text_columns(c_crossattn, kwargs)
-        layout = family.tokens.layout(text, x.shape, _reference_tokens(family, kwargs.get("ref_latents")))
         transformer, options = executor.class_obj.diffusion_model, transformer_options or {}
+        reference = _reference_tokens(family, transformer, kwargs)
+        layout = family.tokens.layout(text, x.shape, reference, merging.lead(options))
         hidden = merging.hidden(options, len(x), x.device)
-        call = ModelCall(family, layers, layout, family.text_calls(transformer), hidden, kwargs.get("y"))
+        call = ModelCall(family, layers, layout, family.text_calls(transformer), hidden, kwargs.get("y"), x)
         lengths = merging.lengths(options, len(x), text)
         with own_padding(transformer, family.tokens, lengths, text):
             return executor(x, t, c_concat, c_crossattn, control, {**options, CALL: call}, **kwargs)
@@ -116,8 +125,11 @@ def model_calls(family: Family, layers: tuple[Layer, ...], merging: Merging) -> 
     return wrapper
 
 
-def _reference_tokens(family: Family, latents: Any) -> int:
-    grids = [family.tokens.grid(latent.shape) for latent in latents or ()]
+def _reference_tokens(family: Family, transformer: Any, given: Mapping[str, Any]) -> int:
+    """The tokens of reference latents. Krea 2 uses them only if it has a method to place them."""
+    if given.get("ref_latents_method", getattr(transformer, "default_ref_method", "index")) is None:
+        return 0
+    grids = [family.tokens.grid(latent.shape) for latent in given.get("ref_latents") or ()]
     return sum(frames * height * width for frames, height, width in grids)
 
 
@@ -145,7 +157,8 @@ class LayoutCheck:
     """Whether the text stands where the table says, seen once in a run.
 
     Before the first block the rows of a sample differ in their text alone, so key columns that differ between
-    source and edit have to be columns of prompts. A vector that differs moves all tokens and leaves no check.
+    source and edit have to be columns of prompts. A vector that differs moves all tokens and leaves no check;
+    neither do latents that differ, in a second sampling.
     """
 
     def __init__(self) -> None:
@@ -159,8 +172,9 @@ class LayoutCheck:
         self.done = True
         edits = [row for row in Batch(len(call.q), paired, prompts.count).rows if row.prompt]
         pairs = [row.source for row in edits], [row.row for row in edits]
-        layout, keys, vector = model_call.layout, call.k, model_call.vector
-        if vector is not None and not torch.equal(*(vector[rows] for rows in pairs)):
+        layout, keys = model_call.layout, call.k
+        alike = (each for each in (model_call.vector, model_call.x) if each is not None)
+        if not all(torch.equal(*(each[rows] for rows in pairs)) for each in alike):
             return
         source, edit = (keys[rows] for rows in pairs)
         apart = (source - edit).abs().float()
@@ -169,7 +183,8 @@ class LayoutCheck:
         spans = [layout.prompt(prompt.columns) for prompt in prompts.prompts]
         first, last = min(span.start for span in spans), max(span.stop for span in spans)
         last = layout.text.count if layout.tokens.multiple > 1 else last  # learned padding sees the prompt
-        inside = range(layout.text.start + first, layout.text.start + last)
+        inside, reference = range(layout.text.start + first, layout.text.start + last), layout.reference
+        columns = [column for column in columns if not reference.start <= column < reference.stop]
         if len(columns) < len(apart) and any(column not in inside for column in columns):
             raise P2PError(
                 f"text in the columns {inside.start} to {inside.stop - 1} of {model_call.family.name}",

@@ -31,6 +31,7 @@ class Family:
     more_text: another text encoding that a call of the model is given, and how often its tokens follow.
     text_blocks: the list of blocks in which text attends to itself, before all others. unequal: the most text
     columns of prompts of different lengths, None for any number; above, padding would change the image.
+    pictures: whether the text may begin with tokens of pictures, before the prompt.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Family:
     more_text: tuple[str, int] | None = None
     text_blocks: str = ""
     unequal: int | None = None
+    pictures: bool = False
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -101,7 +103,7 @@ FAMILIES: dict[str, Family] = {
     "SingleStreamDiT": Family(
         "Krea 2", blocks=(("blocks", "block"),), patch=2, text_blocks="txtfusion.refiner_blocks"
     ),
-    "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST),
+    "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST, pictures=True),
     "Flux2": Family("Flux.2", LEFT, unequal=512),
     "LongCatImage": Family("LongCat", LEFT),
     "Flux": Family("Flux"),

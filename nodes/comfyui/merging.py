@@ -22,7 +22,7 @@ from .advice import naming
 from .conditionings import Sides, in_rows, require_prompts
 from .families import Family
 from .keys import PAIR, SIDE
-from .pairing import Entry, pair_of, same, unlike_values
+from .pairing import Entry, pair_of, same, same_shapes, unlike_values
 from .state import NODE
 
 TEXT = "c_crossattn"
@@ -70,6 +70,8 @@ class Merging:
         self.texts: dict[Any, Padded] = {}
         self._sources: dict[Any, Mapping[str, Any]] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
+        self._columns: tuple[int, ...] = ()  # of the prompts, without pictures
+        self._leads: dict[Any, int] = {}
 
     def rows_of_pairs(self, conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
         """All entries as the model may see them: paired ones as their source's, the others on `SIDE`.
@@ -77,6 +79,7 @@ class Merging:
         Raises P2PError where they are not of these prompts.
         """
         require_prompts(conds, prompts)
+        self._columns = tuple(prompt.columns for prompt in prompts.prompts)
         others: list[Entry] = []
         sides = {
             side: [self._source(side, entry, others) for entry in entries] for side, entries in conds.items()
@@ -161,6 +164,7 @@ class Merging:
         if key == TEXT:
             self.texts[name] = padded(values, self.tokens)
             _require_lengths(self.family, self.texts[name])
+            self._leads[name] = self._lead(self.texts[name]) if self.family.pictures else 0
             return type(conds[0])(self.texts[name].text)
         if key == "num_tokens":
             return type(conds[0])(max(values))
@@ -170,7 +174,24 @@ class Merging:
             return conds[0]
         if all(isinstance(value, Tensor) and value.shape == values[0].shape for value in values):
             return type(conds[0])(_rows(values))
+        if same_shapes(values):
+            return type(conds[0])([_rows(each) for each in zip(*values, strict=True)])
         raise unlike_values(key)
+
+    def _lead(self, text: Padded) -> int:
+        """How many text columns are before the prompts: all that a text has more than its prompt."""
+        leads = [length - own for length, own in zip(text.lengths, self._columns, strict=True)]
+        if len(set(leads)) > 1:
+            raise P2PError(
+                "source and edit encoded with the texts of Prompt Pair and with the same images",
+                f"{' and '.join(map(str, leads))} tokens more than their texts have",
+                "Connect the same images to the encoders of source and edit, and copy both texts exactly.",
+            )
+        return max(0, leads[0])
+
+    def lead(self, options: Mapping[str, Any]) -> int:
+        """How many text columns of a call are before its prompts."""
+        return max((self._leads.get(name, 0) for name in options.get("uuids", ())), default=0)
 
 
 def _require_lengths(family: Family, text: Padded) -> None:

@@ -42,12 +42,16 @@ class Span:
         return torch.cat([others[..., : self.start, :], tokens, others[..., self.start :, :]], dim=-2)
 
 
+NO_TOKENS = Span(0, 0)
+
+
 @dataclass(frozen=True)
 class Layout:
     """The token axis of an attention call of `total` tokens.
 
     text: the text columns, with what pads them. image: the image tokens, without what pads them; row-major
-    over `grid`. In a model with separate cross-attention text and image both start at 0.
+    over `grid`. reference: those of reference latents. In a model with separate cross-attention, text and
+    image both start at 0. lead: text columns before the prompts, which hold pictures.
     """
 
     text: Span
@@ -55,10 +59,12 @@ class Layout:
     total: int
     grid: Grid
     tokens: Tokens
+    reference: Span = NO_TOKENS
+    lead: int = 0
 
     def prompt(self, columns: int) -> Span:
         """Where a prompt of `columns` stands among the text columns. P2PError where it does not fit."""
-        start = self.tokens.place(columns, self.text.count)
+        start = self.lead + self.tokens.place(columns, self.text.count)
         if start < 0 or start + columns > self.text.count:
             raise P2PError(
                 f"a conditioning of at least {columns} tokens, as its prompts have",
@@ -90,19 +96,21 @@ class Tokens:
         frames = latent[2] if len(latent) == 5 else 1
         return frames, -(-latent[-2] // self.patch), -(-latent[-1] // self.patch)
 
-    def layout(self, text: int, latent: Sequence[int], reference: int = 0) -> Layout:
-        """text: columns of the conditioning; reference: tokens of reference latents."""
+    def layout(self, text: int, latent: Sequence[int], reference: int = 0, lead: int = 0) -> Layout:
+        """text: columns of the conditioning; reference: tokens of reference latents; lead: as in Layout."""
         grid = self.grid(latent)
         image = prod(grid)
         if not self.joint:
-            return Layout(Span(0, text), Span(0, image), image, grid, self)
+            return Layout(Span(0, text), Span(0, image), image, grid, self, lead=lead)
         counts = {"text": self.padded(text), "image": self.padded(image), "reference": reference}
         starts: dict[Part, int] = {}
         total = self.registers
         for part in self.order:
             starts[part] = total
             total += counts[part]
-        return Layout(Span(starts["text"], counts["text"]), Span(starts["image"], image), total, grid, self)
+        spans = Span(starts["text"], counts["text"]), Span(starts["image"], image)
+        references = Span(starts.get("reference", total), reference)
+        return Layout(*spans, total, grid, self, references, lead)
 
     def padded(self, count: int) -> int:
         """`count` tokens with the learned ones that fill up a multiple."""
