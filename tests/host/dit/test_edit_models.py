@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ try:
     EDITING = ("Qwen-Image", "Flux.1", "Flux.2", "Krea 2", "MageFlow", "JoyImage", "LongCat")
     NAMES = [name for name in EDITING if here(name)]
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
-    NAMES, Pair = [], object
+    NAMES, Pair = [], cast(Any, object)
 
 LEAD = 6  # tokens of a picture in Qwen's text
 
@@ -31,7 +31,7 @@ def p2p(pack: ModuleType) -> Pack:
     return Pack(pack)
 
 
-class Edit(Pair):  # pyright: ignore[reportGeneralTypeIssues]
+class Edit(Pair):
     """A source and its edits on an edit model, with the picture and a smaller one as references."""
 
     def __init__(self, p2p: Pack, name: str, samples: int = 1) -> None:
@@ -46,11 +46,14 @@ class Edit(Pair):  # pyright: ignore[reportGeneralTypeIssues]
             if name == "Krea 2":  # without a method it leaves them out
                 each[0][1]["reference_latents_method"] = "index"
 
-    def lengths(self, text: int) -> Lengths:
+    def layout(self) -> Any:
         tokens = self.p2p.families.family_of(self.model).tokens
         sizes = [tokens.grid(each.shape) for each in self.references]
         reference = sum(t * h * w for t, h, w in sizes)
-        layout = tokens.layout(text, (1, *FAMILIES[self.name].latent), reference)
+        return tokens.layout(self.text_columns(), (1, *FAMILIES[self.name].latent), reference, self.lead)
+
+    def lengths(self, text: int) -> Lengths:
+        layout = self.layout()
         spans = [(span.start, span.count) for span in (layout.text, layout.image)]
         return Lengths(spans[0], spans[1], layout.total, joint=True)
 
@@ -174,9 +177,9 @@ class Photo:
         model = self.graph.on("RealImage", prompts, self.pair.model, trajectory=self.trajectory)[0]
         return self.graph.swapped(prompts, model, **windows)
 
-    def blended(self, **widgets: Any) -> tuple[Any, Any]:
+    def blended(self, windows: dict[str, float] = OPEN, **widgets: Any) -> tuple[Any, Any]:
         words = {"threshold": 0.999, "pooling": False, "start": 0.0, **widgets}
-        return self.graph.on("LocalBlend", self.pair.prompts, self.model(), **words)
+        return self.graph.on("LocalBlend", self.pair.prompts, self.model(windows), **words)
 
     def sample(self, model: Any, cfg: float = 3.0) -> Tensor:
         rows = self.pair.sample(model, self.pair.paired, latent=self.pair.picture, cfg=cfg)
@@ -214,3 +217,39 @@ def test_outside_a_blend_the_edit_is_the_picture(photo: Photo) -> None:
     mask[..., ::2, :4] = 1
     model, _ = photo.blended(mask=mask, mask_mode="replace")
     photo.keeps(photo.sample(model), mask.expand(2, -1, -1))
+
+
+def test_a_blend_by_attention_on_the_reference(photo: Photo) -> None:
+    """The mask is where the edit's attention on the reference tokens is lowest."""
+    layout, seen = photo.pair.layout(), []
+
+    def noting(function: Any, *args: Any, **given: Any) -> Tensor:
+        q, k = (_split(each, args[3] if len(args) > 3 else given["heads"], given) for each in args[:2])
+        if q.shape[2] == k.shape[2] == layout.total:
+            k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
+            share = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
+            seen.append(layout.reference.of(layout.image.of(share).mT).sum(-2).mean(1))
+        return function(*args, **given)
+
+    model, store = photo.blended(CLOSED, region="reference", threshold=0.1)
+    model.model_options["transformer_options"]["optimized_attention_override"] = noting
+    rows = photo.sample(model, cfg=1.0)
+    maps = list(store.read().maps.values())
+    for n, recorded in enumerate(maps):
+        expected = torch.stack(seen[n :: len(maps)]).mean(0)
+        torch.testing.assert_close(recorded[0, :, 0].flatten(1).double(), expected, atol=1e-5, rtol=0)
+    photo.keeps(rows, store.read().blend)
+
+
+def _split(tokens: Tensor, heads: int, given: dict[str, Any]) -> Tensor:
+    tokens = tokens.double()
+    return tokens if given.get("skip_reshape") else tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def test_a_blend_by_the_reference_needs_one(graph: Graph, p2p: Pack, error: type[Exception]) -> None:
+    pair = Pair(p2p, "Flux.1")
+    model = graph.on("LocalBlend", pair.prompts, pair.model, region="reference", start=0.0)[0]
+    with pytest.raises(error, match=r"expected a model call with reference latents.* or set region of Local"):
+        pair.sample(model, pair.paired)
+    with pytest.raises(error, match="Local Blend: expected no words for a mask by the reference, got cat"):
+        graph.on("LocalBlend", pair.prompts, pair.model, region="reference", source_words="cat")
