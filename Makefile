@@ -1,5 +1,5 @@
 # `make help` lists the targets. Each sets up what it needs: .venv is created when missing and updated when
-# requirements-dev.txt is newer.
+# one of the files with its packages is newer.
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -8,17 +8,17 @@ ARGS ?=
 DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-fast test-core test-host check fix golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real
+.PHONY: help demo gallery test test-fast test-core test-host check fix requirements archive golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
-$(READY): requirements-dev.txt
+$(READY): requirements-dev.txt requirements-torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed here; set PYTHON=/path/to/python3")'
 	@test -x $(PY) && $(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@echo "Setting up .venv; this takes a few minutes, once."
-	$(PY) -m pip install "$$(grep '^torch==' requirements-dev.txt)"
-	$(PY) -m pip install --quiet -r requirements-dev.txt
+	$(PY) -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(PY) -m pip install -r requirements-torch.txt
 	@touch $@
 
 demo: $(READY) ## generate image pairs with the bundled model; HOST=comfyui uses ComfyUI instead of diffusers
@@ -50,6 +50,16 @@ check: $(READY) ## lint, format and types
 fix: $(READY) ## auto-fixable lint and format issues
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make requirements" --no-emit-index-url --no-emit-find-links
+
+requirements: $(READY) ## write the requirements with hashes, after a change of their .in files
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) .github/requirements.in -o .github/requirements.txt
+
+archive: $(READY) ## the archive for the registry, into dist/
+	$(PY) -m tools.release.archive dist/prompt-to-prompt.zip
 
 golden-check: $(READY) ## compare the example workflows' final latents with the recorded ones, on every host
 	@status=0; \

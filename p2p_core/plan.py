@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import TypeVar
 
 from .architecture.layers import Layer
+from .architecture.names import Architecture
 from .edits.columns import MixingKey
 from .edits.steps import Reweight, TokenEdit
 from .errors import P2PError
 from .step import Step
 from .words.prompts import PromptSet
+from .words.windows import Schedule
 
 S = TypeVar("S", bound=Step)
 
@@ -37,6 +39,10 @@ class EditPlan:
         step.check(extended, self.steps)
         steps = (step, *self.steps) if step.leads else (*self.steps, step)
         return replace(self, prompts=extended, steps=steps)
+
+    def resolved(self, schedule: Schedule, architecture: Architecture) -> EditPlan:
+        """The plan with the windows of one sampling."""
+        return replace(self, steps=tuple(step.resolved(schedule, architecture) for step in self.steps))
 
     def of(self, kind: type[S]) -> Iterator[S]:
         """The steps of a kind, in order."""

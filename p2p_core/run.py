@@ -4,6 +4,7 @@ A host calls, in this order:
 
     run = Run(plan, scene)              once per sampling; raises if the plan does not fit this model
     rows = run.start(sigmas, progress)  once; rows to start from, or None for the host's own noise
+                                        from here on `run.plan` has the windows of this sampling
     for each model call:
         x = run.before_model(x, sigma, progress)
         run.cross(...), run.self_attention(...)      in each attention layer, or
@@ -11,6 +12,7 @@ A host calls, in this order:
         with_text, others = run.guided(...)          before the host combines them for guidance
         clean = run.after_model(clean, progress)
     rows = run.finish(rows)             once; fills the stores, or raises and fills none
+    run.held()                          how many model calls each window held
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from .architecture.dit import Layout
@@ -38,9 +41,12 @@ from .attention.editing import (
 from .attention.joint import edit_joint
 from .attention.placing import placed, prepare_joint
 from .edits.columns import MixingKey, mixing_of
+from .edits.holding import held
+from .errors import P2PError
 from .plan import EditPlan
 from .rows import Batch
 from .step import Call, Hooks, Observer, Scene
+from .words.windows import Schedule
 
 T = TypeVar("T")
 
@@ -61,6 +67,7 @@ class Run:
             hooks.observer for hooks in self._hooks if hooks.observer is not None
         ]
         self._observing = Lock()  # with several GPUs, hosts call the parts of a batch from threads
+        self._schedule, self._calls = Schedule(()), list[float]()
         self._made: dict[Hashable, object] = {}  # dropped with the run: matrices of long prompts are large
 
     @property
@@ -175,16 +182,21 @@ class Run:
 
     # Model calls
 
-    def start(self, sigmas: Tensor, progress: Sequence[float]) -> Tensor | None:
+    def start(self, sigmas: Tensor, progress: Sequence[float], end: float = 1.0) -> Tensor | None:
         """The rows [P·B, C, h, w] to start a sampling with these sigmas from, None for the host's noise.
 
-        progress: of the model calls at sigmas[:-1]. Raises P2PError if a step cannot act in them.
+        progress: of the model calls at sigmas[:-1]; end: at the last of the sigmas. Raises P2PError if a step
+        cannot act in them.
         """
+        self._schedule = Schedule(tuple(progress), end)
+        if progress:
+            self.plan = self.plan.resolved(self._schedule, self.scene.architecture)
         started = [hooks.start(sigmas, progress) for hooks in self._hooks]
         return next((rows for rows in started if rows is not None), None)
 
     def before_model(self, rows: Tensor, sigma: float, progress: float) -> Tensor:
         """The rows that go into the model; `rows` itself if nothing changes them."""
+        self._calls.append(progress)
         for hooks in self._hooks:
             rows = hooks.before_model(rows, sigma, progress)
         return rows
@@ -201,16 +213,33 @@ class Run:
             clean = hooks.after_model(clean, progress)
         return clean
 
+    def held(self) -> list[tuple[object, str]]:
+        """For each step with windows, its origin and how many of the model calls so far each window held."""
+        steps = (step for step in self.plan.steps if step.windows)
+        return [(step.origin, held(step, self._schedule, self._calls)) for step in steps]
+
     def finish(self, rows: Tensor, *others: Tensor) -> Tensor:
         """The finished rows; fills the stores.
 
         others: other latents that the host returns, which also identify the run in a store. Raises P2PError
-        for a blend that never acted and for NaN in the maps; then no store is filled.
+        for NaN in the rows or in the maps, and for a blend that never acted; then no store is filled.
         """
         for hooks in self._hooks:
             rows = hooks.finish(rows)
         for hooks in self._hooks:
             hooks.collect((rows, *others))
+        self._require_finite(rows)
         for hooks in self._hooks:
             hooks.publish()
         return rows
+
+    def _require_finite(self, rows: Tensor) -> None:
+        finite = torch.isfinite(rows).flatten(1).all(1).cpu()
+        broken = [self.scene.rows.name(row) for row in range(len(rows)) if not bool(finite[row])]
+        if broken:
+            raise P2PError(
+                "a finished latent with finite values",
+                f"NaN or infinity in {', '.join(broken)}",
+                "Use smaller weights. If the source has them too, run the model in a higher precision.",
+                topic="broken latent",
+            )

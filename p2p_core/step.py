@@ -7,7 +7,7 @@ none of them by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,11 +15,13 @@ from torch import Tensor
 
 from .architecture.dit import Layout
 from .architecture.layers import Layer, LayerFilter, require_layers
+from .architecture.names import Architecture
 from .attention.calls import JointCall
 from .attention.editing import EditedBatch
 from .attention.joint import JointEdit
 from .rows import Rows
 from .words.prompts import Prompt, PromptSet
+from .words.windows import Schedule, Window
 
 Size = tuple[int, int]
 """Height and width."""
@@ -37,6 +39,7 @@ class Scene:
     latent: Size
     layers: tuple[Layer, ...]
     cell: int = 8
+    architecture: Architecture = "unet"
 
     @property
     def rows(self) -> Rows:
@@ -124,7 +127,12 @@ class Hooks:
 
 
 class Step:
-    """Abstract: one node's contribution to a plan."""
+    """Abstract: one node's contribution to a plan.
+
+    origin: the host's mark for the node, reported with the calls that its windows held.
+    """
+
+    origin: object = None
 
     @property
     def filter(self) -> LayerFilter | None:
@@ -140,6 +148,15 @@ class Step:
     def timed(self) -> bool:
         """Whether it depends on the progress of the sampling."""
         return True
+
+    @property
+    def windows(self) -> Mapping[str, Window]:
+        """Its windows of progress by name."""
+        return {}
+
+    def resolved(self, schedule: Schedule, architecture: Architecture) -> Step:
+        """The step with the windows of one sampling: a preset's values, and no window between two calls."""
+        return self
 
     def extended(self, prompts: PromptSet) -> PromptSet:
         """The prompts of a plan with this step."""

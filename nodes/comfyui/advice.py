@@ -21,6 +21,8 @@ ADVICE = {
     "queue again.",
     "many components": "Choose fewer, or a higher resolution in Attention Store.",
     "parts of the picture": "Remove nodes that sample parts of the image separately (areas, tiles).",
+    "broken latent": "Use smaller weights in Reweight. If the source has them too, run the model in a higher "
+    "precision (--force-fp32).",
     "precision": "Run the model in a higher precision (--force-fp32), or use another attention backend.",
     "nothing to blend": "List the words that change, or connect a MASK.",
     "mask": "Paint the part of the image that may change, or leave the mask unconnected.",

@@ -104,8 +104,8 @@ def _in_rows(entry: Entry, samples: int, prompts: int, controls: dict[int, Any])
 
 
 def _per_row(value: Any, samples: int, prompts: int) -> Any:
-    """A batched tensor for each row, in a list such as that of reference latents too; others as they are."""
-    if isinstance(value, list) and any(isinstance(each, Tensor) for each in value):
+    """A batched tensor, or a list of them (reference latents), repeated per row; any other value as it is."""
+    if isinstance(value, list):
         return [_per_row(each, samples, prompts) for each in value]
     if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] > 1:
         return repeated_per_row(value, samples, prompts)

@@ -6,12 +6,16 @@ docs/compatibility.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
-from ...p2p_core.architecture.dit import Side, Tokens
+from torch import nn
+
+from ...p2p_core.architecture.dit import Layout, Side, Tokens
 from ...p2p_core.architecture.layers import Layer
+from ...p2p_core.architecture.names import Architecture
 from ...p2p_core.errors import P2PError
 from .unet import cross_attention_layers
 
@@ -28,10 +32,12 @@ class Family:
     blocks: lists of blocks of the diffusion model and what its layers are called, in the order of a call.
     patch: latent cells on the side of an image token, None where the model says it. named: whether calls
     outside of the blocks look like calls of a block, and only the host's name of the block tells them apart.
-    more_text: another text encoding that a call of the model is given, and how often its tokens follow.
-    text_blocks: the list of blocks in which text attends to itself, before all others. unequal: the most text
-    columns of prompts of different lengths, None for any number; above, padding would change the image.
-    pictures: whether the text may begin with tokens of pictures, before the prompt.
+    more_text: another text encoding of the prompt that a call of the model is given, and how often its tokens
+    follow. before, after: encodings by other encoders, around the prompt's columns. text_blocks: the list of
+    blocks in which text attends to itself, before all others. passes_options: whether the model gives its
+    attention the options of the call; if not, patches do. pictures: whether the text may begin with tokens of
+    pictures, before the prompt. reference_method: how the model places reference latents by default, None
+    where it leaves them out.
     """
 
     name: str
@@ -40,9 +46,12 @@ class Family:
     patch: int | None = None
     named: bool = False
     more_text: tuple[str, int] | None = None
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     text_blocks: str = ""
-    unequal: int | None = None
+    passes_options: bool = True
     pictures: bool = False
+    reference_method: str | None = "index"
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -51,34 +60,67 @@ class Family:
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
         padding: Side = self.tokens.side if multiple == 1 else "right"  # of learned tokens, after the text
         tokens = replace(self.tokens, patch=side, multiple=multiple, side=padding)
-        block = next(getattr(transformer, self.blocks[0][0]).children(), None)
+        method = getattr(transformer, "default_ref_method", self.reference_method)
+        block = next(self._blocks(transformer, self.blocks[0][0]).children(), None)
         if getattr(block, "flipped_img_txt", False):  # Hunyuan on 0.3.64
             tokens = replace(tokens, order=("image", "text"))
-        return replace(self, tokens=tokens)
+        if getattr(transformer, "cond_type_embedding", None) is not None:  # HunyuanVideo 1.5
+            return replace(self, tokens=tokens, before=("clip_fea", *self.after), after=())
+        return replace(self, tokens=tokens, reference_method=method)
+
+    def _blocks(self, transformer: Any, attribute: str) -> nn.Module:
+        """P2PError for a model whose blocks a loader or another node has replaced."""
+        blocks = getattr(transformer, attribute, None)
+        if not isinstance(blocks, nn.Module):
+            raise P2PError(
+                f"a MODEL of the {self.name} family with its {attribute}",
+                f"{type(transformer).__name__} without",
+                "Load the model with ComfyUI's own loader, or remove the node that replaces its blocks.",
+            )
+        return blocks
 
     def layers(self, transformer: Any) -> tuple[Layer, ...]:
         scale = self.tokens.patch
         return tuple(
             Layer(stage, number, 0, scale)
             for attribute, stage in self.blocks
-            for number in range(len(getattr(transformer, attribute)))
+            for number, _ in enumerate(self._blocks(transformer, attribute).children())
         )
 
     def text_calls(self, transformer: Any) -> int:
         """How many calls of text alone a call of the model starts with."""
         return len(transformer.get_submodule(self.text_blocks)) if self.text_blocks else 0
 
-    def text_columns(self, text: Any, others: Mapping[str, Any]) -> int:
-        """The text columns of a call of the model. text: [B, T, C]; others: what else it is given."""
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The names of what a call of the model is given of the prompt, apart from its conditioning."""
+        own = () if self.more_text is None else self.more_text[:1]
+        return (*own, *self.before, *self.after)
+
+    def layout(
+        self, text: Any, latent: Sequence[int], others: Mapping[str, Any], pictures: int = 0
+    ) -> Layout:
+        """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given.
+
+        pictures: how many columns of the text hold pictures.
+        """
         name, times = self.more_text or ("", 0)
-        more = others.get(name)
-        columns = 0 if text is None else text.shape[1]
-        return columns if more is None else columns + times * more.shape[-2]
+        columns = (0 if text is None else text.shape[1]) + times * _columns(others, [name])
+        method = others.get("ref_latents_method", self.reference_method)
+        references = () if method is None else others.get("ref_latents") or ()
+        reference = sum(prod(self.tokens.grid(latent.shape)) for latent in references)
+        around = _columns(others, self.before), _columns(others, self.after)
+        layout = self.tokens.layout(columns, latent, reference, *around)
+        return replace(layout, before=layout.before + pictures)
 
     def stage(self, block_type: str | None) -> str:
         """What this family's layers are called in a block that the host calls so."""
         stages = [stage for _, stage in self.blocks]
         return stages[0] if len(stages) == 1 or block_type not in stages else str(block_type)
+
+
+def _columns(others: Mapping[str, Any], names: Sequence[str]) -> int:
+    return sum(value.shape[-2] for name in names if (value := others.get(name)) is not None)
 
 
 # By the class of the host's model (for those that share a diffusion model) or of its diffusion model.
@@ -97,6 +139,14 @@ FAMILIES: dict[str, Family] = {
         named=True,
         text_blocks="text_transformer_blocks",
     ),
+    "PixArtMS": Family("PixArt", SEPARATE, (("blocks", "block"),), passes_options=False),
+    "HunYuanDiT": Family(
+        "HunyuanDiT",
+        SEPARATE,
+        (("blocks", "block"),),
+        more_text=("encoder_hidden_states_t5", 1),
+        passes_options=False,
+    ),
     "GeneralDIT": Family("Cosmos 1", SEPARATE, (("blocks", "block"),), patch=2),
     # joint attention
     "NextDiT": Family("Lumina 2, Z-Image", LEFT, (("layers", "block"),), text_blocks="context_refiner"),
@@ -104,7 +154,7 @@ FAMILIES: dict[str, Family] = {
         "Krea 2", blocks=(("blocks", "block"),), patch=2, text_blocks="txtfusion.refiner_blocks"
     ),
     "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST, pictures=True),
-    "Flux2": Family("Flux.2", LEFT, unequal=512),
+    "Flux2": Family("Flux.2", Tokens(fill=512)),
     "LongCatImage": Family("LongCat", LEFT),
     "Flux": Family("Flux"),
     "Chroma": Family("Chroma"),
@@ -113,14 +163,20 @@ FAMILIES: dict[str, Family] = {
     "MMDiT": Family(
         "AuraFlow", Tokens(registers=8), (("double_layers", "double"), ("single_layers", "single"))
     ),
+    "ErnieImageModel": Family(
+        "ERNIE-Image", replace(IMAGE_FIRST, side="left"), (("layers", "block"),), passes_options=False
+    ),
     "LensTransformer2DModel": Family("Lens", IMAGE_FIRST, ONE_LIST, patch=1),
     "JoyImageTransformer3DModel": Family("JoyImage", IMAGE_FIRST, (("double_blocks", "block"),)),
     "Ideogram4Transformer2DModel": Family("Ideogram 4", blocks=(("layers", "block"),), patch=1),
     "MageFlowTransformer2DModel": Family("MageFlow", blocks=ONE_LIST),
     "OmniGen2Transformer2DModel": Family(
-        "Omnigen 2", Tokens(order=("text", "reference", "image")), (("layers", "block"),), unequal=0
+        "Omnigen 2",
+        Tokens(order=("text", "reference", "image")),
+        (("layers", "block"),),
+        text_blocks="context_refiner",
     ),
-    "HunyuanVideo": Family("Hunyuan", more_text=("txt_byt5", 1), unequal=0),
+    "HunyuanVideo": Family("Hunyuan", after=("txt_byt5",)),
     "HiDreamImageTransformer2DModel": Family(
         "HiDream",
         Tokens(order=("image", "text")),
@@ -131,12 +187,41 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+# Classes of the host's models that cannot be edited, and why.
+UNSUPPORTED = {
+    "MiniMaxH3": "which takes one sample per model call, and a pair is two",
+    "StableCascade_C": "whose attention mixes each word with an image and the pooled text",
+    "StableCascade_B": "which gets the pooled text but no words",
+    "LTXAV": "which samples video and audio together",
+    "HiDreamO1": "whose text and image attend to each other in calls of different kinds",
+}
+
+
 def family_of(model: Any) -> Family | None:
     """The row of a MODEL, None for a U-Net and for classes that are not in the table."""
     transformer = getattr(model.model, "diffusion_model", None)
     names = type(model.model).__name__, type(transformer).__name__
     row = next((FAMILIES[name] for name in names if name in FAMILIES), None)
-    return None if row is None else row.of(transformer)
+    if row is None:
+        return None
+    _require_blocks(row, transformer)
+    return row.of(transformer)
+
+
+def _require_blocks(row: Family, transformer: Any) -> None:
+    """Raises P2PError for a model whose blocks another pack replaced by its own."""
+    lists = [attribute for attribute, _ in row.blocks]
+    if not all(hasattr(transformer, attribute) for attribute in lists):
+        raise P2PError(
+            f"{row.name} with ComfyUI's blocks ({' and '.join(lists)})",
+            f"{type(transformer).__name__}, which has blocks of its own",
+            "Load the model with ComfyUI's own loader; models of other packs (Nunchaku) are not supported.",
+        )
+
+
+def architecture_of(model: Any) -> Architecture:
+    family = family_of(model)
+    return "unet" if family is None else "joint" if family.tokens.joint else "separate"
 
 
 def layers_of(model: Any) -> tuple[Layer, ...]:
@@ -145,10 +230,11 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
     if family is not None:
         return family.layers(model.model.diffusion_model)
     if not (layers := cross_attention_layers(model)):
+        name = type(model.model).__name__
         names = ", ".join(row.name for row in FAMILIES.values())
         raise P2PError(
             f"a U-Net (SD1.x, SD2.x, SDXL) or one of the supported transformers ({names})",
-            f"{type(model.model).__name__}, which is not supported",
+            f"{name}, {UNSUPPORTED.get(name, 'a class of model whose text columns are not known')}",
             "Load a checkpoint of a supported model.",
         )
     return layers

@@ -12,6 +12,7 @@ PAIR = "p2p.pair"  # in an entry and its model conds: whose rows it holds
 # of what a node hands to the front end (web/js)
 SUMMARY = "p2p.summary"
 PROMPTS = "p2p.prompts"
+WINDOWS = "p2p.windows"
 MAPS = "p2p.maps"
 MASKS = "p2p.masks"
 PAIRS = "p2p.pairs"

@@ -22,7 +22,7 @@ from .advice import naming
 from .conditionings import Sides, in_rows, require_prompts
 from .families import Family
 from .keys import PAIR, SIDE
-from .pairing import Entry, pair_of, same, same_shapes, unlike_values
+from .pairing import Entry, Pair, pair_of, same, same_shapes, unlike_values
 from .state import NODE
 
 TEXT = "c_crossattn"
@@ -62,16 +62,51 @@ def padded(texts: Sequence[Tensor], tokens: Tokens) -> Padded:
     return Padded(rows, starts, lengths)
 
 
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """What a model gets of P prompts: their text, and around it what other encoders made of them."""
+
+    before: tuple[Padded, ...]
+    text: Padded
+    after: tuple[Padded, ...]
+
+    @property
+    def equal(self) -> bool:
+        return all(part.equal for part in (*self.before, self.text, *self.after))
+
+    def outside(self, tokens: Tokens) -> Tensor:
+        """[P, T], as of each part, on all text columns."""
+        parts = (*self.before, self.text, *self.after)
+        return torch.cat([part.outside(tokens) for part in parts], dim=1)
+
+
+def _each(entry: Entry, found: Pair) -> Sequence[tuple[Tensor, dict[str, Any]]]:
+    """Text and values of each prompt of an entry; zeros where Conditioning Zero Out made zeros of them."""
+    if entry["cross_attn"] is found.stacked:
+        return found.each
+    if bool(entry["cross_attn"].any()):
+        raise P2PError(
+            "the text of Prompt Pair as it is",
+            "one that another node changed",
+            "Write all text into the prompts of Prompt Pair, and take out what changes a CONDITIONING.",
+        )
+    zeros = {key for key, value in entry.items() if isinstance(value, Tensor) and not bool(value.any())}
+    return [
+        (torch.zeros_like(text), {k: torch.zeros_like(v) if k in zeros else v for k, v in own.items()})
+        for text, own in found.each
+    ]
+
+
 class Merging:
-    """The prompts of one sampling. texts: by the host's name of each merged entry, its padded prompts."""
+    """The prompts of one sampling. texts: by the host's name of each merged entry, those of its prompts."""
 
     def __init__(self, family: Family) -> None:
         self.family, self.tokens = family, family.tokens
-        self.texts: dict[Any, Padded] = {}
+        self.texts: dict[Any, Texts] = {}
         self._sources: dict[Any, Mapping[str, Any]] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
         self._columns: tuple[int, ...] = ()  # of the prompts, without pictures
-        self._leads: dict[Any, int] = {}
+        self._pictures: dict[Any, int] = {}
 
     def rows_of_pairs(self, conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
         """All entries as the model may see them: paired ones as their source's, the others on `SIDE`.
@@ -90,14 +125,10 @@ class Merging:
         found = pair_of(entry)
         if found is None or found.rows == 1:
             return entry
-        if entry["cross_attn"] is not found.stacked:
-            raise P2PError(
-                "the text of Prompt Pair as it is",
-                "one that another node changed",
-                "Write all text into the prompts of Prompt Pair, and take out what changes a CONDITIONING.",
-            )
         common = {key: value for key, value in entry.items() if key not in found.keys}
-        rows = [{**common, **own, "cross_attn": text, "uuid": uuid.uuid4()} for text, own in found.each]
+        rows = [
+            {**common, **own, "cross_attn": text, "uuid": uuid.uuid4()} for text, own in _each(entry, found)
+        ]
         rows[0]["uuid"] = entry["uuid"]
         for row in rows[1:]:
             others.append({k: v for k, v in row.items() if k not in _NOT_FOR_ROWS} | {"prompt_type": side})
@@ -115,12 +146,12 @@ class Merging:
         if texts is None:
             return None
         rows = batch // len(texts)
-        columns = next(text.text.shape[1] for text in texts if text is not None)
-        hidden = torch.zeros(batch, self.tokens.padded(columns), dtype=torch.bool)
-        for part, text in enumerate(texts):
-            if text is not None:
-                outside = text.outside(self.tokens)
-                hidden[part * rows : (part + 1) * rows] = outside.repeat(rows // len(outside), 1)
+        outside = [None if text is None else text.outside(self.tokens) for text in texts]
+        columns = next(each.shape[1] for each in outside if each is not None)
+        hidden = torch.zeros(batch, columns, dtype=torch.bool)
+        for part, each in enumerate(outside):
+            if each is not None:
+                hidden[part * rows : (part + 1) * rows] = each.repeat(rows // len(each), 1)
         return hidden.to(device) if bool(hidden.any()) else None
 
     def lengths(self, options: Mapping[str, Any], batch: int, columns: int) -> tuple[int, ...] | None:
@@ -129,10 +160,10 @@ class Merging:
         if texts is None:
             return None
         rows = batch // len(texts)
-        lengths = [(columns,) if text is None else text.lengths for text in texts]
+        lengths = [(columns,) if text is None else text.text.lengths for text in texts]
         return tuple(count for each in lengths for count in each * (rows // len(each)))
 
-    def _texts(self, options: Mapping[str, Any]) -> list[Padded | None] | None:
+    def _texts(self, options: Mapping[str, Any]) -> list[Texts | None] | None:
         """The padded text of each part of a batch, None for a part without; None where no part has any."""
         texts = [self.texts.get(name) for name in options.get("uuids", ())]
         texts = [None if text is None or text.equal else text for text in texts]
@@ -155,54 +186,54 @@ class Merging:
         prompts = [entry["model_conds"], *(others[name] for name in names)]
         self._sources[entry["uuid"]] = prompts[0]
         keys = dict.fromkeys(key for conds in prompts for key in conds if key != PAIR)
-        joined = {key: self._joined(entry["uuid"], key, [c.get(key) for c in prompts]) for key in keys}
+        columns = {key: [conds.get(key) for conds in prompts] for key in keys}
+        joined = {key: self._joined(key, conds) for key, conds in columns.items()}
+        text = self._padded(columns[TEXT])
+        self._pictures[entry["uuid"]] = self._of_pictures(text) if self.family.pictures else 0
+        around = [
+            tuple(self._padded(columns[key]) for key in names if key in columns)
+            for names in (self.family.before, self.family.after)
+        ]
+        self.texts[entry["uuid"]] = Texts(around[0], text, around[1])
         return {**entry, "model_conds": {key: cond for key, cond in joined.items() if cond is not None}}
 
-    def _joined(self, name: Any, key: str, conds: Sequence[Any]) -> Any:
+    def _padded(self, conds: Sequence[Any]) -> Padded:
+        """The text of prompts, without columns where a prompt has none."""
+        none = next(cond.cond for cond in conds if cond is not None)[:, :0]
+        return padded([none if cond is None else cond.cond for cond in conds], self.tokens)
+
+    def _joined(self, key: str, conds: Sequence[Any]) -> Any:
         """One of the host's conds for all prompts."""
         values: list[Any] = [getattr(cond, "cond", None) for cond in conds]
-        if key == TEXT:
-            self.texts[name] = padded(values, self.tokens)
-            _require_lengths(self.family, self.texts[name])
-            self._leads[name] = self._lead(self.texts[name]) if self.family.pictures else 0
-            return type(conds[0])(self.texts[name].text)
+        kind = next(type(cond) for cond in conds if cond is not None)
+        if key == TEXT or key in (*self.family.before, *self.family.after):
+            return kind(self._padded(conds).text)
         if key == "num_tokens":
-            return type(conds[0])(max(values))
+            return kind(max(values))
         if key == "attention_mask":
-            return _joined_masks(conds)
+            return _joined_masks(conds, self.tokens)
         if all(same(values[0], value) for value in values[1:]):
             return conds[0]
         if all(isinstance(value, Tensor) and value.shape == values[0].shape for value in values):
-            return type(conds[0])(_rows(values))
+            return kind(_rows(values))
         if same_shapes(values):
-            return type(conds[0])([_rows(each) for each in zip(*values, strict=True)])
+            return kind([_rows(each) for each in zip(*values, strict=True)])
         raise unlike_values(key)
 
-    def _lead(self, text: Padded) -> int:
-        """How many text columns are before the prompts: all that a text has more than its prompt."""
-        leads = [length - own for length, own in zip(text.lengths, self._columns, strict=True)]
-        if len(set(leads)) > 1:
+    def _of_pictures(self, text: Padded) -> int:
+        """How many text columns hold pictures: all that a text has more than its prompt, before it."""
+        more = [length - own for length, own in zip(text.lengths, self._columns, strict=True)]
+        if len(set(more)) > 1:
             raise P2PError(
                 "source and edit encoded with the texts of Prompt Pair and with the same images",
-                f"{' and '.join(map(str, leads))} tokens more than their texts have",
+                f"{' and '.join(map(str, more))} tokens more than their texts have",
                 "Connect the same images to the encoders of source and edit, and copy both texts exactly.",
             )
-        return max(0, leads[0])
+        return max(0, more[0])
 
-    def lead(self, options: Mapping[str, Any]) -> int:
-        """How many text columns of a call are before its prompts."""
-        return max((self._leads.get(name, 0) for name in options.get("uuids", ())), default=0)
-
-
-def _require_lengths(family: Family, text: Padded) -> None:
-    """Raises P2PError for prompts of different lengths that the family cannot tell from their padding."""
-    if family.unequal is not None and not text.equal:
-        fit = f", or of at most {family.unequal}" if family.unequal else ""
-        raise P2PError(
-            f"prompts of equally many tokens{fit} for {family.name}",
-            f"prompts of {' and '.join(map(str, text.lengths))} tokens",
-            "Add or remove words, so that source and edit have equally many tokens.",
-        )
+    def pictures(self, options: Mapping[str, Any]) -> int:
+        """How many text columns of a call hold pictures."""
+        return max((self._pictures.get(name, 0) for name in options.get("uuids", ())), default=0)
 
 
 def _rows(values: Sequence[Tensor]) -> Tensor:
@@ -215,14 +246,27 @@ def _rows(values: Sequence[Tensor]) -> Tensor:
     return rows
 
 
-def _joined_masks(conds: Sequence[Any]) -> Any:
-    """Masks of text, or None where all of it is seen: padding is hidden by the attention itself."""
+def _joined_masks(conds: Sequence[Any], tokens: Tokens) -> Any:
+    """Masks of text, or None where all of it is seen: the attention itself hides the padding of rows."""
     if all(cond is None or bool(cond.cond.all()) for cond in conds):
         return None
-    if any(cond is None for cond in conds) or len({cond.cond.shape for cond in conds}) > 1:
+    if any(cond is None for cond in conds):
         raise P2PError(
-            "attention masks of as many tokens on source and edit",
-            "others",
-            "Use prompts of as many tokens, or encode them without a mask.",
+            "an attention mask on both source and edit, or on neither",
+            "one of them",
+            "Encode source and edit with the same CLIP and the same nodes.",
+        )
+    if conds[0].cond.ndim > 2:  # of queries and keys, as Redux makes them
+        return _joined_alike(conds)
+    masks = padded([cond.cond[..., None] for cond in conds], tokens)
+    return type(conds[0])(masks.text[..., 0])
+
+
+def _joined_alike(conds: Sequence[Any]) -> Any:
+    if len({cond.cond.shape for cond in conds}) > 1:
+        raise P2PError(
+            "prompts of equally many tokens, with an attention mask of queries and keys",
+            " and ".join(str(cond.cond.shape[-1]) for cond in conds),
+            "Use prompts of equal length, or a style model with strength_type multiply.",
         )
     return type(conds[0])(torch.cat([cond.cond for cond in conds]))

@@ -12,6 +12,7 @@ from ...p2p_core.step import Step
 from ...p2p_core.words.prompts import PromptSet
 from .families import layers_of
 from .keys import PLAN, SAMPLING
+from .reached_attention import patch_attention
 from .sampling import sample_pair
 
 
@@ -32,6 +33,7 @@ def with_plan(model: Any, plan: EditPlan) -> Any:
     clone.model_options["transformer_options"][PLAN] = plan
     if not clone.get_wrappers(WrappersMP.OUTER_SAMPLE, SAMPLING):
         clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, SAMPLING, sample_pair)
+        patch_attention(clone)
     return clone
 
 

@@ -81,8 +81,8 @@ def _pair_entry(entries: Sequence[list[Any]], texts: tuple[str, ...] | None) -> 
     if len(entries) == 1:
         return [tensors[0], {**merged, PAIR: Pair(1, texts, rows)}]
     text = _stack_text(tensors)
-    each = tuple((entry[0], {key: entry[1][key] for key in own}) for entry in entries)
-    merged |= {key: options[0][key] for key in apart}
+    each = tuple((text, {key: option[key] for key in own & option.keys()}) for text, option in entries)
+    merged |= {key: options[0].get(key) for key in apart}
     guard = PairGuard(Pair(len(entries), texts, rows, text, each, apart))
     merged["model_conds"] = {**merged.get("model_conds", {}), PAIR: guard}
     return [text, merged]
@@ -116,7 +116,7 @@ def _merge(key: str, values: Sequence[Any]) -> Any:
         return torch.cat(list(values))
     if all(value is None for value in values):
         return None
-    if key not in _SHARED and all(isinstance(value, Tensor) for value in values):
+    if key not in _SHARED and all(value is None or isinstance(value, Tensor) for value in values):
         return _APART
     if key == REFERENCES:
         _require_same_sizes(values)

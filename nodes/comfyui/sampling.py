@@ -21,14 +21,16 @@ from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
-from .families import Family, family_of, layers_of
+from .families import Family, architecture_of, family_of, layers_of
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
 from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
+from .room import require_room
 from .rows import mask_per_row
+from .shown_after import show_held
 from .state import NODE, ProgressTable, Sampling
 from .unet import pixels_per_cell, with_patches
 
@@ -48,12 +50,13 @@ def sample_pair(
         equal = None if _fresh(real, noise) else paired_noise(noise, latent_image, prompts)
         in_pairs = equal is not None
         samples = Rows.of(len(noise), prompts).samples if in_pairs else len(noise)
+        require_room(guider.model_patcher, noise, samples, prompts)
         family, sides = family_of(guider.model_patcher), edited_sides(conds)
         merging = None if family is None else Merging(family)
         rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
         entries = rows_of(conds, plan.prompts, samples)
         sampling = _begin(plan, guider, samples, noise, sigmas)
-        start = sampling.run.start(sigmas, sampling.table.levels)
+        start = sampling.run.start(sigmas, sampling.table.levels, sampling.table.end)
         patched, draws = _with_attention(options, sampling, family, merging), OwnDraws()
         around = _around_model(sampling), draws.around_model
         merge = [] if merging is None else [merging.merge]
@@ -108,18 +111,20 @@ def _fresh(real: RealImage | None, noise: Tensor) -> bool:
 def _begin(plan: EditPlan, guider: Any, samples: int, noise: Tensor, sigmas: Tensor) -> Sampling:
     patcher, sides = guider.model_patcher, edited_sides(guider.conds)
     size = noise.shape[-2], noise.shape[-1]
-    scene = Scene(plan.prompts, samples, size, layers_of(patcher), pixels_per_cell(patcher))
+    cell, kind = pixels_per_cell(patcher), architecture_of(patcher)
+    scene = Scene(plan.prompts, samples, size, layers_of(patcher), cell, kind)
     table = ProgressTable(patcher.get_model_object("model_sampling"), sigmas)
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 
 
 def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
-    """The finished rows. Fills the stores and remembers the rows as pairs."""
+    """The finished rows. Fills the stores, remembers the rows as pairs, shows what the windows held."""
     denoised = () if sampling.denoised is None else (sampling.denoised,)
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
     if sampling.run.prompts > 1:
         remember(rows, sampling.run.prompts)
+    show_held(sampling.run.held())
     return rows
 
 

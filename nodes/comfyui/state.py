@@ -14,6 +14,7 @@ from ...p2p_core.run import Run
 from ...p2p_core.step import Call
 
 NODE = "Prompt-to-Prompt"  # node name in errors of a sampling
+DIGITS = 5  # of progress: a call at the end of a window is not inside it by rounding
 _ANY = 0.5  # progress when nothing depends on it
 
 
@@ -28,7 +29,8 @@ class ProgressTable:
         is_module = isinstance(model_sampling, nn.Module)
         self._schedule: Any = copy.deepcopy(model_sampling).to("cpu") if is_module else model_sampling
         self._known: dict[float, float] = {}
-        self.levels = [self.at(sigma) for sigma in sigmas.tolist()[:-1]]
+        self.levels = [self.at(sigma) for sigma in sigmas.tolist()]
+        self.end = self.levels.pop() if self.levels else 1.0
 
     def at(self, sigma: float) -> float:
         if sigma not in self._known:
@@ -43,7 +45,7 @@ class ProgressTable:
                 low = middle
             else:
                 high = middle
-        return (low + high) / 2
+        return round((low + high) / 2, DIGITS)
 
 
 class Sampling:
@@ -111,13 +113,17 @@ class Sampling:
             )
         return height, width
 
+    def named(self, options: Mapping[str, Any], words: bool = True) -> tuple[bool, ...]:
+        """`paired` by the names alone, for a batch of any form."""
+        named = self.edited - self.plain if words else self.edited
+        return tuple(name in named for name in options.get("uuids", ()))
+
     def paired(self, batch: int, options: Mapping[str, Any], words: bool) -> tuple[bool, ...]:
         """Which parts of the batch hold paired rows, by the host's conditioning id of each part.
 
         words: exclude the parts with one prompt for all rows.
         """
-        named = self.edited - self.plain if words else self.edited
-        paired = tuple(name in named for name in options["uuids"])
+        paired = self.named(options, words)
         if not any(paired):
             return paired  # a real picture's source may have no rows
         rows = self.run.scene.rows

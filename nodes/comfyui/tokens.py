@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...p2p_core.errors import P2PError
+from ...p2p_core.words.fields import require_length
 from ...p2p_core.words.pieces import Piece, build_prompt
 from ...p2p_core.words.prompts import Prompt, PromptSet
 from .encoders import Chunks, Token, as_read, encoder_of, require_same_words, tokenizer_of, unknown_clip
@@ -18,33 +18,18 @@ _ENCODERS = ("l", "g", "h")  # SD1's and SDXL's first encoder, SDXL's second, SD
 
 def prompt_set(clip: Any, source: str, edits: Sequence[str]) -> PromptSet:
     """The tokenised prompts of a run, as `clip` sees them."""
-    prompts = PromptSet(tokenised(clip, source), tuple(tokenised(clip, text) for text in edits))
-    _require_equal_glyphs(clip, prompts.texts)
-    return prompts
-
-
-def _require_equal_glyphs(clip: Any, texts: Sequence[str]) -> None:
-    """Raises P2PError if a glyph encoder reads quoted texts of different lengths."""
-    if encoder_of(clip, "byt5_small") is None:
-        return
-    lengths = [sum(map(len, clip.tokenize(text).get("byt5", []))) for text in texts]
-    for text, length in zip(texts, lengths, strict=True):
-        if length != lengths[0]:
-            raise P2PError(
-                "quoted text of equal length in source and edit, for the encoder that reads letters",
-                f"{text!r} next to {texts[0]!r}",
-                "Quote texts with equally many letters, or remove the quotation marks.",
-            )
+    return PromptSet(tokenised(clip, source), tuple(tokenised(clip, text) for text in edits))
 
 
 def tokenised(clip: Any, text: str) -> Prompt:
     """One prompt with the columns that the host's encoders give it, weights and embeddings included.
 
-    Raises P2PError where encoders read a word in other columns than each other, and for a CLIP of none.
+    Raises P2PError where encoders read a word in other columns than each other, for a CLIP of none, and for a
+    text that is too long.
     """
     if not hasattr(clip, "tokenize"):
         raise unknown_clip(clip)
-    tokens: dict[str, Chunks] = clip.tokenize(text, return_word_ids=True)
+    tokens: dict[str, Chunks] = clip.tokenize(require_length(text), return_word_ids=True)
     return (_clip_prompt if set(tokens) <= set(_ENCODERS) else language_prompt)(clip, text, tokens)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..comfyui.advice import naming
-from ..shared.types import CATEGORY
+from ..shared.types import DEMO, found_by
 
 
 class P2PDemoModel(io.ComfyNode):
@@ -14,7 +14,8 @@ class P2PDemoModel(io.ComfyNode):
         return io.Schema(
             node_id="P2PDemoModel",
             display_name="P2P Demo Model",
-            category=CATEGORY,
+            category=DEMO,
+            **found_by("checkpoint", "example"),
             description="The pack's own small text-to-image model, in place of Load Checkpoint: coloured "
             "shapes and simple things on plain backgrounds, best at 256 × 256. It knows captions like "
             '"a red circle and a small blue star on grass" and nothing else.',

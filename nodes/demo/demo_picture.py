@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..shared.types import CATEGORY
+from ..shared.types import DEMO, found_by
 
 
 class P2PDemoPicture(io.ComfyNode):
@@ -17,7 +17,8 @@ class P2PDemoPicture(io.ComfyNode):
         return io.Schema(
             node_id="P2PDemoPicture",
             display_name="P2P Demo Picture",
-            category=CATEGORY,
+            category=DEMO,
+            **found_by("example image", "photo"),
             description="A source image for the demo model, in place of Load Image: a scene rendered by a "
             "script, 256 × 256, and its caption.",
             inputs=[

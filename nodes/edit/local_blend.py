@@ -12,7 +12,7 @@ from ...p2p_core.maps.store import MapStore
 from ...p2p_core.words.fields import entries
 from ..comfyui.advice import naming
 from ..comfyui.model import with_step
-from ..shared.types import CATEGORY, Prompts, Store, bound, layer_choice, require_option
+from ..shared.types import EDIT, Prompts, Store, bound, found_by, layer_choice, require_option
 
 REGIONS = ("words", "reference")
 
@@ -23,7 +23,8 @@ class P2PLocalBlend(io.ComfyNode):
         return io.Schema(
             node_id="P2PLocalBlend",
             display_name="P2P Local Blend",
-            category=CATEGORY,
+            category=EDIT,
+            **found_by("mask", "region", "inpaint by words", "background"),
             description="Confines the edit to a mask, computed from the attention on some words or painted "
             "by you. Outside it, the edit's latent equals the source's exactly. Blend Mask shows the mask.",
             inputs=[

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..comfyui.advice import naming
 from ..comfyui.pairing import pair
-from ..shared.types import CATEGORY
+from ..shared.types import EDIT, found_by
 
 
 class P2PPairConditioning(io.ComfyNode):
@@ -17,7 +17,8 @@ class P2PPairConditioning(io.ComfyNode):
         return io.Schema(
             node_id="P2PPairConditioning",
             display_name="P2P Pair Conditioning",
-            category=CATEGORY,
+            category=EDIT,
+            **found_by("combine conditionings"),
             description="Pairs two conditionings that other nodes encoded. The edit nodes still get their "
             "prompts from Prompt Pair, with the same texts.",
             inputs=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -25,13 +26,17 @@ class P2PPromptEdit(TokenEditNode):
             cls.NAME,
             "Compares both prompts and keeps the image: changed words are swapped, added words get their own "
             "attention, removed words are dropped. The one node that most edits need.",
+            ("edit", "replace", "swap", "change words", "cross attention", "hertz"),
             [text],
         )
 
     @classmethod
-    def output(cls, model: Any, description: str, prompts: Any) -> io.NodeOutput:
-        ui = {**summary(description), **shown_prompts(prompts)}
-        return io.NodeOutput(model, description, ui=ui)
+    def shown(cls, description: str, prompts: Any) -> dict[str, list[Any]]:
+        return {**summary(description), **shown_prompts(prompts)}
+
+    @classmethod
+    def texts(cls, description: str) -> Sequence[str]:
+        return (description,)
 
 
 NODES = [P2PPromptEdit]

@@ -11,7 +11,7 @@ from ..comfyui.advice import naming
 from ..comfyui.pairing import pair
 from ..comfyui.tokens import prompt_set
 from ..shared.shown import shown_prompts
-from ..shared.types import CATEGORY, Prompts
+from ..shared.types import EDIT, Prompts, found_by
 
 
 class P2PPromptPair(io.ComfyNode):
@@ -20,7 +20,8 @@ class P2PPromptPair(io.ComfyNode):
         return io.Schema(
             node_id="P2PPromptPair",
             display_name="P2P Prompt Pair",
-            category=CATEGORY,
+            category=EDIT,
+            **found_by("edit prompt", "hertz", "source and edit", "text encode"),
             description="Encodes a source prompt together with its edit. Connect the conditioning to the "
             "sampler's positive input and the prompts to Prompt Edit. One latent in gives a source and an "
             "edit out.",
@@ -29,14 +30,13 @@ class P2PPromptPair(io.ComfyNode):
                 io.String.Input(
                     "source",
                     multiline=True,
-                    dynamic_prompts=True,
                     default="a red circle and a blue star on grass",
-                    tooltip="The prompt of the image to keep. At least one word.",
+                    tooltip="The prompt of the image to keep. At least one word. A dynamic prompt is "
+                    "drawn once for source and edit.",
                 ),
                 io.String.Input(
                     "edit",
                     multiline=True,
-                    dynamic_prompts=True,
                     default="a red house and a blue star on grass",
                     tooltip="The same prompt with words changed. For several edits, put a line of three "
                     "dashes between them. If it equals the source, nothing changes. Empty: the source prompt "

@@ -17,6 +17,7 @@ class P2PRefine(TokenEditNode):
             cls.NAME,
             "Adds words and keeps the image: words in both prompts use the source's attention, new words "
             "their own. Removed words are no longer drawn.",
+            ("add words", "cross attention"),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -12,7 +13,8 @@ from ...p2p_core.words.weights import parse_weights
 from ...p2p_core.words.windows import Window
 from ..comfyui.advice import naming
 from ..comfyui.model import plan_of, with_step
-from ..shared.types import CATEGORY, Prompts, bound, summary
+from ..comfyui.shown_after import origin
+from ..shared.types import EDIT, Prompts, bound, found_by, summary
 
 CROSS, SELF = WEIGHT_WINDOWS.cross, WEIGHT_WINDOWS.self_attention
 
@@ -23,7 +25,8 @@ class P2PReweight(io.ComfyNode):
         return io.Schema(
             node_id="P2PReweight",
             display_name="P2P Reweight",
-            category=CATEGORY,
+            category=EDIT,
+            **found_by("weights", "stronger", "weaker", "attention"),
             description="Scales the attention on words: more of the snow, less of the smile. After "
             "Prompt Edit, Word Swap or Refine it weights words of their edit prompts. On its own it weights "
             "the source prompt: leave Prompt Pair's edit empty to get a plain and a weighted image.",
@@ -67,9 +70,10 @@ class P2PReweight(io.ComfyNode):
                 self_attention=Window(self_start, self_end),
                 layers=LayerFilter(layers),
             )
-            patched = with_step(model, prompts, step)
-            plan = plan_of(patched, prompts)
-            return io.NodeOutput(patched, plan.prompts, ui=summary(plan.describe()))
+            plan = plan_of(model, prompts).then(prompts, step)
+            shown = summary(plan.describe())
+            patched = with_step(model, prompts, replace(step, origin=origin(shown)))
+            return io.NodeOutput(patched, plan.prompts, ui=shown)
 
 
 NODES = [P2PReweight]

@@ -11,7 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ...p2p_core.errors import P2PError
 from ...p2p_core.rows import Rows, edits, per_row, sources
 from ..comfyui.advice import naming
-from ..shared.types import CATEGORY, Prompts
+from ..shared.types import EDIT, Prompts, found_by
 
 
 class P2PSplitPair(io.ComfyNode):
@@ -20,7 +20,8 @@ class P2PSplitPair(io.ComfyNode):
         return io.Schema(
             node_id="P2PSplitPair",
             display_name="P2P Split Pair",
-            category=CATEGORY,
+            category=EDIT,
+            **found_by("unbatch", "source and edit"),
             description="Splits the result of a paired sampling into source and edits: images or latents.",
             inputs=[
                 Prompts.Input("prompts", tooltip="From Prompt Pair: the number of prompts per sample."),

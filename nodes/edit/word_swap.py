@@ -16,6 +16,7 @@ class P2PWordSwap(TokenEditNode):
             "P2PWordSwap",
             cls.NAME,
             "Changes words and keeps the image: inside the windows the edit uses the source's attention.",
+            ("replace", "swap", "cross attention"),
         )
 
 

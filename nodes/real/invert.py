@@ -13,7 +13,7 @@ from ..comfyui.advice import naming
 from ..comfyui.inversion import METHODS, NO_INVERSION, Guided, Schedule, inverted, not_inverted, schedule_of
 from ..comfyui.model import require_no_plan
 from ..comfyui.pairing import source_of
-from ..shared.types import CATEGORY, TrajectorySocket, require_option
+from ..shared.types import REAL, TrajectorySocket, found_by, require_option
 
 
 class P2PInvert(io.ComfyNode):
@@ -22,7 +22,8 @@ class P2PInvert(io.ComfyNode):
         return io.Schema(
             node_id="P2PInvert",
             display_name="P2P Invert",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("ddim inversion", "inversion", "photo", "photograph", "real image", "edit friendly"),
             description="Inverts an image: computes its starting noise and every latent on the way, so that "
             "Real Image can edit it. Use the same steps, scheduler and denoise as in the sampler of the "
             "edit.",

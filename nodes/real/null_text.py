@@ -12,7 +12,7 @@ from ..comfyui.families import require_null_text
 from ..comfyui.model import require_no_plan
 from ..comfyui.null_text import with_null_texts
 from ..comfyui.pairing import source_of
-from ..shared.types import CATEGORY, TrajectorySocket
+from ..shared.types import REAL, TrajectorySocket, found_by
 
 
 class P2PNullText(io.ComfyNode):
@@ -21,7 +21,8 @@ class P2PNullText(io.ComfyNode):
         return io.Schema(
             node_id="P2PNullText",
             display_name="P2P Null Text",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("null-text inversion", "photo", "optimisation"),
             description="Null-text inversion: optimises an unconditional encoding for each step so that a "
             "guided sampling stays on the trajectory. Slow, and needs the memory of a second copy of the "
             "model. Use it when Real Image does not pin the source, or as its negative.",

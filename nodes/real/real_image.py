@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ...p2p_core.real.pinning import NEGATIVES, RealImage
 from ..comfyui.advice import naming
 from ..comfyui.model import with_step
-from ..shared.types import CATEGORY, Prompts, TrajectorySocket, bound, require_option
+from ..shared.types import REAL, Prompts, TrajectorySocket, bound, found_by, require_option
 
 
 class P2PRealImage(io.ComfyNode):
@@ -18,7 +18,8 @@ class P2PRealImage(io.ComfyNode):
         return io.Schema(
             node_id="P2PRealImage",
             display_name="P2P Real Image",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("photo", "photograph", "edit a photo", "inversion"),
             description="Makes an inverted image the source of an edit: the source comes out exactly as it "
             "went in, at any guidance scale, and edits start from its noise. The sampler needs the steps, "
             "scheduler and denoise of Invert; its seed has no effect. Without inversion it may have any, and "

@@ -9,9 +9,12 @@ import folder_paths
 from comfy_api.latest import io
 
 from ...p2p_core.errors import P2PError
-from ...p2p_core.real.files import SUFFIX, load, save
+from ...p2p_core.real.files import SUFFIX, load, save, saving
 from ..comfyui.advice import naming
-from ..shared.types import CATEGORY, TrajectorySocket
+from ..shared.types import REAL, TrajectorySocket, found_by
+
+OUTPUT, INPUT = " [output]", " [input]"  # after a file name
+LONGEST = 200  # characters of a prefix, with its folders
 
 
 class P2PSaveTrajectory(io.ComfyNode):
@@ -20,7 +23,8 @@ class P2PSaveTrajectory(io.ComfyNode):
         return io.Schema(
             node_id="P2PSaveTrajectory",
             display_name="P2P Save Trajectory",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("inversion", "save latent"),
             description="Saves an inverted image to a file in ComfyUI's output folder, for Load "
             "Trajectory. The file contains the source prompt as text.",
             inputs=[
@@ -38,7 +42,7 @@ class P2PSaveTrajectory(io.ComfyNode):
     @classmethod
     def execute(cls, trajectory: Any, filename_prefix: str) -> io.NodeOutput:
         with naming("Save Trajectory"):
-            name = f"{save_as(trajectory, filename_prefix)} [output]"
+            name = save_as(trajectory, filename_prefix) + OUTPUT
             return io.NodeOutput(name, ui={"text": [name]})
 
 
@@ -48,7 +52,8 @@ class P2PLoadTrajectory(io.ComfyNode):
         return io.Schema(
             node_id="P2PLoadTrajectory",
             display_name="P2P Load Trajectory",
-            category=CATEGORY,
+            category=REAL,
+            **found_by("inversion", "load latent"),
             description="Loads an inverted image from a file of Save Trajectory.",
             inputs=[
                 io.String.Input("file", default="p2p/trajectory_00001_.p2p.safetensors [output]",
@@ -60,8 +65,10 @@ class P2PLoadTrajectory(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def fingerprint_inputs(cls, file: str) -> Any:
-        """The file's state, so that an overwritten file is read again."""
+    def fingerprint_inputs(cls, file: str | None) -> Any:
+        """The file's state, so that an overwritten file is read again. None: a linked name, unknown yet."""
+        if file is None:
+            return None
         try:
             state = file_of(file).stat()
         except (P2PError, OSError):
@@ -76,41 +83,69 @@ class P2PLoadTrajectory(io.ComfyNode):
 
 def save_as(trajectory: Any, prefix: str) -> str:
     """Writes a numbered file and returns its name in the output folder. P2PError for a place outside it."""
-    folder = Path(folder_paths.get_output_directory()).resolve()
+    _require_prefix(prefix)
+    folder = _folder(OUTPUT)
     _inside(folder, prefix)
-    place, name, number, *_ = folder_paths.get_save_image_path(prefix, str(folder))
-    file = Path(place) / f"{name}_{number:05}_{SUFFIX}"
-    save(trajectory, file)
-    return file.resolve().relative_to(folder).as_posix()
+    with saving(prefix):
+        place, start, number, *_ = folder_paths.get_save_image_path(prefix, str(folder))
+    while True:
+        file = Path(place).resolve() / f"{start}_{number:05}_{SUFFIX}"
+        name = file.relative_to(folder).as_posix()
+        if place_of(f"{name}{OUTPUT}") != file:
+            raise P2PError("a file name that Load Trajectory can read", repr(name), "Use letters and digits.")
+        if save(trajectory, file):
+            return name
+        number += 1
+
+
+def _require_prefix(prefix: str) -> None:
+    if len(prefix) > LONGEST or not prefix.isprintable():
+        expected = f"a file name of at most {LONGEST} printable characters"
+        raise P2PError(expected, repr(prefix), "Use letters, digits and slashes.")
+    if any(part != part.strip() for part in prefix.split("/")):
+        raise P2PError("names without spaces at their ends", repr(prefix), "Remove these spaces.")
 
 
 def file_of(name: str) -> Path:
     """The file of a name such as `p2p/a.p2p.safetensors [output]`. P2PError for one outside the folders."""
-    name, _, where = name.strip().partition(" [")
-    folder = {
-        "": folder_paths.get_output_directory,
-        "output]": folder_paths.get_output_directory,
-        "input]": folder_paths.get_input_directory,
-    }.get(where)
-    if folder is None or not name.endswith(SUFFIX):
+    file = place_of(name)
+    try:
+        found = file.is_file()
+    except OSError:  # a name that no file can have
+        found = False
+    if not found:
+        raise P2PError(
+            f"an existing file, {name.strip()!r}",
+            "a name without a file",
+            "Copy the name from Save Trajectory.",
+        )
+    return file
+
+
+def place_of(name: str) -> Path:
+    """The path of a name, whether or not the file exists. P2PError for one outside the folders."""
+    plain = name.strip()
+    where = next((folder for folder in (OUTPUT, INPUT) if plain.endswith(folder)), "")
+    plain = plain.removesuffix(where)
+    if not plain.endswith(SUFFIX):
         raise P2PError(
             f"a name ending in {SUFFIX}, then [output] or [input]",
             repr(name),
             "Copy it from Save Trajectory.",
         )
-    file = _inside(Path(folder()).resolve(), name)
-    if not file.is_file():
-        raise P2PError(
-            f"an existing file, {name!r}", "a name without a file", "Copy the name from Save Trajectory."
-        )
-    return file
+    return _inside(_folder(where), plain)
+
+
+def _folder(where: str) -> Path:
+    own = folder_paths.get_input_directory() if where == INPUT else folder_paths.get_output_directory()
+    return Path(own).resolve()
 
 
 def _inside(folder: Path, name: str) -> Path:
     """The path of a name in a folder, checked after following links."""
     try:
         place = (folder / name).resolve()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # links in a circle, before Python 3.13
         raise P2PError("a file name", repr(name), "Use letters, digits and slashes.") from error
     if not name or place == folder or not place.is_relative_to(folder):
         raise P2PError(f"a name inside {folder.name}", repr(name), "Remove the leading / and every ..")

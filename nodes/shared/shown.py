@@ -80,15 +80,14 @@ def shown_masks(recorded: Recorded, mask: Tensor, images: Tensor | None) -> Show
     """The mask of each edit, [E·B, H, W], and the masks of other thresholds with the same maps."""
     rule, rows = recorded.rule, recorded.rows
     limits = [i / (THRESHOLDS - 1) for i in range(THRESHOLDS)] if rule else []
-    others = recorded.masks_at(limits)
-    masks = mask[None] if others is None else torch.cat([mask[None], others])
-    tiles = torch.cat([masks, masks.new_zeros(-len(masks) % ACROSS, *masks.shape[1:])])
-    sheets = rearrange(tiles, "(y x) e h w -> e (y h) (x w)", x=ACROSS)
-    files = saved(sheets[..., None].expand(-1, -1, -1, 3))
-    edits = [
-        {"name": rows.name(row), "file": file, "shares": [round(s, 4) for s in share.tolist()]}
-        for row, file, share in zip(rows.edited, files, masks.mean((2, 3)).mT, strict=True)
-    ]
+    edits: list[dict[str, Any]] = []
+    for row, own, others in zip(rows.edited, mask, recorded.masks_at(limits), strict=True):
+        masks = torch.zeros(len(others) + 1 + -(len(others) + 1) % ACROSS, *own.shape)
+        masks[0], masks[1 : len(others) + 1] = own, others
+        sheet = rearrange(masks, "(y x) h w -> (y h) (x w)", x=ACROSS)
+        shares = [round(s, 4) for s in masks[: len(others) + 1].mean((1, 2)).tolist()]
+        (file,) = saved(sheet[None, ..., None].expand(-1, -1, -1, 3))
+        edits.append({"name": rows.name(row), "file": file, "shares": shares})
     if images is not None and len(images) == rows.count:
         images = images[list(rows.edited)]
     data = {"edits": edits, "across": ACROSS, "size": recorded.latent, "limits": limits}

@@ -11,11 +11,17 @@ from ...p2p_core.architecture.layers import LayerFilter
 from ...p2p_core.errors import P2PError
 from ..comfyui.keys import SUMMARY
 
-CATEGORY = "Prompt-to-Prompt"
+EDIT, VIEW, REAL, DEMO = (f"Prompt-to-Prompt/{name}" for name in ("Edit", "View", "Real images", "Demo"))
 Prompts = io.Custom("P2P_PROMPTS")
 Store = io.Custom("P2P_STORE")
 TrajectorySocket = io.Custom("P2P_TRAJECTORY")
 STORE_TOOLTIP = "From the Attention Store that is on the sampler's MODEL."
+
+
+def found_by(*words: str) -> dict[str, Any]:
+    """Schema's search aliases, where the host has them: the pack's names and what else people call a node."""
+    has = "search_aliases" in getattr(io.Schema, "__dataclass_fields__", ())
+    return {"search_aliases": ["prompt to prompt", "prompt-to-prompt", "p2p", *words]} if has else {}
 
 
 def bound(name: str, default: float, tooltip: str, optional: bool = False) -> io.Float.Input:

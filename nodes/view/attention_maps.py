@@ -17,7 +17,7 @@ from ...p2p_core.pictures.sheets import VIEWS, word_sheet
 from ...p2p_core.words.fields import entries
 from ..comfyui.advice import naming
 from ..shared.shown import shown_maps
-from ..shared.types import CATEGORY, STORE_TOOLTIP, Store, bound, layer_choice, require_option
+from ..shared.types import STORE_TOOLTIP, VIEW, Store, bound, found_by, layer_choice, require_option
 
 NAME = "Attention Maps"
 
@@ -28,7 +28,8 @@ class P2PAttentionMaps(io.ComfyNode):
         return io.Schema(
             node_id="P2PAttentionMaps",
             display_name="P2P Attention Maps",
-            category=CATEGORY,
+            category=VIEW,
+            **found_by("heatmap", "cross attention", "daam", "mask", "saliency"),
             description="Draws the attention maps that Attention Store recorded: a labelled sheet over "
             "words, steps, resolutions or layers, each map over the image, and a mask of where the words "
             "attend.",

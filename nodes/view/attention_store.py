@@ -14,7 +14,7 @@ from ...p2p_core.words.windows import Window
 from ..comfyui.advice import naming
 from ..comfyui.families import require_self_attention
 from ..comfyui.model import with_step
-from ..shared.types import CATEGORY, Prompts, Store, bound, require_option
+from ..shared.types import VIEW, Prompts, Store, bound, found_by, require_option
 
 SELF_SCALES = {"none": 0, "1/2": 2, "1/4": 4, "1/8": 8}
 
@@ -25,7 +25,8 @@ class P2PAttentionStore(io.ComfyNode):
         return io.Schema(
             node_id="P2PAttentionStore",
             display_name="P2P Attention Store",
-            category=CATEGORY,
+            category=VIEW,
+            **found_by("attention maps", "heatmap", "cross attention", "daam"),
             description="Records the attention maps of words during a sampling, with or without an edit, for "
             "Attention Maps. The image is unchanged. The store holds means over the sampling, in main "
             "memory: words take a few megabytes, self-attention of N image tokens 4·N² bytes per image (4 MB "

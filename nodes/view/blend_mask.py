@@ -8,9 +8,10 @@ from comfy_api.latest import io
 from torch.nn import functional as F
 
 from ...p2p_core.errors import P2PError
+from ...p2p_core.limits import PICTURES, require_memory
 from ..comfyui.advice import naming
 from ..shared.shown import shown_masks
-from ..shared.types import CATEGORY, Store
+from ..shared.types import VIEW, Store, found_by
 
 
 class P2PBlendMask(io.ComfyNode):
@@ -19,7 +20,8 @@ class P2PBlendMask(io.ComfyNode):
         return io.Schema(
             node_id="P2PBlendMask",
             display_name="P2P Blend Mask",
-            category=CATEGORY,
+            category=VIEW,
+            **found_by("mask", "show mask"),
             description="The mask of Local Blend as it was at the end of the sampling: 1 where the edit "
             "could change the image. The node shows it over the images, and what other "
             "thresholds would give with the same maps.",
@@ -50,7 +52,10 @@ class P2PBlendMask(io.ComfyNode):
                 raise P2PError(
                     "a store of Local Blend", "one of Attention Store", "Connect Local Blend's store."
                 )
-            large = F.interpolate(mask[:, None], scale_factor=recorded.scene.cell, mode="nearest")[:, 0]
+            cell, (height, width) = recorded.scene.cell, recorded.latent
+            size = f"{len(mask)} masks of {width * cell} × {height * cell}"
+            require_memory(size, mask.numel() * cell**2, PICTURES, "Use smaller images, or fewer samples.")
+            large = F.interpolate(mask[:, None], scale_factor=cell, mode="nearest")[:, 0]
             return io.NodeOutput(large, ui=shown_masks(recorded, mask, images))
 
 

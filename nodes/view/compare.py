@@ -13,7 +13,7 @@ from ...p2p_core.rows import Rows
 from ..comfyui.advice import naming
 from ..comfyui.keys import PAIRS
 from ..shared.shown import saved
-from ..shared.types import CATEGORY, Prompts
+from ..shared.types import VIEW, Prompts, found_by
 
 
 class P2PCompare(io.ComfyNode):
@@ -22,7 +22,8 @@ class P2PCompare(io.ComfyNode):
         return io.Schema(
             node_id="P2PCompare",
             display_name="P2P Compare",
-            category=CATEGORY,
+            category=VIEW,
+            **found_by("compare", "before and after", "image comparer", "slider"),
             description="Shows source and edit under a divider that you drag, with one tab per edit, and "
             "reports their similarity: the PSNR over the image and, with a mask, outside it.",
             inputs=[

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ...p2p_core.pictures.drawing import draw
 from ...p2p_core.pictures.sheets import component_sheet
 from ..comfyui.advice import naming
-from ..shared.types import CATEGORY, STORE_TOOLTIP, Store
+from ..shared.types import STORE_TOOLTIP, VIEW, Store, found_by
 
 
 class P2PSelfAttentionComponents(io.ComfyNode):
@@ -18,7 +18,8 @@ class P2PSelfAttentionComponents(io.ComfyNode):
         return io.Schema(
             node_id="P2PSelfAttentionComponents",
             display_name="P2P Self-Attention Components",
-            category=CATEGORY,
+            category=VIEW,
+            **found_by("segmentation", "self attention", "svd"),
             description="Draws the leading components (singular vectors) of the self-attention that "
             "Attention Store recorded: parts of the image that attend to each other get the same shade.",
             inputs=[

@@ -72,7 +72,7 @@ class _Chosen:
     scales: frozenset[int]
 
 
-_BLOCK = re.compile(rf"^({'|'.join(STAGES)})(?:\s+(\d+)(?:\s*-\s*(\d+))?)?$")
+_BLOCK = re.compile(rf"^({'|'.join(STAGES)})(?:\s+(\d{{1,4}})(?:\s*-\s*(\d{{1,4}}))?)?$")
 _SCALE = re.compile(r"^1/([1-9]\d{0,2})$")
 
 
@@ -90,7 +90,7 @@ def _parse(text: str) -> _Chosen | None:
             "block numbers or without for all of them, or resolutions relative to the latent.",
         )
     blocks = [m for item in items if (m := _BLOCK.match(item))]
-    ranges = tuple((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in blocks)
+    ranges = tuple(dict.fromkeys((m[1], int(m[2] or 0), int(m[3] or m[2] or 10**6)) for m in blocks))
     for stage, first, last in ranges:
         if last < first:
             raise P2PError(

@@ -1,8 +1,12 @@
-"""What the blocks of a model are called: stages, in the order in which a model runs them. Torch-free."""
+"""Kinds of models, and what their blocks are called: stages, in the order a model runs them. Torch-free."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
+
+Architecture = Literal["unet", "separate", "joint"]
+"""A U-Net, or a transformer with separate cross-attention or with joint attention of text and image."""
 
 UNET = ("input", "middle", "output")
 TRANSFORMER = ("double", "single", "block")

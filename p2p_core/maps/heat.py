@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ..architecture.layers import Layer, LayerFilter
 from ..architecture.names import STAGES
 from ..errors import P2PError
+from ..limits import PICTURES, require_memory
 from ..words.texts import parse_query
 from .masks import require_share
 from .resolution import map_scale, mean_map
@@ -29,7 +30,7 @@ def heat_maps(recorded: Recorded, words: Sequence[str] = (), layers: LayerFilter
     words: empty for all recorded ones. layers: None for those of a local blend, 16 × 16 at 512 pixels as in
     the paper. Raises P2PError for words and layers that were not recorded.
     """
-    return mean(chosen_maps(recorded, layers).values())[:, places(recorded, words)]
+    return mean(chosen_maps(recorded, layers).values(), places(recorded, words))
 
 
 def word_masks(
@@ -39,10 +40,21 @@ def word_masks(
     size: tuple[int, int],
     layers: LayerFilter | None = None,
 ) -> Tensor:
-    """Where any word exceeds `threshold` times its map's maximum, [R, H, W] of 0 and 1."""
+    """Where any word exceeds `threshold` times its map's maximum, [R, H, W] of 0 and 1.
+
+    Memory is that of the result and of a few maps. Raises P2PError for a result that is too large.
+    """
     require_share("threshold", threshold)
-    large = F.interpolate(relative(heat_maps(recorded, words, layers)), size, mode="bilinear")
-    return large.gt(threshold).any(1).float()
+    height, width = size
+    rows = recorded.rows.count
+    hint = "Use smaller images, or fewer prompts and samples."
+    require_memory(f"{rows} masks of {width} × {height}", rows * height * width, PICTURES, hint)
+    masks = torch.zeros(rows, *size)
+    for mask, maps in zip(masks, heat_maps(recorded, words, layers), strict=True):
+        for values in relative(maps):
+            large = F.interpolate(values[None, None], size, mode="bilinear")[0, 0]
+            mask.masked_fill_(large.gt(threshold), 1)
+    return masks
 
 
 def relative(maps: Tensor) -> Tensor:
@@ -52,9 +64,12 @@ def relative(maps: Tensor) -> Tensor:
     return positive / most.where(most > 0, torch.ones_like(most))
 
 
-def mean(maps: Iterable[Tensor]) -> Tensor:
-    """The mean over layers and over parts with a step in them. [parts, R, n, h, w] each → [R, n, H, W]."""
-    return mean_map([_over_parts(m) for m in maps])
+def mean(maps: Iterable[Tensor], which: Sequence[int] | slice = slice(None)) -> Tensor:
+    """The mean over layers and over parts with a step in them, of some channels (by default all).
+
+    [parts, R, n, h, w] each → [R, n, H, W].
+    """
+    return mean_map(list(maps), lambda m: _over_parts(m)[:, which])
 
 
 def _over_parts(maps: Tensor) -> Tensor:
@@ -67,8 +82,10 @@ def places(recorded: Recorded, words: Sequence[str]) -> list[int]:
 
     A word whose occurrences were recorded one by one, `cat[1]` and `cat[2]` for `cat`, means all of them.
     """
-    names = words or [channel.name for channel in recorded.channels]
-    return list(dict.fromkeys(place for word in names for place in _places(recorded, word)))
+    if not words:
+        each = {channel.columns: n for n, channel in reversed(list(enumerate(recorded.channels)))}
+        return sorted(each.values())
+    return list(dict.fromkeys(place for word in dict.fromkeys(words) for place in _places(recorded, word)))
 
 
 def _places(recorded: Recorded, word: str) -> list[int]:

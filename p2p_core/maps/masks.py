@@ -5,7 +5,7 @@ The rule is that of the published code's second version (its null-text notebook)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -62,10 +62,17 @@ class MaskRule:
         """The mask [E·B, H, W] of these maps, by layer [P·B, 2, h, w]: added and subtracted words."""
         return self._above(self.threshold, self._field(maps, rows, size), users)
 
-    def at(self, thresholds: Sequence[float], maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
-        """The masks of other thresholds with these maps, [len(thresholds), E·B, H, W]."""
+    def at(
+        self, thresholds: Sequence[float], maps: Mapping[Layer, Tensor], rows: Rows, size: Size
+    ) -> Iterator[Tensor]:
+        """The masks of other thresholds with these maps, for one edit after the other [thresholds, H, W]."""
         field, users = self._field(maps, rows, size), self.users_mask(rows, size)
-        return torch.stack([self._above(threshold, field, users) for threshold in thresholds])
+        for n in range(len(field)):
+            own = None if users is None else users[n : n + 1]
+            masks = torch.empty(len(thresholds), *size)
+            for mask, threshold in zip(masks, thresholds, strict=True):
+                mask.copy_(self._above(threshold, field[n : n + 1], own)[0])
+            yield masks
 
     def _above(self, threshold: float, field: Tensor, users: Tensor | None) -> Tensor:
         words = field.gt(threshold).float()

@@ -5,6 +5,7 @@ NaN and infinity stay in a mean, so they are checked once, at the end: each chec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -21,9 +22,11 @@ from ..attention.editing import EditedBatch
 from ..attention.joint import JointEdit
 from ..attention.probing import Probe, joint_maps, prepare_probe, probabilities, word_maps
 from ..errors import P2PError
+from ..limits import MAPS, require_memory
 from ..step import Call, Hooks, Scene, Step
 from ..words.windows import Window
 from .masks import MaskRule
+from .means import Mean
 from .store import Channel, MapStore, Recorded, signature
 
 SELF_TOKENS = 4096  # the self-attention map of more tokens is larger than 64 MiB
@@ -85,11 +88,13 @@ class Recorder:
 
     def __init__(self, record: Record, scene: Scene) -> None:
         count = scene.rows.prompts
+        _require_room(record, scene)
         self.record = replace(record, channels=tuple(c.over(count) for c in record.channels))
         self.scene = scene
         self.version = 0  # number of maps so far
-        self._means: dict[tuple[Layer, int], _Mean] = {}
-        self._self: _Mean | None = None  # of [h, w, N] per row
+        self._maps: dict[Layer, Tensor] = {}  # [parts, P·B, n, h, w]
+        self._means: dict[tuple[Layer, int], Mean] = {}  # of these maps
+        self._self: Mean | None = None  # of [h, w, N] per row
         self._self_finite: dict[Layer, Tensor] = {}
         self._indicators = tuple(_indicator(self.record.channels, p, scene) for p in range(count))
         self._probes: dict[object, Probe] = {}
@@ -162,7 +167,10 @@ class Recorder:
         """maps: [R, h·w, n] of the rows of the batch."""
         grid = rearrange(maps, "r (h w) n -> r n h w", h=call.size[0])
         if (call.layer, part) not in self._means:
-            self._means[call.layer, part] = _Mean(self.scene.rows.count, grid)
+            if call.layer not in self._maps:
+                shape = self.record.parts, self.scene.rows.count, *grid.shape[1:]
+                self._maps[call.layer] = grid.new_zeros(shape)
+            self._means[call.layer, part] = Mean(self._maps[call.layer][part])
         self._means[call.layer, part].add(grid, self._targets(batch))
         self.version += 1
 
@@ -180,7 +188,7 @@ class Recorder:
         used = [origins.get(row.row, row.row) for row in batch.rows]
         maps = torch.stack([probabilities(q[row], k[row], call.heads) for row in used])
         grid = rearrange(maps, "r (h w) n -> r h w n", h=call.size[0])
-        self._self = self._self or _Mean(self.scene.rows.count, grid)
+        self._self = self._self or Mean(grid.new_zeros(self.scene.rows.count, *grid.shape[1:]))
         self._self.add(grid, self._targets(batch))
         finite = torch.isfinite(maps).all().to(self._self.value.device)
         self._self_finite[call.layer] = finite & self._self_finite.get(call.layer, True)
@@ -201,12 +209,7 @@ class Recorder:
 
     def recorded(self, returned: Sequence[Tensor], blend: Tensor | None = None) -> Recorded:
         """The contents for the store. returned: the latents of the run. Raises P2PError for NaN."""
-        maps: dict[Layer, Tensor] = {}
-        for layer in dict.fromkeys(layer for layer, _ in self._means):
-            means = [self._means.get((layer, part)) for part in range(self.record.parts)]
-            values = [None if mean is None else mean.value.cpu() for mean in means]
-            empty = torch.zeros_like(next(value for value in values if value is not None))
-            maps[layer] = torch.stack([empty if value is None else value for value in values])
+        maps = {layer: values.cpu() for layer, values in self._maps.items()}
         _require_finite({layer: torch.isfinite(values).all() for layer, values in maps.items()})
         _require_finite(self._self_finite)
         own = None if self._self is None else self._self.value.cpu()  # [P·B, h, w, N]
@@ -242,30 +245,16 @@ class Recording(Hooks):
             self.recorder.record.store.fill(self._recorded)
 
 
-class _Mean:
-    """A running mean per row; additions may cover only some rows. Never synchronises with a GPU."""
-
-    def __init__(self, rows: int, like: Tensor) -> None:
-        """like: [R, ...], of the same form as the additions."""
-        self.value, self.count = like.new_zeros(rows, *like.shape[1:]), [0] * rows
-
-    def add(self, maps: Tensor, rows: Sequence[int]) -> None:
-        """maps: [R, ...] for these rows of the result, each row any number of times; on any device."""
-        if self.value.shape[1:] != maps.shape[1:]:
-            raise P2PError(
-                "attention maps of one size",
-                f"{list(maps.shape[1:])} after {list(self.value.shape[1:])}",
-                "Sample the whole image at once.",
-                topic="parts of the picture",
-            )
-        maps = maps.to(self.value.device)
-        if list(rows) == list(range(len(self.value))) and len(set(self.count)) == 1:  # all rows, in order
-            self.count = [self.count[0] + 1] * len(self.count)
-            self.value.lerp_(maps, 1 / self.count[0])
-            return
-        for row, new in zip(rows, maps, strict=True):
-            self.count[row] += 1
-            self.value[row].lerp_(new, 1 / self.count[row])
+def _require_room(record: Record, scene: Scene) -> None:
+    """Raises P2PError if the means of a run take too much memory."""
+    rows, words = scene.rows.count, len(record.channels)
+    layers = [layer for layer in scene.layers if layer in record.layers]
+    cells = {layer: math.prod(-(-side // layer.scale) for side in scene.latent) for layer in layers}
+    values = rows * words * record.parts * sum(cells.values()) if words else 0
+    own = max((cells[layer] for layer in layers if record.keeps_self(layer)), default=0)
+    what = f"maps of {words} words in {len(layers)} layers, {record.parts} parts and {rows} images"
+    hint = "Record fewer words, layers or parts of the sampling."
+    require_memory(what, values + rows * own**2, MAPS, hint)
 
 
 def _require_finite(finite: Mapping[Layer, Tensor]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,9 +25,15 @@ def map_scale(layers: Sequence[Layer], latent: Size) -> int:
     return fitting[0] if fitting else scales[-1]
 
 
-def mean_map(maps: Sequence[Tensor]) -> Tensor:
-    """The mean over layers, all resized to the largest one. [R, n, h, w] each → [R, n, H, W]."""
+def mean_map(maps: Sequence[Tensor], of_layer: Callable[[Tensor], Tensor] = lambda maps: maps) -> Tensor:
+    """The mean over layers, all resized to the largest one, one layer at a time.
+
+    of_layer: gives [R, n, h, w] for each of the maps [..., h, w]. Returns [R, n, H, W].
+    """
     size = max((m.shape[-2:] for m in maps), key=lambda s: s[0] * s[1])
-    return torch.stack(
-        [F.interpolate(m, size, mode="bilinear") if m.shape[-2:] != size else m for m in maps]
-    ).mean(0)
+    total: Tensor | None = None
+    for layer in map(of_layer, maps):
+        same = layer if layer.shape[-2:] == size else F.interpolate(layer, size, mode="bilinear")
+        total = same.clone() if total is None else total.add_(same)
+    assert total is not None
+    return total.div_(len(maps))

@@ -3,7 +3,7 @@ Everything is float32 and on the CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,12 +87,15 @@ class Recorded:
         """Whether a latent [P·B, C, ..., h, w] has the size of the run's."""
         return (latent.shape[0], *latent.shape[-2:]) == (self.rows.count, *self.latent)
 
-    def masks_at(self, thresholds: Iterable[float]) -> Tensor | None:
-        """The masks of other thresholds, [thresholds, E·B, H, W]; None without a rule for maps."""
+    def masks_at(self, thresholds: Sequence[float]) -> Iterator[Tensor]:
+        """The masks of other thresholds, for one edit after the other [thresholds, H, W].
+
+        Without a rule for maps, there are none: [0, H, W].
+        """
         if self.rule is None:
-            return None
+            return iter([torch.empty(0, *self.latent)] * len(self.rows.edited))
         maps = {layer: values[0] for layer, values in self.maps.items()}  # [P·B, 2, h, w] each
-        return self.rule.at(list(thresholds), maps, self.rows, self.latent)
+        return self.rule.at(thresholds, maps, self.rows, self.latent)
 
 
 def signature(rows: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import P2PError
+from ..limits import PICTURES, require_memory
 from ..maps.heat import relative
 
 Size = tuple[int, int]  # height and width
-MOST_PIXELS = 64 * 1024**2  # limit for all pictures of one call, 0.8 GB as float32
 # 33 of the 256 colours of magma (CC0, Nathaniel Smith and Stéfan van der Walt).
 MAGMA = """
     000004 030311 0a0822 130d33 1d1146 28115a 36106a 430f76 50127c 5d177f 691c81 762181 822681 8f2a81 9c2e7f
@@ -32,7 +32,7 @@ def overlay(pictures: Tensor, maps: Tensor, opacity: float) -> Tensor:
     """Heat over pictures, each map relative to its maximum: all maps of the first picture, then the next.
 
     [R or 1, H, W, 3], [R, n, h, w] → [R·n, H, W, 3]. Opacity 0 is only the picture, 1 only the heat map.
-    Raises P2PError for pictures of another number or shape, and for a result above 64 megapixels. Memory is
+    Raises P2PError for pictures of another number or shape, and for a result that is too large. Memory is
     that of the result and of a few pictures.
     """
     require_opacity(opacity)
@@ -60,13 +60,9 @@ def resized(maps: Tensor, size: Size) -> Tensor:
 
 
 def require_room(count: int, size: Size, hint: str) -> None:
-    """Raises P2PError if `count` pictures have more than 64 megapixels in total."""
-    (height, width), gigabytes = size, 3 * 4e-9  # per pixel of a float32 RGB picture
-    pixels = count * height * width
-    if pixels > MOST_PIXELS:
-        limit = f"at most {MOST_PIXELS >> 20} megapixels in total ({MOST_PIXELS * gigabytes:.1f} GB)"
-        got = f"{count} images of {width} × {height} ({pixels * gigabytes:.1f} GB)"
-        raise P2PError(limit, got, hint)
+    """Raises P2PError if `count` pictures take too much memory."""
+    height, width = size
+    require_memory(f"{count} images of {width} × {height}", 3 * count * height * width, PICTURES, hint)
 
 
 def require_opacity(opacity: float) -> None:

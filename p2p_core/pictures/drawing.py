@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -68,7 +69,8 @@ def draw(sheet: Sheet, pictures: Tensor | None = None, style: Style = _PLAIN) ->
     """A labelled picture of each sample, [B, H, W, 3]. The maximum of a heat map is next to its label.
 
     pictures: [P·B or 1, H, W, 3], the first tile of each line, also drawn below the heat. Raises P2PError for
-    pictures of another number or shape, and for a result above 64 megapixels.
+    pictures of another number or shape, and for a result that is too large. Memory is that of the result and
+    of a tile.
     """
     page = _Page(sheet, style, pictures is not None)
     require_room(len(sheet.samples), page.size, "Choose fewer words or layers, or smaller tiles.")
@@ -78,8 +80,10 @@ def draw(sheet: Sheet, pictures: Tensor | None = None, style: Style = _PLAIN) ->
         channels = rearrange(pictures.cpu().float(), "r h w c -> r c h w")
         small = rearrange(resized(channels, page.tile), "r c h w -> r h w c")
         pictures = repeat(small, "r h w c -> (n r) h w c", n=sheet.rows // len(small))
-    drawn = [np.asarray(page.draw(lines, pictures)) for lines in sheet.samples]
-    return torch.tensor(np.stack(drawn), dtype=torch.float32) / 255
+    drawn = torch.ones(len(sheet.samples), *page.size, 3)
+    for paper, lines in zip(drawn, sheet.samples, strict=True):
+        page.draw(paper, lines, pictures)
+    return drawn
 
 
 # Pages
@@ -121,27 +125,30 @@ class _Page:
         height = len(self.sheet.samples[0]) * self.line
         return height + self.style.gap, self.grid[1] * self.step[1] + self.style.gap
 
-    def draw(self, lines: Sequence[Line], pictures: Tensor | None) -> Image.Image:
-        """pictures: [P·B, h, w, 3], of a tile's size."""
-        page = Image.new("RGB", (self.size[1], self.size[0]), PAPER)
+    def draw(self, paper: Tensor, lines: Sequence[Line], pictures: Tensor | None) -> None:
+        """paper: white, [H, W, 3]; pictures: [P·B, h, w, 3], of a tile's size."""
         gap, text = self.style.gap, self.style.text
         most = _maximum(lines) if self.style.one_scale else None
         for i, line in enumerate(lines):
             top = gap + i * self.line
-            _write(page, gap, top, self.size[1] - 2 * gap, text + 1, line.heading)
+            heading = Image.new("RGB", (self.size[1] - gap, 2 * text), PAPER)
+            _write(heading, 0, 0, self.size[1] - 2 * gap, text + 1, line.heading)
+            _paste(paper, gap, top, heading)
             under = None if pictures is None else pictures[line.row]
             first = [] if under is None else [_Drawn(under, "picture")]
-            for n, tile in enumerate([*first, *(self._drawn(tile, under, most) for tile in line.tiles)]):
+            for n, tile in enumerate(chain(first, (self._drawn(tile, under, most) for tile in line.tiles))):
                 down, right = divmod(n, self.grid[1])
                 y, x = top + 2 * text + down * self.step[0], gap + right * self.step[1]
-                self._place(page, x, y, tile)
-        return page
+                _paste(paper, x, y, self._tile(tile))
 
-    def _place(self, page: Image.Image, x: int, y: int, tile: _Drawn) -> None:
+    def _tile(self, tile: _Drawn) -> Image.Image:
+        """A tile with its label, as large as the distance to the next one."""
         (height, width), text, gap = self.tile, self.style.text, self.style.gap
-        page.paste(_image(tile.picture), (x, y))
-        _write(page, x, y + height + text // 4, width, text, tile.label, tile.value)
-        _write(page, x + gap, y + (height - text) // 2, width - 2 * gap, text - 1, tile.note, centred=True)
+        image = Image.new("RGB", (self.step[1], self.step[0]), PAPER)
+        image.paste(_image(tile.picture), (0, 0))
+        _write(image, 0, height + text // 4, width, text, tile.label, tile.value)
+        _write(image, gap, (height - text) // 2, width - 2 * gap, text - 1, tile.note, centred=True)
+        return image
 
     def _drawn(self, tile: Tile, under: Tensor | None, most: float | None) -> _Drawn:
         """under: a picture [h, w, 3]; most: the maximum of the colour scale, None for the map's own."""
@@ -168,6 +175,12 @@ def _maximum(lines: Sequence[Line]) -> float | None:
     """The largest value of all maps, or None if none is positive."""
     most = max((float(t.map.max()) for line in lines for t in line.tiles if t.map is not None), default=0)
     return most if most > 0 else None
+
+
+def _paste(paper: Tensor, x: int, y: int, image: Image.Image) -> None:
+    """Put an image at a place of a page [H, W, 3]."""
+    part = paper[y : y + image.height, x : x + image.width]
+    torch.div(torch.tensor(np.array(image)), 255, out=part)
 
 
 def _image(picture: Tensor) -> Image.Image:

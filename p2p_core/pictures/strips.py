@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from einops import rearrange
@@ -13,7 +14,7 @@ from ..architecture.layers import Layer, LayerFilter
 from ..maps.heat import chosen_maps, mean, places, relative
 from ..maps.resolution import mean_map
 from ..maps.store import Recorded
-from .colours import heat_colours
+from .colours import heat_colours, require_room
 from .sheets import layer_name, of_part
 
 MOST = 24  # layers to show individually; with more, resolutions are shown
@@ -32,12 +33,15 @@ class Strip:
     size: tuple[int, int]
 
 
-def strips(recorded: Recorded, words: Sequence[str], layers: LayerFilter | None) -> tuple[Strip, ...]:
-    """First the mean of the chosen layers, then, if there are several, each layer (or resolution) alone."""
+def strips(recorded: Recorded, words: Sequence[str], layers: LayerFilter | None) -> Iterator[Strip]:
+    """First the mean of the chosen layers, then, if there are several, each layer (or resolution) alone.
+
+    Each is drawn when it is asked for. Raises P2PError for one that is too large.
+    """
     chosen, every = chosen_maps(recorded, layers), chosen_maps(recorded, LayerFilter())
     groups = {"chosen layers": chosen} | (_groups(every) if len(every) > 1 else {})
     which = places(recorded, words)
-    return tuple(_strip(label, maps, which) for label, maps in groups.items())
+    return (_strip(label, maps, which) for label, maps in groups.items())
 
 
 def steps_of(recorded: Recorded) -> tuple[str, ...]:
@@ -56,12 +60,17 @@ def _groups(maps: Mapping[Layer, Tensor]) -> dict[str, dict[Layer, Tensor]]:
 
 
 def _strip(label: str, maps: Mapping[Layer, Tensor], which: Sequence[int]) -> Strip:
-    whole = mean(maps.values())[:, which]  # [R, n, h, w]
-    parts = [_of_part(maps, i, whole, which) for i in range(len(next(iter(maps.values()))))]
-    stack = torch.stack([whole, *(parts if len(parts) > 1 else [])])  # [S, R, n, h, w]
-    coloured = heat_colours(relative(stack))
-    picture = rearrange(coloured, "s r n h w c -> (r s h) (n w) c")
-    return Strip(label, picture, (whole.shape[-2], whole.shape[-1]))
+    whole = mean(maps.values(), which)  # [R, n, h, w]
+    rows, count, height, width = whole.shape
+    parts = len(next(iter(maps.values())))
+    steps = 1 + parts * (parts > 1)
+    require_room(rows * steps * count, (height, width), "List fewer words, or record fewer step groups.")
+    picture = torch.empty(rows, steps, height, count, width, 3)
+    for step in range(steps):
+        shown = whole if step == 0 else _of_part(maps, step - 1, whole, which)
+        for row, n in product(range(rows), range(count)):
+            picture[row, step, :, n] = heat_colours(relative(shown[row, n]))
+    return Strip(label, rearrange(picture, "r s h n w c -> (r s h) (n w) c"), (height, width))
 
 
 def _of_part(maps: Mapping[Layer, Tensor], part: int, whole: Tensor, which: Sequence[int]) -> Tensor:

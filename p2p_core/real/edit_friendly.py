@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from .levels import Denoise, Levels, OnStep
-from .trajectory import floats, require_sigmas
+from .trajectory import floats, require_sigmas, require_steps
 
 
 def noisy(picture: Tensor, sigmas: Tensor, levels: Levels, generator: torch.Generator) -> Tensor:
-    """The picture with independent noise at each level, [n+1, B, C, h, w] (equation 6)."""
-    drawn = [
-        picture * levels.signal(sigma) + sigma * torch.randn(picture.shape, generator=generator).to(picture)
-        for sigma in floats(sigmas[:-1])
-    ]
-    return torch.stack([*drawn, picture])
+    """The picture with independent noise at each level, [n+1, B, C, h, w] on the CPU (equation 6)."""
+    drawn = picture.new_empty(len(sigmas), *picture.shape, device="cpu")
+    drawn[-1] = picture
+    for i, sigma in enumerate(floats(sigmas[:-1])):
+        noise = torch.randn(picture.shape, generator=generator).to(picture)
+        drawn[i] = picture * levels.signal(sigma) + sigma * noise
+    return drawn
 
 
 def edit_friendly(
@@ -32,14 +33,16 @@ def edit_friendly(
     last step draws no noise: it is 0.
     """
     require_sigmas(sigmas)
+    require_steps(2 * len(sigmas), picture.shape)
     latents = noisy(picture, sigmas, levels, generator)
-    noise: list[Tensor] = []
+    noise = torch.zeros_like(latents[1:])
     for i, (high, low) in enumerate(pairwise(floats(sigmas))):
-        clean = denoise(latents[i], high)
-        step = AncestralStep.between(high, low, levels)
-        noise.append(step.noise(latents[i], clean, latents[i + 1]) if low else torch.zeros_like(picture))
+        x, after = latents[i].to(picture), latents[i + 1].to(picture)
+        clean = denoise(x, high)
+        if low:
+            noise[i] = AncestralStep.between(high, low, levels).noise(x, clean, after)
         on_step(i + 1)
-    return latents, torch.stack(noise)
+    return latents, noise
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import P2PError
 from .edit_friendly import edit_friendly
 from .levels import Denoise, Levels, OnStep
-from .trajectory import floats, require_sigmas
+from .trajectory import floats, require_sigmas, require_steps
 
 InversionMethod = Literal[
     "euler", "euler at target level", "fixed point", "midpoint", "edit-friendly noise", "rf inversion"
@@ -42,7 +42,10 @@ class Inversion:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """latents: [n+1, B, C, h, w] at each sigma; noise: [n, B, C, h, w] for an ancestral sampler, or None."""
+    """latents: [n+1, B, C, h, w] at each sigma; noise: [n, B, C, h, w] for an ancestral sampler, or None.
+
+    On the CPU.
+    """
 
     latents: Tensor
     noise: Tensor | None = None
@@ -69,18 +72,21 @@ def invert(
         up = _controlled(denoise, picture, levels, generator)
     else:
         up = partial(_up, denoise, chosen=chosen, levels=levels)
-    latents = [picture]
-    for low, high in pairwise(floats(sigmas.flip(0))):
-        x = up(latents[-1], low, high)
+    steps, x = len(sigmas) - 1, picture
+    require_steps(steps + 1, picture.shape)
+    latents = picture.new_empty(steps + 1, *picture.shape, device="cpu")
+    latents[steps] = picture
+    for done, (low, high) in enumerate(pairwise(floats(sigmas.flip(0))), 1):
+        x = up(x, low, high)
         if not bool(torch.isfinite(x).all()):
             raise P2PError(
                 "finite latents during inversion",
                 f"NaN or infinity at sigma {high:.4g}",
                 "Check the picture's latent, use fewer iterations, or run the model in float32.",
             )
-        latents.append(x)
-        on_step(len(latents) - 1)
-    return Found(torch.stack(latents[::-1]))
+        latents[steps - done] = x
+        on_step(done)
+    return Found(latents)
 
 
 def _up(denoise: Denoise, x: Tensor, low: float, high: float, chosen: Inversion, levels: Levels) -> Tensor:

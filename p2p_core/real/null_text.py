@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import P2PError
 from .levels import Levels, OnStep
-from .trajectory import floats
+from .trajectory import floats, require_steps
 
 Encoded = Callable[[Tensor, float, Tensor], Tensor]
 """The prediction for x at sigma with unconditional encodings [B, T, W]; differentiable in the encodings."""
@@ -59,12 +59,13 @@ def optimise(
 ) -> Tensor:  # fmt: skip
     """Encodings [n, B, T, W], optimised from a first one [T, W], so that Euler steps follow the course.
 
-    with_prompt: the source prompt's prediction. Must be called with gradients enabled.
+    On the CPU. with_prompt: the source prompt's prediction. Must be called with gradients enabled.
     """
     sigmas = floats(course.sigmas)
     steps, x = len(sigmas) - 1, course.latents[0]
     null = repeat(null, "t w -> b t w", b=x.shape[0]).clone()
-    found: list[Tensor] = []
+    require_steps(steps, null.shape)
+    found = null.new_empty(steps, *null.shape, device="cpu")
     for i, (sigma, low) in enumerate(pairwise(sigmas)):
         with torch.no_grad():
             clean = with_prompt(x, sigma)
@@ -77,11 +78,11 @@ def optimise(
             return (after(null) - course.latents[i + 1]) / size
 
         null = _descend(missed, null, chosen, chosen.rate(i, steps), chosen.enough(i))
-        found.append(null)
+        found[i] = null
         with torch.no_grad():
             x = after(null)
         on_step(i + 1)
-    return torch.stack(found)
+    return found
 
 
 def _after(

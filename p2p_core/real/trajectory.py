@@ -5,14 +5,21 @@ Without inversion it is the picture alone, for a sampling that adds its own nois
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import P2PError
+from ..limits import TRAJECTORY, require_memory
+from ..words.fields import CHARACTERS
+from ..words.texts import is_readable
 
 AGAIN = "Invert the image again with this model."
+STEPS = 10_000  # the most that the host's samplers take
+LARGEST = 1e6  # of any value; sigmas are below 1e4
 _SAME = 1e-4  # relative tolerance for equal noise levels
 
 
@@ -43,21 +50,34 @@ class Trajectory:
     def __post_init__(self) -> None:
         if floats(self.sigmas) != [0.0]:
             require_sigmas(self.sigmas)
-        steps, shape = self.steps, tuple(self.picture.shape)
+        self._require_shapes()
+        tensors = (self.latents, self.picture, self.prompt, self.noise, self.nulls)
+        if not all(_moderate(tensor) for tensor in tensors if tensor is not None):
+            hint = "Check the image's latent, try the method euler, or run the model in float32."
+            got = f"NaN, infinity or values above {LARGEST:.0e} in a trajectory"
+            raise P2PError("finite latents", got, hint, topic="not finite")
+        for name, most in (("text", CHARACTERS), ("model", 1000), ("method", 1000), ("schedule", 1000)):
+            value: str = getattr(self, name)
+            if len(value) > most or not is_readable(value):
+                raise P2PError(f"a {name} of at most {most} readable characters", repr(value), AGAIN)
+
+    def _require_shapes(self) -> None:
+        """Raises P2PError unless all tensors have the same steps, pictures and widths, and none is empty."""
+        if self.picture.ndim not in (4, 5) or not self.picture.numel():
+            raise P2PError("pictures [B, C, ..., h, w]", f"{tuple(self.picture.shape)}", AGAIN)
+        if self.prompt.ndim != 2 or not self.prompt.numel():
+            raise P2PError("an encoded prompt [T, W]", f"{tuple(self.prompt.shape)}", AGAIN)
+        steps, shape, width = self.steps, tuple(self.picture.shape), self.prompt.shape[1]
+        columns = 0 if self.nulls is None or self.nulls.ndim != 4 else self.nulls.shape[2]
         expected = {
             "latents": (self.latents, (steps + 1, *shape)),
             "noise": (self.noise, (steps, *shape)),
-            "nulls": (self.nulls, (steps, *shape[:1], *_last(self.nulls))),
+            "nulls": (self.nulls, (steps, shape[0], max(columns, 1), width)),
         }
         for name, (tensor, wanted) in expected.items():
             if tensor is not None and tuple(tensor.shape) != wanted:
                 raise P2PError(f"{name} of shape {wanted}", f"{tuple(tensor.shape)}", AGAIN)
-        if self.prompt.ndim != 2:
-            raise P2PError("an encoded prompt [T, W]", f"{tuple(self.prompt.shape)}", AGAIN)
-        tensors = (self.latents, self.picture, self.prompt, self.noise, self.nulls)
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor is not None):
-            hint = "Check the image's latent, try the method euler, or run the model in float32."
-            raise P2PError("finite latents", "NaN or infinity in a trajectory", hint, topic="not finite")
+        require_steps(1, [sum(tensor.numel() for tensor, _ in expected.values() if tensor is not None)])
 
     @property
     def steps(self) -> int:
@@ -98,8 +118,16 @@ class Trajectory:
         return min(max(passed, 0), self.steps - 1)
 
 
-def _last(nulls: Tensor | None) -> tuple[int, ...]:
-    return () if nulls is None or nulls.ndim != 4 else tuple(nulls.shape[-2:])
+def _moderate(tensor: Tensor) -> bool:
+    """Whether all values can be sampled with: NaN compares as false."""
+    low, high = tensor.aminmax()
+    return bool(low >= -LARGEST) and bool(high <= LARGEST)
+
+
+def require_steps(steps: int, shape: Sequence[int]) -> None:
+    """Raises P2PError if tensors of this shape for each step take more memory than a trajectory may."""
+    what = f"{steps} steps of {' × '.join(map(str, shape))} values"
+    require_memory(what, steps * math.prod(shape), TRAJECTORY, "Use fewer steps, or fewer or smaller images.")
 
 
 def floats(sigmas: Tensor) -> list[float]:
@@ -110,8 +138,10 @@ def require_sigmas(sigmas: Tensor) -> None:
     """Raises P2PError unless they descend from noise to 0 in at least one step."""
     if sigmas.ndim != 1 or len(sigmas) < 2:
         raise P2PError("at least one step", "none", "Set steps to 1 or more and denoise above 0.")
+    if len(sigmas) > STEPS + 1:
+        raise P2PError(f"at most {STEPS} steps", f"{len(sigmas) - 1}", "Choose fewer steps.")
     falling = bool((sigmas[:-1] > sigmas[1:]).all())  # false for NaN too
-    if not falling or float(sigmas[-1]) != 0 or not bool(torch.isfinite(sigmas).all()):
+    if not falling or float(sigmas[-1]) != 0 or not _moderate(sigmas):
         raise P2PError(
             "sigmas that descend to 0",
             f"{len(sigmas)} from {float(sigmas[0]):.4g} to {float(sigmas[-1]):.4g}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import eq
 
 from .prompts import Prompt
 from .sharing import Entry, Tokens, columns_of, shared_kept, shared_specials, shared_words, tokens_of
@@ -49,9 +50,9 @@ class Change:
 def align_swap(source: Prompt, edit: Prompt) -> Alignment:
     """Word swap: every changed span of words passes its attention to the span that replaces it.
 
-    Equal word counts are paired word by word, as in the paper's code. With unequal counts, a changed phrase
-    maps onto a changed phrase; a phrase without a counterpart is widened by the adjacent kept word, so that
-    no attention is lost. All alpha are 1. Both prompts have words.
+    Prompts of the same form are paired word by word, as in the paper's code. Otherwise a changed phrase maps
+    onto a changed phrase; a phrase without a counterpart is widened by the adjacent kept word, so that no
+    attention is lost. All alpha are 1. Both prompts have words.
     """
     entries = shared_specials(source, edit)
     for change in swap_changes(source, edit):
@@ -98,9 +99,14 @@ def edit_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
 def swap_changes(source: Prompt, edit: Prompt) -> tuple[Change, ...]:
     """The spans of word swap, in order, covering all words of both prompts."""
     a, b = [w.text for w in source.words], [w.text for w in edit.words]
-    if len(a) == len(b):
+    if _same_form(a, b):
         return tuple(_kept_or_changed(a, b, i, i) for i in range(len(a)))
     return tuple(_widen(_differences(a, b)))
+
+
+def _same_form(a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether words can be paired by position: no other pairing keeps more of them."""
+    return len(a) == len(b) and sum(map(eq, a, b)) >= len(common_words(a, b))
 
 
 def _kept_or_changed(a: Sequence[str], b: Sequence[str], i: int, j: int) -> Change:

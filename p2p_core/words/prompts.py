@@ -10,7 +10,8 @@ from typing import Literal
 
 from ..errors import P2PError
 from .fields import blocks
-from .texts import parse_query, readings, splits_a_word, without_punctuation
+from .finding import Finder
+from .texts import parse_query
 
 Role = Literal["word", "space", "left padding", "start", "prefix", "suffix", "end", "padding"]
 
@@ -97,43 +98,20 @@ class Prompt:
         have. Parts of words do not match. Raises P2PError listing the prompt's words if it is missing.
         """
         phrase, nth = parse_query(query)
-        found = self._occurrences(phrase)
+        found = self._finder.spans(phrase)
         chosen = found if nth is None else found[nth - 1 : nth]
         if not chosen:
             raise self._missing(query, len(found))
-        return tuple(c for words in chosen for word in words for c in word.columns)
+        return tuple(c for span in chosen for word in self.words[slice(*span)] for c in word.columns)
 
     def has(self, query: str) -> bool:
         """Whether `find` would succeed."""
         phrase, nth = parse_query(query)
-        return len(self._occurrences(phrase)) >= (nth or 1)
+        return len(self._finder.spans(phrase)) >= (nth or 1)
 
-    def _occurrences(self, phrase: str) -> list[Sequence[Word]]:
-        return self._matches(phrase) or self._matches(without_punctuation(phrase))
-
-    def _matches(self, phrase: str) -> list[Sequence[Word]]:
-        found: list[Sequence[Word]] = []
-        start = 0
-        while start < len(self.words):
-            stop = self._match(start, phrase)
-            if stop:
-                found.append(self.words[start:stop])
-            start = stop or start + 1
-        return found
-
-    def _match(self, start: int, phrase: str) -> int | None:
-        rest = phrase
-        for i in range(start, len(self.words)):
-            text = next((t for t in readings(self.words[i].text) if t and rest.startswith(t)), None)
-            if text is None:
-                return None
-            rest = rest[len(text) :]
-            if not rest:
-                return i + 1
-            if splits_a_word(text, rest):
-                return None
-            rest = rest.lstrip()
-        return None
+    @cached_property
+    def _finder(self) -> Finder:
+        return Finder([word.text for word in self.words])
 
     def _missing(self, query: str, count: int) -> P2PError:
         words = ", ".join(word.text for word in self.words) or "none"

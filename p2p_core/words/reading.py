@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .prompts import Role
+from .texts import composed, marks
 
 _WIDE = (
     "[\u1100-\u115f\u2e80-\u2fff\u3001-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff60\uffe0-\uffe6"
@@ -27,11 +28,10 @@ _HIDDEN = "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-
 @lru_cache(maxsize=1)
 def _word() -> re.Pattern[str]:
     letter = rf"(?:(?!{_WIDE})[^\W\d_])"
-    marks = "".join(chr(c) for c in range(0x300, 0x11000) if unicodedata.category(chr(c))[0] == "M")
     return re.compile(
         rf"(?P<embedding>(?<!\S)embedding:[\w./\\-]+)"
         rf"|'(?:re|ve|ll|[stmd])(?!{letter})"
-        rf"|{letter}(?:{letter}|[{marks}])*"
+        rf"|{letter}(?:{letter}|[{marks()}])*"
         rf"|\d+"
         rf"|{_WIDE}(?:[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{_WIDE})*"
         rf"|(?!{_HIDDEN})(?:(?!{_WIDE})[^\w\s]|_)+",
@@ -91,10 +91,10 @@ Span = tuple[int, int]  # [start, stop)
 Form = Callable[[str], str]
 _FORMS: tuple[Form, ...] = (
     lambda text: text,
-    lambda text: unicodedata.normalize("NFC", text),
-    lambda text: unicodedata.normalize("NFKC", text),
-    lambda text: unicodedata.normalize("NFC", text).lower(),
-    lambda text: unicodedata.normalize("NFKC", text).lower(),
+    composed,
+    lambda text: composed(text, "NFKC"),
+    lambda text: composed(text).lower(),
+    lambda text: composed(text, "NFKC").lower(),
 )
 _SPACES = re.compile(rb"[ \t\n\r\v\f]+")
 
@@ -113,7 +113,7 @@ class _Matching:
 
     def __init__(self, text: Text, form: Form) -> None:
         self.words = text.words
-        self.data = b""
+        self.data = bytearray()
         self.silent = bytearray()  # 1 for bytes that a tokenizer may leave out
         self.starts: list[int] = []
         self.stops: list[int] = []
@@ -157,7 +157,8 @@ class _Matching:
     def _place(self, token: Token, at: int, after_unknown: bool) -> Span | None:
         """The bytes that a token stands for, none for what is not of the words."""
         if token.embedding is not None:
-            return next((place for place in self.embeddings if place[0] >= at), None)
+            number = bisect_left(self.embeddings, (at, 0))
+            return self.embeddings[number] if number < len(self.embeddings) else None
         if token.role != "word" or token.data is None:
             return at, at
         data = _bare(token.data)

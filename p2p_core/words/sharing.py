@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from ..errors import P2PError
 from .prompts import Prompt, Role, Segment, Word
 
+SHARES = 1 << 20  # of one phrase; more would take gigabytes
 Entry = tuple[int, int, float]  # source column, edit column, share
 
 
@@ -85,6 +87,12 @@ def _share(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
 
 
 def _spread(source: Sequence[int], edit: Sequence[int]) -> list[Entry]:
+    if len(source) * len(edit) > SHARES:
+        raise P2PError(
+            f"changed phrases whose tokens have at most {SHARES:,} pairs",
+            f"{len(source):,} tokens that become {len(edit):,}",
+            "Keep some words between the changes, or as many words as there were.",
+        )
     return [(s, e, 1.0 / len(edit)) for s in source for e in edit]
 
 

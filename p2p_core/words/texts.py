@@ -5,16 +5,37 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from typing import Literal
 
 
 def normalise(text: str) -> str:
     """The form in which words are compared: composed characters, lower case, single spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).lower().split())
+    return " ".join(composed(text).lower().split())
+
+
+def composed(text: str, form: Literal["NFC", "NFKC"] = "NFC") -> str:
+    """The text in a normal form of Unicode.
+
+    After 30 marks in a row, a joiner ends the run, as in Unicode's stream-safe text: sorting the marks of a
+    run takes quadratic time.
+    """
+    return text if text.isascii() else unicodedata.normalize(form, _long_run().sub("\\g<0>\u034f", text))
+
+
+@lru_cache(maxsize=1)
+def _long_run() -> re.Pattern[str]:
+    return re.compile(f"[{marks()}]{{30}}(?=[{marks()}])")
+
+
+@lru_cache(maxsize=1)
+def marks() -> str:
+    """All combining marks, for a class in a regular expression."""
+    return "".join(chr(c) for c in range(0x300, 0x11000) if unicodedata.category(chr(c))[0] == "M")
 
 
 def without_punctuation(phrase: str) -> str:
     """The phrase without punctuation and spaces around it."""
-    return phrase.strip(" " + "".join(c for c in phrase if unicodedata.category(c).startswith("P")))
+    return phrase.strip(" " + "".join(c for c in set(phrase) if unicodedata.category(c).startswith("P")))
 
 
 CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
@@ -41,22 +62,45 @@ def _is_wide(character: str) -> bool:
     return unicodedata.east_asian_width(character) in "WF"
 
 
-_NTH = re.compile(r"^(?P<phrase>.+)\[(?P<nth>[1-9]\d*)\]$", re.DOTALL)
-_WEIGHTED = re.compile(r"^\((?P<phrase>.+?)(?::\s*[-+]?\d*\.?\d+)?\)$", re.DOTALL)
+DIGITS = 32  # characters of a number; longer ones are none
+_NTH = re.compile(r"\[([1-9]\d{0,5})\]$")
+_WEIGHT = re.compile(r":\s*[-+]?\d*\.?\d+")
 
 
 def parse_query(query: str) -> tuple[str, int | None]:
     """A word as a user writes it (`cat`, `cat[2]`, `red car`, `(cat:1.2)`) → normalised phrase, number."""
-    text, nth = _unweighted(query), None
-    if match := _NTH.match(text):
-        text, nth = _unweighted(match["phrase"]), int(match["nth"])
-    return normalise(text), nth
+    text = _unweighted(query)
+    match = _NTH.search(text)
+    if match is None or not match.start():
+        return normalise(text), None
+    return normalise(_unweighted(text[: match.start()])), int(match[1])
 
 
 def _unweighted(text: str) -> str:
-    while match := _WEIGHTED.match(text.strip()):
-        text = match["phrase"]
-    return text.strip()
+    """The text without spaces and brackets around it, and without a weight in them."""
+    start, stop = _bare(text, 0, len(text))
+    while stop - start > 2 and text[start] == "(" and text[stop - 1] == ")":
+        start, stop = start + 1, stop - 1
+        colon = text.rfind(":", max(start + 1, stop - DIGITS), stop)
+        stop = colon if colon >= 0 and _WEIGHT.fullmatch(text, colon, stop) else stop
+        start, stop = _bare(text, start, stop)
+    return text[start:stop]
+
+
+def _bare(text: str, start: int, stop: int) -> tuple[int, int]:
+    """The span without spaces at its ends."""
+    while start < stop and text[start].isspace():
+        start += 1
+    while start < stop and text[stop - 1].isspace():
+        stop -= 1
+    return start, stop
+
+
+def number(text: str) -> float:
+    """The number that a text is. Raises ValueError for other texts, and for more digits than make sense."""
+    if len(text) > DIGITS:
+        raise ValueError
+    return float(text)
 
 
 # Tokens

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from ..errors import P2PError
 from .fields import blocks, entries
 from .prompts import PromptSet
+from .texts import number
+
+LARGEST = 10_000.0  # weight: more of any word is only noise, and larger ones overflow in half precision
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Weights:
 def parse_weights(text: str) -> Weights:
     """`fluffy: 4, pink: -1`; blocks for several edits are separated by a line of three dashes.
 
-    Raises P2PError for a weight that is not a finite number, and if no block has a weight.
+    Raises P2PError for a weight that is no number or too large, and if no block has a weight.
     """
     parsed = tuple(tuple(_word_weight(entry) for entry in entries(block)) for block in blocks(text))
     if not any(parsed):
@@ -53,19 +55,16 @@ def parse_weights(text: str) -> Weights:
     return Weights(parsed)
 
 
-_ENTRY = re.compile(r"^(?P<word>.*\S)\s*:\s*(?P<weight>\S+)$", re.DOTALL)
-
-
 def _word_weight(entry: str) -> WordWeight:
-    match = _ENTRY.match(entry)
+    word, _, value = entry.rpartition(":")
     try:
-        weight = float(match["weight"]) if match else math.nan
+        weight = number(value.strip())
     except ValueError:
         weight = math.nan
-    if match is None or not math.isfinite(weight):
+    if not word.strip() or not abs(weight) <= LARGEST:  # true for NaN
         raise P2PError(
-            "a word, a colon and a number, such as 'fluffy: 4'",
+            f"a word, a colon and a number from -{LARGEST:g} to {LARGEST:g}, such as 'fluffy: 4'",
             repr(entry),
             "1 = unchanged, > 1 = stronger, 0 = removed, < 0 = push away from it.",
         )
-    return WordWeight(match["word"], weight)
+    return WordWeight(word.strip(), weight)

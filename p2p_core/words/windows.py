@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import P2PError
 from .fields import entries
+from .texts import number
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Windows of cross- and self-attention."""
+
+    cross: Window
+    self_attention: Window
+
+
+@dataclass(frozen=True)
 class WordWindow:
     """A window for one word or phrase of the edit prompt, in place of the general window."""
 
@@ -41,11 +50,38 @@ class WordWindow:
     window: Window
 
 
-_ENTRY = re.compile(
-    r"^\s*(?P<word>\S.*?)\s*:\s*(?:(?P<start>[-+]?[\d.]+(?:e-?\d+)?)\s*(?:-|–|\.\.|to)\s*)?"
-    r"(?P<end>[-+]?[\d.]+(?:e-?\d+)?)\s*$",
-    re.DOTALL,
-)
+@dataclass(frozen=True)
+class Schedule:
+    """The model calls of a sampling, one per step.
+
+    progress: of each, ascending. end: where the sampling stops, 1 for a finished image.
+    """
+
+    progress: tuple[float, ...]
+    end: float = 1.0
+
+    @property
+    def steps(self) -> float:
+        """How many steps a sampling from 0 to 1 would take at the rate of this one."""
+        span = self.end - self.progress[0]
+        return len(self.progress) / span if span > 0 else len(self.progress)
+
+    def first(self, share: float) -> float:
+        """Progress at the end of the first `share` of all steps from 0 to 1, at least one step."""
+        steps = max(1, round(share * self.steps)) - round(self.progress[0] * self.steps)
+        return (*self.progress, self.end)[min(max(steps, 0), len(self.progress))]
+
+    def acting(self, window: Window) -> Window:
+        """The window; if it lies between two calls, it starts at the call whose step covers it."""
+        if window.empty or any(map(window.active, self.progress)) or window.end > self.end:
+            return window
+        before = [progress for progress in self.progress if progress <= window.start]
+        return Window(before[-1], window.end) if before else window
+
+
+_NUMBER = r"[-+]?[\d.]+(?:e-?\d+)?"
+_SPAN = re.compile(rf"(?:(?P<start>{_NUMBER})\s*(?:-|–|\.\.|to)\s*)?(?P<end>{_NUMBER})")
+_LONGEST = 100  # characters of a span
 
 
 def parse_word_windows(text: str) -> tuple[WordWindow, ...]:
@@ -54,11 +90,12 @@ def parse_word_windows(text: str) -> tuple[WordWindow, ...]:
 
 
 def _word_window(entry: str) -> WordWindow:
-    match = _ENTRY.match(entry)
+    word, _, span = (part.strip() for part in entry.rpartition(":"))
+    match = _SPAN.fullmatch(span) if word and len(span) <= _LONGEST else None
     try:
         if match is None:
             raise ValueError
-        return WordWindow(match["word"], Window(float(match["start"] or 0), float(match["end"])))
+        return WordWindow(word, Window(number(match["start"] or "0"), number(match["end"])))
     except P2PError as error:
         raise P2PError(error.expected, repr(entry), error.hint) from None
     except ValueError:

@@ -61,8 +61,11 @@ def made_of(text: str) -> Prompt:
 
 def words(most: int, different: int = 200) -> st.SearchStrategy[list[str]]:
     """Words for `made_of`, with one to four tokens each; with few different ones, they repeat."""
-    word = st.integers(0, different - 1).map(lambda n: f"w{n}*{n % 4 + 1}")
-    return st.lists(word, min_size=1, max_size=most)
+    return st.lists(_word("w", different), min_size=1, max_size=most)
+
+
+def _word(letter: str, different: int) -> st.SearchStrategy[str]:
+    return st.integers(0, different - 1).map(lambda n: f"{letter}{n}*{n % 4 + 1}")
 
 
 def made_prompts(most: int = 12, different: int = 200) -> st.SearchStrategy[Prompt]:
@@ -80,9 +83,9 @@ def long_prompts(draw: st.DrawFn, most: int = 200) -> Prompt:
 
 @st.composite
 def word_by_word(draw: st.DrawFn, one_token: bool = False) -> tuple[Prompt, Prompt]:
-    """Two prompts with equal numbers of words, some of them changed."""
+    """Two prompts with equal numbers of words, some of them changed to words that the source lacks."""
     source = draw(words(18))
-    edit = [draw(words(1))[0] if draw(st.booleans()) else word for word in source]
+    edit = [draw(_word("x", 200)) if draw(st.booleans()) else word for word in source]
     texts = [" ".join(side) for side in (source, edit)]
     if one_token:
         texts = [re.sub(r"\*\d", "", text) for text in texts]

@@ -145,6 +145,9 @@ def becomes(source: str, edit: str) -> dict[str, str]:
         ("big red*2 dog", "cat", {"big": "cat", "red": "cat", "dog": "cat"}),
         ("a big cat here", "a cat here and there", {"big": "cat", "cat": "cat", "here": "here and there"}),
         ("a b", "b a c", {"a": "b a c", "b": "b a c"}),
+        ("a house on sand .", "a red house on sand", {"house": "red house", ".": "sand"}),
+        ("a cat , on grass", "a big cat on grass", {"cat": "big cat", ",": "on"}),
+        ("old cat near tree", "near big old cat", {"old": "near big old", "near": "cat", "tree": "cat"}),
     ],
 )
 def test_a_phrase_maps_onto_a_phrase(source: str, edit: str, changed: dict[str, str]) -> None:

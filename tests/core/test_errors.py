@@ -77,3 +77,17 @@ def test_a_named_error_keeps_its_cause_and_where_it_was_raised() -> None:
         deep_inside()
     assert isinstance(info.value.__cause__, KeyError)
     assert "deep_inside" in [frame.name for frame in traceback.extract_tb(info.value.__traceback__)]
+
+
+@pytest.mark.parametrize("field", FIELDS[:3])
+def test_long_texts_are_shortened(field: str) -> None:
+    parts = {"expected": "a cat", "got": "a dog", "hint": "Take a cat."}
+    error = P2PError(**{**parts, field: "start" + "x" * 10_000_000 + "end"})
+    text = getattr(error, field)
+    assert len(text) == (800 if field == "hint" else 400) and len(str(error)) < 900
+    assert text.startswith("start") and text.endswith("end") and "(10,000,008 characters)" in text
+    assert str(copy.copy(error)) == str(error) == str(error.at("Pet Shop")).removeprefix("Pet Shop: ")
+
+
+def test_texts_that_a_person_reads_are_whole() -> None:
+    assert P2PError("a" * 400, "b" * 400, "c" * 800).got == "b" * 400

@@ -22,18 +22,19 @@ TABLE = """
 wing                     | packages               | may import of ours
 
 p2p_core/errors          |                        |
+p2p_core/limits          |                        | errors
 p2p_core/words           |                        | errors
 p2p_core/architecture    | torch                  | errors words
 p2p_core/rows            | torch einops           | errors words
 p2p_core/attention       | torch einops           | errors architecture rows
 p2p_core/step            | torch                  | errors words architecture rows attention
-p2p_core/edits           | torch                  | errors words architecture rows attention step
-p2p_core/maps            | torch einops           | errors words architecture rows attention step
-p2p_core/real            | torch einops           | errors words rows step
+p2p_core/edits           | torch                  | errors limits words architecture rows attention step
+p2p_core/maps            | torch einops           | errors limits words architecture rows attention step
+p2p_core/real            | torch einops           | errors limits words rows step
 p2p_core/plan            | torch                  | p2p_core/*
 p2p_core/run             | torch                  | p2p_core/*
 p2p_core/maps/components | torch einops numpy     | errors rows maps
-p2p_core/pictures        | torch einops numpy PIL | errors words architecture rows maps maps/components
+p2p_core/pictures        | torch einops numpy PIL | errors limits words architecture rows maps maps/components
 p2p_core/__init__        |                        | p2p_core/*
 
 demo/world               | numpy PIL              |
@@ -50,6 +51,7 @@ __init__                 | HOST                   | nodes/extension
 
 tools/comfyui            |                        | p2p_core/errors
 tools/workflows          |                        | comfyui
+tools/release            |                        |
 tools/pictures           | PIL                    | p2p_core/errors p2p_core/words comfyui workflows
 demo/diffusers_host      | DEV                    | p2p_core/* model
 demo/training            | DEV                    | p2p_core/errors world things model diffusers_host
@@ -80,7 +82,7 @@ FOREIGN = frozenset(HOST)  # `import nodes` is ComfyUI's nodes.py
 
 # ComfyUI chooses the name that it imports the pack under, so code that runs there uses relative imports.
 RELATIVE_ONLY = ("__init__", "p2p_core", "nodes", "demo/world", "demo/model")
-BY_NAME = ("tests", "tests/harness")
+BY_NAME = ("tests", "tests/harness", "tests/host", "tests/host/dit")
 
 
 def repository(root: Path) -> Repository:

@@ -153,7 +153,7 @@ def test_many_thresholds_make_the_masks_that_each_makes(
     if users is not None:
         users[0, 0, 0] = 0.5
     thresholds = [0.0, 0.01, 0.25, 0.3, 0.5, 0.99, 1.0, 0.25]
-    masks = MaskRule(0.7, 0.4, pool, soft, users).at(thresholds, maps, rows, size)
+    masks = torch.stack(list(MaskRule(0.7, 0.4, pool, soft, users).at(thresholds, maps, rows, size)), 1)
     assert masks.shape == (len(thresholds), len(rows.edited), *size)
     for threshold, mask in zip(thresholds, masks, strict=True):
         one = words_mask(MaskRule(threshold, 0.4, pool, soft, users), maps, size, rows)

@@ -327,8 +327,8 @@ def test_latents_are_blended_by_the_mask_of_the_means_so_far() -> None:
     assert torch.equal(result, blended(final, masks[1], 3))
     recorded = around.store.read(result)
     assert recorded.blend is not None and torch.equal(recorded.blend, masks[1])
-    others = recorded.masks_at([0.6, 0.9])  # without another run
-    assert others is not None and torch.equal(others[0], masks[1]) and others[1].sum() < masks[1].sum()
+    others = torch.stack(list(recorded.masks_at([0.6, 0.9])), 1)  # without another run
+    assert torch.equal(others[0], masks[1]) and others[1].sum() < masks[1].sum()
 
 
 def means_of(run: Run, layer: Layer, calls: int) -> Tensor:
@@ -396,3 +396,15 @@ def test_a_blend_that_never_had_maps_is_refused_and_no_store_is_filled() -> None
     for store in (what.store, around.store):
         with pytest.raises(P2PError, match="never filled"):
             store.read()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_latent_that_is_no_number_is_refused_and_fills_no_store(value: float) -> None:
+    recorded = record("cat")
+    run = run_of(TokenEdit("edit"), recorded)
+    rows = latents(run)
+    rows[1, 0, 0, 0] = value
+    with pytest.raises(P2PError, match=r"NaN or infinity in edit 1\. Use smaller weights"):
+        run.finish(rows)
+    with pytest.raises(P2PError, match="never filled"):
+        recorded.store.read()

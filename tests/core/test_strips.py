@@ -20,7 +20,7 @@ def maps(parts: int, size: tuple[int, int]) -> torch.Tensor:
 
 def test_the_first_strip_is_of_the_chosen_layers_and_others_of_each_layer() -> None:
     recorded = stored(PROMPTS, {LARGE: maps(1, (24, 16)), SMALL: maps(1, (12, 8))}, (24, 16))
-    found = strips(recorded, ["cat", "dog"], None)
+    found = tuple(strips(recorded, ["cat", "dog"], None))
     assert [(strip.label, strip.size) for strip in found] == [
         ("chosen layers", (24, 16)),
         ("input 1", (24, 16)),

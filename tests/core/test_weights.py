@@ -52,15 +52,16 @@ def test_spellings_of_weights(text: str, blocks: list[list[tuple[str, float]]]) 
 
 
 @tries(60)
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_every_finite_number_is_a_weight(weight: float) -> None:
+@given(st.floats(-10_000, 10_000))
+def test_every_moderate_number_is_a_weight(weight: float) -> None:
     assert pairs(f"cat: {weight!r}") == [[("cat", weight)]]
 
 
 @pytest.mark.parametrize(
     "entry",
     ["fluffy", "fluffy 4", "fluffy:", ": 4", "fluffy: x", "fluffy: 4x", "fluffy: 4 5", "fluffy: 40%",
-     "fluffy: nan", "fluffy: inf", "fluffy: -inf", "fluffy: 1e999"],
+     "fluffy: nan", "fluffy: inf", "fluffy: -inf", "fluffy: 1e999", "fluffy: 1e20", "fluffy: -10001",
+     "fluffy: 0." + "0" * 40],
 )  # fmt: skip
 def test_what_is_no_weight_is_shown_with_the_fix(entry: str) -> None:
     with pytest.raises(P2PError, match="a word, a colon and a number") as error:

@@ -41,7 +41,8 @@ CLIP = {"num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": 16, "in
 
 @dataclass(frozen=True)
 class Encoder:
-    """module, make, tokenizer: the host's module, what makes its model class, and its tokenizer's class.
+    """module, make, tokenizer: the host's module, what makes its model class, and its tokenizer's class, with
+    its module if that is another.
 
     shapes: by the host's name of a network. options: for the model class. data: from inside checkpoints.
     """
@@ -94,7 +95,10 @@ ENCODERS: dict[str, Encoder] = {
     "hunyuan video": Encoder(
         "hunyuan_video", "hunyuan_video_clip", "HunyuanVideoTokenizer", {"clip_l": CLIP, "llama": LLAMA}
     ),
-    "hunyuan image": Encoder("hunyuan_image", "te", "HunyuanImageTokenizer", {**QWEN, "": T5}),
+    "hunyuan image": Encoder("hunyuan_image", "te", "HunyuanImageTokenizer", {**QWEN, "": _t5(1, 1472)}),
+    "hunyuan video 1.5": Encoder(
+        "hunyuan_image", "te", "hunyuan_video.HunyuanVideo15Tokenizer", {**QWEN, "": _t5(1, 1472)}, NEW
+    ),
     "qwen image": Encoder("qwen_image", "te", "QwenImageTokenizer", QWEN),
     "omnigen2": Encoder("omnigen2", "te", "Omnigen2Tokenizer", {"qwen25_3b": LLAMA}),
     "lumina2": Encoder("lumina2", "te", "LuminaTokenizer", {"gemma2_2b": LLAMA}, data=GEMMA),
@@ -130,6 +134,10 @@ ENCODERS: dict[str, Encoder] = {
         "lt", "ltxav_te", "LTXAVGemmaTokenizer", {"": LLAMA}, NEW, data=GEMMA,
         options={"video_projection_dim": 8},
     ),
+    "newbie": Encoder(
+        "newbie", "te", "NewBieTokenizer", {"": {**CLIP, "num_attention_heads": 4}}, NEW,
+        data={"gemma_spiece_model": GEMMA["spiece_model"], "jina_spiece_model": GEMMA["spiece_model"]},
+    ),
     "lens": Encoder("gpt_oss", "lens_te", "LensTokenizer", {}, NEW, data={"tokenizer_json": _lens_tokenizer}),
 }  # fmt: skip
 
@@ -142,10 +150,9 @@ def tiny_clip(name: str, embeddings: str | None = None, attends: bool = False, s
     token alone. sees: whether it has a part that reads pictures.
     """
     encoder = ENCODERS[name]
-    module = importlib.import_module(f"comfy.text_encoders.{encoder.module}")
-    made = getattr(module, encoder.make)
+    made = _of_host(encoder.module, encoder.make)
     model = made if isinstance(made, type) else made(**encoder.options)
-    target = SimpleNamespace(params={}, clip=model, tokenizer=getattr(module, encoder.tokenizer))
+    target = SimpleNamespace(params={}, clip=model, tokenizer=_of_host(encoder.module, encoder.tokenizer))
     options: dict[str, Any] = {f"{key}_model_config": dict(shape) for key, shape in encoder.shapes.items()}
     options["gpt_oss_config"] = {**_llama(24), "head_dim": 8}
     options["custom_operations"] = comfy.ops.manual_cast
@@ -156,6 +163,11 @@ def tiny_clip(name: str, embeddings: str | None = None, attends: bool = False, s
         clip = comfy.sd.CLIP(target, embeddings, tokenizer_data=data, model_options=options)
         _randomise(clip.cond_stage_model, attends)
     return clip
+
+
+def _of_host(module: str, name: str) -> Any:
+    own, _, name = name.rpartition(".")
+    return getattr(importlib.import_module(f"comfy.text_encoders.{own or module}"), name)
 
 
 def _randomise(model: nn.Module, attends: bool) -> None:

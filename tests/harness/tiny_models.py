@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import string
+from math import prod
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,9 @@ class TinyModel:
 
     def process_latent_out(self, latent: Tensor) -> Tensor:
         return latent / SCALE
+
+    def memory_required(self, input_shape: list[int]) -> float:
+        return 4096.0 * prod(input_shape)
 
     def apply_model(
         self, x: Tensor, t: Tensor, c_crossattn: Tensor, transformer_options: Any, **other: Any

@@ -332,13 +332,13 @@ def test_too_many_overlays_stop_only_the_nodes_that_use_them(
     from comfy_execution.graph_utils import ExecutionBlocker
 
     colours = importlib.import_module(f"{pack.__name__}.p2p_core.pictures.colours")
-    monkeypatch.setattr(colours, "MOST_PIXELS", 1024**2)
+    monkeypatch.setattr(colours, "PICTURES", 12 * 1024**2)
     rows, store = stored(graph, store={"words": "star, circle, house"})
     at = {"store": store, "latent": {"samples": rows}, "images": torch.rand(2, 512, 512, 3)}
     sheet, blocked, mask = host.run(graph.node["P2PAttentionMaps"], **at)
     assert sheet.ndim == 4 and isinstance(blocked, ExecutionBlocker) and mask.shape == (2, 512, 512)
-    assert blocked.message.startswith("Attention Maps: expected at most 1 megapixels in total (0.0 GB), ")
-    assert "got 6 images of 512 × 512 (0.0 GB). List fewer words, or connect smaller" in blocked.message
+    assert blocked.message.startswith("Attention Maps: expected at most 12.6 MB at once, ")
+    assert "got 6 images of 512 × 512: 18.9 MB. List fewer words, or connect smaller" in blocked.message
     _, two, _ = host.run(graph.node["P2PAttentionMaps"], **at, words="star")
     assert two.shape == (2, 512, 512, 3)
 

@@ -181,6 +181,8 @@ def test_it_runs_and_shows_its_pictures(seen: dict[str, Any], name: str) -> None
 def test_the_edit_node_says_in_words_what_it_did(seen: dict[str, Any]) -> None:
     told = seen["opened"]["p2p_prompt_edit"]["panels"]["What the edit does"]
     assert told.startswith("swap: red → blue · kept: 5 words")
+    held = "cross window 0-0.4: 3 of 6 steps · self window 0-0.6: 4 of 6 steps"
+    assert held in told, "it comes after the sampling"
 
 
 def test_the_prompts_are_shown_word_by_word_on_both_nodes(seen: dict[str, Any]) -> None:
@@ -259,6 +261,16 @@ def test_widgets_keep_their_values(seen: dict[str, Any]) -> None:
     assert kept["inSubgraph"] == [values, "circle, red", "house"]
 
 
+def test_choosing_a_preset_fills_in_its_numbers_and_touching_one_makes_it_custom(
+    seen: dict[str, Any],
+) -> None:
+    presets = seen["presets"]
+    assert presets["saved"] == ["balanced", 0.4, 0.6] and presets["touched"] == ["custom", 0.4, 0.3]
+    assert presets["chosen"] == presets["again"] == ["recolour", 0.8, 0.8]
+    assert presets["old"] == ["custom", 0.4, 0.6], "a workflow saved without the field keeps its numbers"
+    assert presets["fresh"] == "balanced"
+
+
 # Bad input and access
 
 
@@ -271,6 +283,12 @@ def test_markup_in_a_prompt_is_text(seen: dict[str, Any]) -> None:
 def test_a_workflow_of_another_version_opens_with_a_message(seen: dict[str, Any]) -> None:
     assert "another version of Prompt-to-Prompt" in seen["older"]
     assert "P2P Blend Mask no longer has shape" in seen["older"] and "now also has images" in seen["older"]
+
+
+def test_a_dynamic_prompt_is_drawn_alike_in_source_and_edit(seen: dict[str, Any]) -> None:
+    assert all(source.replace("cat", "dog") == edit for source, edit in seen["dynamic"])
+    assert len({source for source, _ in seen["dynamic"]}) > 1
+    assert not any("{" in source for source, _ in seen["dynamic"])
 
 
 @pytest.mark.parametrize("palette", ["dark", "light"])

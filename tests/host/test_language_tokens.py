@@ -233,13 +233,10 @@ def test_an_encoding_that_another_node_replaced(
         prompt(clip, A)
 
 
-def test_quoted_texts_of_other_lengths(prompts: Prompted, error: type[Exception]) -> None:
+def test_quoted_texts_are_words_too(prompts: Prompted) -> None:
     clip = tiny_clip("hunyuan image")
-    assert prompts(clip, 'a sign "OPEN"', ['a sign "SHUT"']).source.has("open")
-    assert prompts(clip, "a sign open", ["a sign closed"]).source.has("open")
     for edit in ('a sign "CLOSED"', "a sign OPEN"):
-        with pytest.raises(error, match="quoted text of equal length"):
-            prompts(clip, 'a sign "OPEN"', [edit])
+        assert prompts(clip, 'a sign "OPEN"', [edit]).source.has("open")
 
 
 @pytest.mark.parametrize("name", [n for n in ("flux", "sd3", "hidream", "ltx2", "krea2") if n in HERE])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from adapter import Host
 from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, close, differ, state
+from like_plain import require_chain
 from torch import Tensor
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host, pytest.mark.filterwarnings("ignore")]
@@ -55,28 +56,7 @@ NAMES = [
 def test_before_and_after_word_swap_it_is_the_same(graph: Graph, host: Host, name: str):
     if name == "NAG of the host" and not importlib.util.find_spec("comfy_extras.nodes_nag"):
         pytest.skip("this ComfyUI has no such node")
-    apply, steps = neighbour(name, graph), 4
-    clean, prompts, positive = host.model(), *graph.pair()
-    before_it = state(clean)
-    plain = [
-        graph.plain(text, model=apply(clean), steps=steps)[row] for row, text in enumerate((SOURCE, EDIT))
-    ]
-
-    def sampled(windows: Any, order: str) -> Tensor:
-        model = apply(clean) if order == "before" else clean
-        swapped = graph.swapped(prompts, model, **windows)
-        return graph.sample(swapped if order == "before" else apply(swapped), positive, steps=steps)
-
-    before, after = sampled(OPEN, "before"), sampled(OPEN, "after")
-    assert torch.equal(before, after), "the order of the nodes matters"
-    assert torch.equal(before[0], plain[0]), "the source is not that of a plain run beside it"
-    assert torch.equal(sampled(CLOSED, "after")[1], plain[1]), (
-        "an edit with closed windows is not the plain run"
-    )
-    alone = graph.edited(windows=OPEN, steps=steps)
-    assert differ(before[0], alone[0]) and differ(before[1], alone[1]), "it has no effect of its own"
-    assert differ(before[1], plain[1]), "the edit has none"
-    assert state(clean) == before_it and torch.equal(graph.plain(SOURCE, model=clean), graph.plain(SOURCE))
+    require_chain(graph, neighbour(name, graph), steps=4)
 
 
 def test_adapters_do_not_pile_up_on_a_cached_model(graph: Graph, host: Host):

@@ -137,7 +137,7 @@ def test_prompts_of_five_thousand_characters(node: dict[str, Any], name: str, ad
 def test_prompts_whose_lengths_do_not_fit(node: dict[str, Any], error: type[Exception]):
     graph = graph_of("SD1.5", node)
     with pytest.raises(error, match=r"Prompt Pair: expected prompts whose lengths .* tokens\. Shorten"):
-        graph.pair(words(75 * 22), words(75 * 23))
+        graph.pair("a " * (75 * 22), "a " * (75 * 23))
 
 
 # Textual inversions

@@ -151,3 +151,17 @@ def test_a_pair_of_the_source_with_itself_does_the_same(graph: Graph):
     model, _, positive = on_source(graph, "star: 4")
     same = weighed(graph, "star: 4", SOURCE, edits=None)
     assert close(graph.sample(model, positive), same, 1e-4)
+
+
+def test_weights_whose_product_is_too_large_are_refused_after_the_sampling(graph: Graph, error: Any) -> None:
+    prompts, positive = graph.pair()
+    model = graph.swapped(prompts)
+    for _ in range(10):
+        model, _ = graph.on("Reweight", prompts, model, weights="house: 10000", cross_end=1.0)
+    with pytest.raises(error, match=r"got NaN or infinity in edit\. Use smaller weights in Reweight"):
+        graph.sample(model, positive)
+
+
+def test_a_weight_that_is_too_large_is_refused(graph: Graph, error: Any) -> None:
+    with pytest.raises(error, match=r"a number from -10000 to 10000.*got 'star: 1e20'"):
+        graph.on("Reweight", graph.pair()[0], weights="star: 1e20")

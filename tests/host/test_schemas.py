@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfy_api.latest import io
 
 pytestmark = pytest.mark.host
 
@@ -50,3 +51,19 @@ def test_an_id_is_either_of_an_input_or_of_an_output(node: dict[str, Any]):
 def test_every_node_is_named_and_placed_as_one_of_the_pack(node: dict[str, Any]):
     for name, each in node.items():
         assert name.startswith("P2P") and each.__name__ == name
+
+
+NAMES = ("prompt to prompt", "prompt-to-prompt", "p2p")
+CALLED = {"replace", "swap", "heatmap", "attention", "mask", "photo", "compare", "hertz", "edit"}
+CALLED |= {"cross attention", "ddim inversion"}
+
+
+@pytest.mark.real_host
+@pytest.mark.skipif(
+    "search_aliases" not in getattr(io.Schema, "__dataclass_fields__", ()),
+    reason="the host searches names only",
+)
+def test_nodes_are_found_by_what_people_call_them(node: dict[str, Any]):
+    aliases = {name: each.GET_SCHEMA().search_aliases for name, each in node.items()}
+    assert [name for name, words in aliases.items() if not set(NAMES) <= set(words)] == []
+    assert CALLED - set().union(*aliases.values()) == set()

@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.real_host, pytest.mark.server]
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = set(json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8")))
-WORKFLOW = json.loads((ROOT / "example_workflows" / "api" / "p2p_word_swap.json").read_text("utf-8"))
+WORKFLOWS = ROOT / "example_workflows" / "api"
+WORKFLOW = json.loads((WORKFLOWS / "p2p_word_swap.json").read_text("utf-8"))
 PAIR, SWAP, SAMPLER = "2", "3", "6"
 SOURCE, EDIT = "9", "10"
 AROUND = 24  # margin in pixels around the swapped object for its new shape
@@ -191,12 +192,31 @@ def test_bad_input_is_explained_and_the_server_goes_on(server: Server, pictures:
     assert all(word in told for word in words), told
 
 
+def cached(entry: dict[str, Any]) -> list[str]:
+    """The nodes whose results were kept from an earlier run."""
+    return next(body["nodes"] for kind, body in entry["status"]["messages"] if kind == "execution_cached")
+
+
 def test_after_bad_input_the_same_pictures_come_back(server: Server, pictures: Pictures) -> None:
     """A blank line in the word windows means nothing, but makes the server sample again."""
     assert trouble_of(server.run(changed(SAMPLER, positive=["4", 0])))
     workflow = changed(SWAP, word_windows="\n")
     entry = server.run(workflow)
-    kept = [body["nodes"] for kind, body in entry["status"]["messages"] if kind == "execution_cached"]
-    assert SAMPLER not in kept[0]
+    assert SAMPLER not in cached(entry)
     source, edit = draw(server, workflow)
     assert np.array_equal(source, pictures.source) and np.array_equal(edit, pictures.edit)
+
+
+def test_a_trajectory_whose_file_name_is_linked_is_loaded_once(server: Server) -> None:
+    workflow = json.loads((WORKFLOWS / "p2p_real_image.json").read_text("utf-8"))
+    for node in ("22", "6"):
+        workflow[node]["inputs"]["steps"] = 2
+    save = {"trajectory": ["22", 0], "filename_prefix": "linked"}
+    workflow["30"] = {"class_type": "P2PSaveTrajectory", "inputs": save}
+    workflow["31"] = {"class_type": "P2PLoadTrajectory", "inputs": {"file": ["30", 0]}}
+    workflow["23"]["inputs"]["trajectory"] = ["31", 0]
+    assert not trouble_of(server.run(workflow))
+    before = len(server.log)
+    again = server.run(workflow)
+    assert not trouble_of(again) and {"30", "31", "23", "6"} <= set(cached(again))
+    assert "NoneType" not in server.log[before:]

@@ -97,6 +97,84 @@ def test_a_file_written_anew_is_read_anew(gallery: Gallery, graph: Graph, folder
     look = graph.node["P2PLoadTrajectory"].fingerprint_inputs
     name = save(graph, gallery.inverted())
     before = look(file=name)
-    assert look(file=name) == before and look(file="none") == "none"
+    assert look(file=name) == before and look(file="none") == "none" and look(file=None) is None
     (folders / "output" / name.removesuffix(" [output]")).touch()
     assert look(file=name) != before
+
+
+# Names
+
+
+ODD = [
+    "p2p/my cat [final]",
+    "x [temp]",
+    "a [output]",
+    "a.b.p2p.safetensors",
+    "ночь/猫",
+    "a/../b",
+    "%year%",
+    "-",
+    ".",
+]
+
+
+@pytest.mark.parametrize("prefix", ODD)
+def test_a_name_that_was_saved_can_be_loaded(
+    gallery: Gallery, graph: Graph, folders: Path, error: Any, prefix: str
+):
+    try:
+        name = save(graph, gallery.inverted(), prefix)
+    except error:
+        assert not [file for file in folders.rglob("*") if file.is_file()]
+    else:
+        assert torch.equal(load(graph, name).latents, gallery.inverted().latents)
+
+
+@pytest.mark.parametrize(
+    "prefix", [" ", " lead/x", "a / b", "end ", "two\nlines", "\ud800", "a" * 201, "x/" * 1500]
+)
+def test_a_name_that_no_load_would_find_is_not_written(
+    gallery: Gallery, graph: Graph, folders: Path, error: Any, prefix: str
+):
+    with pytest.raises(error, match="Save Trajectory"):
+        save(graph, gallery.inverted(), prefix)
+    assert not [file for file in folders.rglob("*") if file.is_file()]
+
+
+def in_a_file(output: Path) -> str:
+    (output / "file").write_bytes(b"")
+    return "file/a"
+
+
+def in_a_circle(output: Path) -> str:
+    (output / "circle").symlink_to(output / "circle")
+    return "circle/a"
+
+
+def too_long(output: Path) -> str:
+    return "猫" * 100
+
+
+@pytest.mark.parametrize("place", [in_a_file, in_a_circle, too_long])
+def test_a_place_where_nothing_can_be_saved_is_named_in_words(
+    gallery: Gallery, graph: Graph, folders: Path, error: Any, place: Any
+):
+    prefix = place(folders / "output")
+    with pytest.raises(error, match=r"Save Trajectory: expected .*, got .*\. "):
+        save(graph, gallery.inverted(), prefix)
+    with pytest.raises(error, match=r"Load Trajectory: expected .*, got .*\. "):
+        load(graph, f"{prefix}_00001_.p2p.safetensors [output]")
+
+
+def test_two_servers_with_one_output_folder_keep_both_files(
+    gallery: Gallery, graph: Graph, folders: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Both are given the same number by the host."""
+    import folder_paths
+
+    first = save(graph, gallery.inverted())
+    place = str(folders / "output" / "p2p"), "trajectory", 1, "p2p", "p2p/trajectory"
+    monkeypatch.setattr(folder_paths, "get_save_image_path", lambda *given: place)
+    second = save(graph, gallery.inverted())
+    assert first != second
+    assert torch.equal(load(graph, first).latents, load(graph, second).latents)

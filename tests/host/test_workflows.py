@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tools.comfyui.server import Server
+from tools.workflows.transformer_list import TRANSFORMER_WORKFLOWS
 
 pytest_plugins = ("server_fixtures",)
 pytestmark = [pytest.mark.real_host, pytest.mark.server]
@@ -21,6 +22,7 @@ PAIRS = ("p2p_start_here", "p2p_word_swap", "p2p_prompt_edit", "p2p_refine", "p2
 REAL = ("p2p_real_image", "p2p_real_image_blend", "p2p_edit_friendly", "p2p_null_text")
 SEVERAL = {"p2p_several_edits": 3, "p2p_reweight": 4}
 CHECKPOINTS = ("p2p_controlnet", "p2p_hires", "p2p_inpainting", "p2p_sdxl")  # in test_checkpoint_workflows.py
+TRANSFORMERS = {workflow.name for workflow in TRANSFORMER_WORKFLOWS}  # in dit/test_transformer_workflows.py
 CELL = 8  # pixels per latent cell
 FAR = 3  # neighbouring cells that affect a cell when it is decoded
 
@@ -42,7 +44,7 @@ def pictures_of(server: Server, workflow: dict[str, Any]) -> dict[str, list[np.n
 
 
 def test_every_workflow_is_run_here() -> None:
-    names = {*PAIRS, *REAL, *SEVERAL, *CHECKPOINTS, "p2p_attention_maps"}
+    names = {*PAIRS, *REAL, *SEVERAL, *CHECKPOINTS, *TRANSFORMERS, "p2p_attention_maps"}
     assert names == {file.stem for file in API.glob("*.json")}
 
 

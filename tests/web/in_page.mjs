@@ -101,6 +101,12 @@ export function valueOf({ type, name }) {
   return node.widgets.find((each) => each.name === name).value;
 }
 
+/** The preset of an edit node and the ends of its windows. */
+export function windowsOf(type) {
+  const node = window.app.graph.nodes.find((each) => each.type === type);
+  return ["preset", "cross_end", "self_end"].map((name) => node.widgets.find((each) => each.name === name).value);
+}
+
 export function setValueOf({ type, name, value }) {
   const node = window.app.graph.nodes.find((each) => each.type === type);
   const widget = node.widgets.find((each) => each.name === name);
@@ -116,4 +122,20 @@ export async function axePanels() {
   return violations.flatMap((rule) =>
     rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} ${node.any.map((each) => each.message)}`)
   );
+}
+
+/** What twelve queues would send for the fields of Prompt Pair. */
+export async function sentPrompts([source, edit]) {
+  const { app } = window;
+  const pair = app.graph.nodes.find((node) => node.type === "P2PPromptPair");
+  const set = (name, value) => (pair.widgets.find((widget) => widget.name === name).value = value);
+  set("source", source);
+  set("edit", edit);
+  const sent = [];
+  for (let i = 0; i < 12; i++) {
+    const { output } = await app.graphToPrompt();
+    const { inputs } = Object.values(output).find((node) => node.class_type === "P2PPromptPair");
+    sent.push([inputs.source, inputs.edit]);
+  }
+  return sent;
 }

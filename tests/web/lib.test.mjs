@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const { originOf, pairOf, textOf } = await import(`${process.env.LIB}/graph.js`);
-const { choices, completions, fieldsFor, unfinished, withWord, wordsIn } = await import(`${process.env.LIB}/words.js`);
+const { drawn } = await import(`${process.env.LIB}/dynamic.js`);
+const { CUSTOM, numbersOf } = await import(`${process.env.LIB}/presets.js`);
+const { choices, completions, fieldsFor, LONGEST, unfinished, withWord, wordsIn } = await import(`${process.env.LIB}/words.js`);
 const { difference, inWords, savedNodes } = await import(`${process.env.LIB}/versions.js`);
 
 /** A graph of nodes as {id, type, inputs: {name: [node, output]}, widgets: {name: value}}. */
@@ -132,3 +134,93 @@ test("nodes in subgraphs are looked at too", () => {
   const workflow = { nodes: [{ id: 1 }], definitions: { subgraphs: [{ nodes: [{ id: 2 }] }] } };
   assert.deepEqual(savedNodes(workflow).map((node) => node.id), [1, 2]);
 });
+
+test("a group is drawn alike in source and edits", () => {
+  const picks = new Map();
+  const numbers = [0.9, 0.1, 0.4];
+  const random = () => numbers.shift() ?? assert.fail("drawn again");
+  assert.equal(drawn("a {red|blue} cat, a {red|blue} {big|small} hat", picks, random), "a blue cat, a red big hat");
+  assert.equal(drawn("a {red|blue} dog\n---\na {big|small} {red|blue} cow", picks, random), "a blue dog\n---\na big blue cow");
+});
+
+test("groups are read as the front end reads them", () => {
+  const first = () => 0;
+  assert.equal(drawn("a {b{c|d}|e} f", new Map(), first), "a bc f");
+  assert.equal(drawn(String.raw`\{a\|b\} {c|d}`, new Map(), first), "{a|b} c");
+  assert.equal(drawn("a /* {x|y} */b // c", new Map(), first), "a b ");
+  assert.equal(drawn("a {b|c", new Map(), first), "a b");
+});
+
+test("the numbers of a preset", () => {
+  assert.deepEqual(numbersOf("balanced"), { cross_start: 0, cross_end: 0.4, self_start: 0, self_end: 0.6 });
+  assert.deepEqual(numbersOf(CUSTOM), {});
+});
+
+test("a weight of any spelling is no word, and a longer number is one", () => {
+  assert.deepEqual(wordsIn("(cat:1.2) ((dog : -.5 )) (owl:+1)"), ["cat", "dog", "owl"]);
+  assert.deepEqual(wordsIn(`(cat:${"1".repeat(40)})`), ["cat", "1".repeat(40)]);
+});
+
+test("only as much of a field is read as a node accepts", () => {
+  assert.deepEqual(wordsIn("a".repeat(LONGEST) + " b"), ["a".repeat(LONGEST)]);
+});
+
+/** CPU time of this process. */
+function seconds(parse, text) {
+  const start = process.cpuUsage();
+  parse(text);
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1e6;
+}
+
+/** The slope of time over size, both as logarithms, by least squares; the least of a few runs at each size. */
+function exponent(parse, make) {
+  const sizes = [20000, 40000, 80000, 160000];
+  const points = sizes.map((size) => {
+    const text = make(size);
+    const runs = [1, 2, 3, 4, 5].map(() => seconds(parse, text));
+    return [Math.log(size), Math.log(Math.max(1e-3, Math.min(...runs)))];
+  });
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [x, y] = [0, 1].map((i) => mean(points.map((point) => point[i])));
+  return mean(points.map(([a, b]) => (a - x) * (b - y))) / mean(points.map(([a]) => (a - x) ** 2));
+}
+
+const TEXTS = {
+  letters: (n) => "a".repeat(n),
+  words: (n) => "a ".repeat(n / 2),
+  "a weight": (n) => `:${"1".repeat(n)}`,
+  weights: (n) => "(a:1.0)".repeat(n / 8),
+  colons: (n) => ":".repeat(n),
+  "colons with breaks": (n) => ":\u2028".repeat(n / 2),
+  dots: (n) => `:${".".repeat(n)}`,
+  spaces: (n) => `a${" ".repeat(n)}x`,
+  "spaces after colons": (n) => `:${" ".repeat(n)}x`,
+  commas: (n) => "a,".repeat(n / 2),
+  apostrophes: (n) => "a'".repeat(n / 2),
+  braces: (n) => "{".repeat(n / 2) + "}".repeat(n / 2),
+  groups: (n) => "{a|b}".repeat(n / 5),
+  comments: (n) => "/*".repeat(n / 2),
+  breaks: (n) => "\n".repeat(n),
+  dashes: (n) => "-".repeat(n) + "x",
+  brackets: (n) => "(".repeat(n),
+  embeddings: (n) => "embedding:a ".repeat(n / 12),
+};
+const SLOWEST = 1; // seconds for the longest field
+const PARSERS = {
+  wordsIn,
+  withWord: (text) => withWord(text, "zebra", ": 1"),
+  unfinished: (text) => unfinished(text, text.length),
+  drawn: (text) => drawn(text, new Map()),
+  completions: (text) => completions(text.replaceAll(":", ";"), ["zebra"]),
+};
+
+for (const [name, parse] of Object.entries(PARSERS)) {
+  test(`${name} takes time in proportion to its text`, () => {
+    for (const [kind, make] of Object.entries(TEXTS)) {
+      const found = [1, 2, 3].map(() => () => exponent(parse, make)).find((measure) => measure() <= 1.2);
+      assert.ok(found, `${name} of ${kind}`);
+      assert.ok(seconds(parse, make(LONGEST)) < SLOWEST, `the longest field: ${name} of ${kind}`);
+    }
+  });
+}

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
 import tomllib
 from PIL import Image
 
+from tools.release.archive import files
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 MOST = 30_000_000  # bytes
-
-
-def listed(*options: str) -> set[str]:
-    command = ["git", "ls-files", "-z", "--cached", *options]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    return set(text.strip("\0").split("\0"))
-
-
-def archive() -> list[Path]:
-    """Files in git, without those in .comfyignore, which has git's own syntax."""
-    return [ROOT / name for name in sorted(listed() - listed("--ignored", "--exclude-from=.comfyignore"))]
 
 
 def imported(file: Path) -> set[Path]:
@@ -38,11 +28,11 @@ def imported(file: Path) -> set[Path]:
 
 
 def test_the_archive_is_small_enough() -> None:
-    assert sum(file.stat().st_size for file in archive()) < MOST
+    assert sum(file.stat().st_size for file in files()) < MOST
 
 
 def test_the_archive_has_no_tests_and_no_tools() -> None:
-    tops = {file.relative_to(ROOT).parts[0] for file in archive()}
+    tops = {file.relative_to(ROOT).parts[0] for file in files()}
     assert not tops & {"tests", "benchmarks", "docs", ".ci", ".github", "Makefile"}
     assert {"__init__.py", "nodes", "p2p_core", "web", "locales", "LICENSE", "README.md"} <= tops
 
@@ -50,12 +40,12 @@ def test_the_archive_has_no_tests_and_no_tools() -> None:
 def test_the_archive_has_the_workflows_once_and_no_links() -> None:
     """For a link to a folder, the archive would contain an empty folder."""
     shown = {file for kind in ("json", "jpg") for file in ROOT.glob(f"example_workflows/*.{kind}")}
-    assert shown and set(archive()) >= shown
-    assert [file for file in archive() if file.is_symlink()] == []
+    assert shown and set(files()) >= shown
+    assert [file for file in files() if file.is_symlink()] == []
 
 
 def test_every_module_that_the_nodes_import_is_in_it() -> None:
-    files = set(archive())
+    shipped = set(files())
     todo, seen = [ROOT / "__init__.py"], set[Path]()
     while todo:
         file = todo.pop()
@@ -64,7 +54,7 @@ def test_every_module_that_the_nodes_import_is_in_it() -> None:
         seen.add(file)
         for module in imported(file):
             there = [f for f in (module.with_suffix(".py"), module / "__init__.py") if f.exists()]
-            assert files >= set(there), f"{file} imports {module}, which is not shipped"
+            assert shipped >= set(there), f"{file} imports {module}, which is not shipped"
             todo += there
     assert len(seen) > 30
 

@@ -13,29 +13,22 @@ import pytest
 from PIL import Image
 
 from demo.show.pairs import PAIRS
+from p2p_core.edits.presets import PRESETS, TABLE, Preset
 from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
 from p2p_core.plan import EditPlan
 from p2p_core.words.pieces import Piece, build_prompt
 from p2p_core.words.prompts import Prompt, PromptSet
 from p2p_core.words.weights import parse_weights
+from tools.workflows.stock import SEEDS, STOCK
+from tools.workflows.transformer_list import TRANSFORMER_WORKFLOWS
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "example_workflows"
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
 SCHEMAS = json.loads((ROOT / "tools" / "workflows" / "schemas.json").read_text("utf-8"))
 IDS = sorted(SCHEMAS)
-CORE = {
-    *("Canny", "CheckpointLoaderSimple", "CLIPTextEncode", "ControlNetApplyAdvanced", "ControlNetLoader"),
-    *(
-        "EmptyLatentImage",
-        "InpaintModelConditioning",
-        "KSampler",
-        "LatentBatchSeedBehavior",
-        "LatentUpscaleBy",
-    ),
-    *("LoadImage", "MaskToImage", "PreviewImage", "VAEDecode", "VAEEncode"),
-}
 NOTES = {"MarkdownNote", "Note"}
+FILES = {"ckpt_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name"}  # of a loader
 PAGES = {file.stem: file.read_text("utf-8") for file in ROOT.glob("web/docs/*.md")}
 SCRIPTS = sorted(ROOT.glob("web/js/**/*.js"))
 README = (ROOT / "README.md").read_text("utf-8")
@@ -67,7 +60,7 @@ def inputs_of(node: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, 
     for each in node["inputs"]:
         if "widget" in each:
             inputs[each["name"]] = values.pop(0)
-            if each["name"] == "seed":
+            if each["name"] in SEEDS:
                 assert values.pop(0) == "fixed"  # the seed's "control after generate" widget
         if each["link"] is not None:
             inputs[each["name"]] = sources[each["link"]]
@@ -96,9 +89,20 @@ def test_both_ends_of_every_link_agree(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_needs_no_other_pack(name: str) -> None:
     ui, api = read(name)
-    assert {node["type"] for node in ui["nodes"]} <= {*IDS, *CORE, *NOTES}
+    assert {node["type"] for node in ui["nodes"]} <= {*IDS, *STOCK, *NOTES}
     assert any(node["type"] in NOTES for node in ui["nodes"])
     assert all(node["_meta"]["title"] for node in api.values())
+
+
+@pytest.mark.parametrize("name", [workflow.name for workflow in TRANSFORMER_WORKFLOWS])
+def test_the_front_end_can_offer_the_files_of_a_transformer(name: str) -> None:
+    ui, api = read(name)
+    offered = [file for node in ui["nodes"] for file in node["properties"].get("models", [])]
+    wanted = [value for node in api.values() for key, value in node["inputs"].items() if key in FILES]
+    assert sorted(file["name"] for file in offered) == sorted(wanted) != []
+    for file in offered:
+        assert re.fullmatch(r"https://huggingface\.co/[\w.-]+/[\w.-]+/resolve/main/[\w./-]+", file["url"])
+        assert file["url"].endswith(f"/{file['name']}") and file["directory"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,6 +132,16 @@ def test_comfyui_finds_the_workflows_in_a_checkout(tmp_path: Path, links: str) -
     assert sorted(found) == NAMES
     assert (tmp_path / "examples_workflows").is_symlink() == (links == "true")
     assert {file.stem for file in (ROOT / "examples_workflows").glob("*.jpg")} == set(NAMES)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_readme_has_the_windows_of_a_preset(preset: Preset) -> None:
+    rows = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith(f"| {preset} |")]
+    cells = [
+        f"{table[preset].cross:g} / {table[preset].self_attention:g}" if preset in table else "as balanced"
+        for table in TABLE.values()
+    ]
+    assert [row[2:] for row in rows] == [cells]
 
 
 def test_every_node_has_a_help_page_and_every_help_page_a_node() -> None:
@@ -229,7 +243,8 @@ def test_the_readme_shows_a_picture_and_says_in_words_what_is_on_it(name: str) -
 
 
 def test_the_readme_names_the_workflows_that_there_are() -> None:
-    assert {name for name in re.findall(r"\bp2p_[a-z_]*[a-z]\b", README) if name != "p2p_core"} == set(NAMES)
+    named = set(re.findall(r"\bp2p_[a-z\d_]*[a-z\d]\b", README)) - {"p2p_core"}
+    assert named == set(NAMES)
 
 
 @pytest.mark.parametrize("node", IDS)

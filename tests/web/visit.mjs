@@ -100,7 +100,9 @@ async function use(page, renderer) {
   await shoot(page, renderer, "P2PBlendMask", "P2PCompare");
   seen.axe = await judged(page, renderer);
   seen.kept = await keepValues(page);
+  seen.dynamic = await page.evaluate(inPage.sentPrompts, ["a {red|blue|green} cat", "a {red|blue|green} dog"]);
   seen.older = await loadOlder(page);
+  seen.presets = await usePresets(page);
   seen.markup = await showMarkup(page);
   return seen;
 }
@@ -267,6 +269,31 @@ async function loadOlder(page) {
   const told = await page.evaluate(() => document.querySelector(".p-toast, [data-testid=toast]")?.innerText ?? "");
   await page.locator(".p-toast-close-button").first().click({ timeout: 3_000 }).catch(() => {});
   return told;
+}
+
+/** The preset and the window fields of a node: saved, touched, chosen, without the field, and new. */
+async function usePresets(page) {
+  const type = "P2PPromptEdit";
+  const read = () => page.evaluate(inPage.windowsOf, type);
+  await load(page, workflows.p2p_prompt_edit);
+  const saved = await read();
+  await page.evaluate(inPage.setValueOf, { type, name: "self_end", value: 0.3 });
+  const touched = await read();
+  await page.evaluate(inPage.setValueOf, { type, name: "preset", value: "recolour" });
+  const chosen = await read();
+  await load(page, await page.evaluate(() => window.app.graph.serialize()));
+  const again = await read();
+  const before = JSON.parse(JSON.stringify(workflows.p2p_prompt_edit));
+  const node = before.nodes.find((each) => each.type === type);
+  node.inputs = node.inputs.filter((input) => input.name !== "preset");
+  node.widgets_values.pop();
+  await load(page, before);
+  const old = await read();
+  const fresh = await page.evaluate((type) => {
+    const made = window.LiteGraph.createNode(type);
+    return made.widgets.find((widget) => widget.name === "preset").value;
+  }, type);
+  return { saved, touched, chosen, again, old, fresh };
 }
 
 async function showMarkup(page) {

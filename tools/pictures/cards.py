@@ -12,7 +12,7 @@ from ..workflows.build import NOTE, title_of
 SIZE, HEAD, FOOT, MARGIN = (640, 360), 84, 44, 14
 PAPER, INK, FAINT = (24, 24, 27), (240, 240, 240), (170, 170, 175)
 BOX, OURS = (52, 53, 60), (122, 92, 28)
-FILES = {"ckpt_name", "control_net_name"}
+FILES = ("ckpt_name", "unet_name", "control_net_name")
 COLOURS = {
     "MODEL": (180, 160, 230),
     "CLIP": (240, 215, 90),

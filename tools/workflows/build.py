@@ -11,7 +11,6 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,62 +20,14 @@ from .checkpoint_list import CHECKPOINT_WORKFLOWS
 from .demo_list import WORKFLOWS
 from .parts import From, Node, Workflow
 from .real_list import REAL_WORKFLOWS
+from .stock import NOTE, SEEDS, STOCK, WIDGETS, Sockets
+from .transformer_list import TRANSFORMER_WORKFLOWS
 
 FOLDER = PACK / "example_workflows"
 SCHEMAS = Path(__file__).with_name("schemas.json")
 TOP, LEFT, GAP, TITLE = 90, 40, 60, 40
 COLORS = {"color": "#432", "bgcolor": "#653"}
-NOTE = "MarkdownNote"
-
-
-@dataclass(frozen=True)
-class Sockets:
-    """Inputs as (name, type, optional, widget), in order, and outputs as (name, type)."""
-
-    inputs: tuple[tuple[str, str, bool, bool], ...] = ()
-    outputs: tuple[tuple[str, str], ...] = ()
-    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-def _stock(widgets: str = "", sockets: str = "", outputs: str = "") -> Sockets:
-    """Each argument is a list such as `seed:INT cfg:FLOAT`; the front end puts sockets first."""
-    pairs = [[tuple(item.split(":")) for item in text.split()] for text in (sockets, widgets, outputs)]
-    inputs = [(name, kind, False, False) for name, kind in pairs[0]]
-    inputs += [(name, kind, False, True) for name, kind in pairs[1]]
-    return Sockets(tuple(inputs), tuple((name, kind) for name, kind in pairs[2]))
-
-
-STOCK = {
-    "CLIPTextEncode": _stock("text:STRING", "clip:CLIP", "CONDITIONING:CONDITIONING"),
-    "Canny": _stock("low_threshold:FLOAT high_threshold:FLOAT", "image:IMAGE", "IMAGE:IMAGE"),
-    "CheckpointLoaderSimple": _stock("ckpt_name:COMBO", "", "MODEL:MODEL CLIP:CLIP VAE:VAE"),
-    "ControlNetApplyAdvanced": _stock(
-        "strength:FLOAT start_percent:FLOAT end_percent:FLOAT",
-        "positive:CONDITIONING negative:CONDITIONING control_net:CONTROL_NET image:IMAGE",
-        "positive:CONDITIONING negative:CONDITIONING",
-    ),
-    "ControlNetLoader": _stock("control_net_name:COMBO", "", "CONTROL_NET:CONTROL_NET"),
-    "EmptyLatentImage": _stock("width:INT height:INT batch_size:INT", "", "LATENT:LATENT"),
-    "KSampler": _stock(
-        "seed:INT steps:INT cfg:FLOAT sampler_name:COMBO scheduler:COMBO denoise:FLOAT",
-        "model:MODEL positive:CONDITIONING negative:CONDITIONING latent_image:LATENT",
-        "LATENT:LATENT",
-    ),
-    "InpaintModelConditioning": _stock(
-        "noise_mask:BOOLEAN",
-        "positive:CONDITIONING negative:CONDITIONING vae:VAE pixels:IMAGE mask:MASK",
-        "positive:CONDITIONING negative:CONDITIONING latent:LATENT",
-    ),
-    "LatentBatchSeedBehavior": _stock("seed_behavior:COMBO", "samples:LATENT", "LATENT:LATENT"),
-    "LatentUpscaleBy": _stock("upscale_method:COMBO scale_by:FLOAT", "samples:LATENT", "LATENT:LATENT"),
-    "LoadImage": _stock("image:COMBO", "", "IMAGE:IMAGE MASK:MASK"),
-    "VAEEncode": _stock("", "pixels:IMAGE vae:VAE", "LATENT:LATENT"),
-    "VAEDecode": _stock("", "samples:LATENT vae:VAE", "IMAGE:IMAGE"),
-    "MaskToImage": _stock("", "mask:MASK", "IMAGE:IMAGE"),
-    "PreviewImage": _stock("", "images:IMAGE"),
-    NOTE: Sockets(),
-}
-WIDGETS = {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
+NEW = {"preset": "balanced"}  # what the front end sets on a node that a user adds (web/js/presets.js)
 
 
 @lru_cache(maxsize=1)
@@ -120,7 +71,7 @@ def _inputs(node: Node) -> dict[str, Any]:
     sockets = sockets_of(node.kind)
     known = {name for name, *_ in sockets.inputs}
     assert set(node.inputs) <= known, f"{node.kind}: {set(node.inputs) - known}"
-    values = {**sockets.defaults, **node.inputs}
+    values = {**sockets.defaults, **{name: NEW[name] for name in known & set(NEW)}, **node.inputs}
     ordered = {name: values[name] for name, *_ in sockets.inputs if name in values}
     return {n: [str(v.node), v.output] if isinstance(v, From) else v for n, v in ordered.items()}
 
@@ -198,10 +149,15 @@ def _ui_node(
         "mode": 0,
         "inputs": inputs,
         "outputs": outputs,
-        "properties": {} if is_note else {"cnr_id": pack, "Node name for S&R": node.kind},
+        "properties": {} if is_note else {"cnr_id": pack, "Node name for S&R": node.kind, **_files(node)},
         "widgets_values": [node.text] if is_note else _widget_values(node),
         **(COLORS if is_note else {}),
     }
+
+
+def _files(node: Node) -> dict[str, Any]:
+    """The files that a loader needs, which the front end offers to download."""
+    return {"models": [vars(file) for file in node.files]} if node.files else {}
 
 
 def _widget_values(node: Node) -> list[Any]:
@@ -210,7 +166,7 @@ def _widget_values(node: Node) -> list[Any]:
     for name, _, _, widget in sockets_of(node.kind).inputs:
         if widget:
             values.append(api_inputs[name])
-            values += ["fixed"] if name == "seed" else []  # the seed's "control after generate" widget
+            values += ["fixed"] if name in SEEDS else []
     return values
 
 
@@ -245,7 +201,7 @@ def _flat_lists(text: str) -> str:
 
 
 def main() -> None:
-    workflows = (*WORKFLOWS, *REAL_WORKFLOWS, *CHECKPOINT_WORKFLOWS)
+    workflows = (*WORKFLOWS, *REAL_WORKFLOWS, *CHECKPOINT_WORKFLOWS, *TRANSFORMER_WORKFLOWS)
     for workflow in workflows:
         for folder, graph in ((FOLDER, ui(workflow)), (FOLDER / "api", api(workflow))):
             text = _flat_lists(json.dumps(graph, indent=1, ensure_ascii=False)) + "\n"

@@ -18,8 +18,20 @@ class From:
 
 
 @dataclass(frozen=True)
+class File:
+    """A model file: its name, where it can be downloaded, and its folder in ComfyUI's models."""
+
+    name: str
+    url: str
+    directory: str
+
+
+@dataclass(frozen=True)
 class Node:
-    """A node: id, class, column from left to right, inputs by name. A note has a text instead."""
+    """A node: id, class, column from left to right, inputs by name. A note has a text instead.
+
+    files: what a loader needs.
+    """
 
     id: int
     kind: str
@@ -28,6 +40,7 @@ class Node:
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     title: str = ""
     text: str = ""
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,12 @@ function addSummary(node, withChips) {
     label: "What the edit does",
     height: withChips ? 120 : 56,
     empty: "Run the graph to see what the edit does.",
-    keys: ["p2p.summary", "p2p.prompts"],
+    keys: ["p2p.summary", "p2p.prompts", "p2p.windows"],
     show(panel, output) {
       const text = output["p2p.summary"].join("\n");
       panel.append(make("div", { class: "p2p-summary", role: "status", text }));
+      const held = output["p2p.windows"]; // comes after the sampling
+      if (held) panel.append(make("div", { class: "p2p-summary p2p-hint", role: "status", text: held.join("\n") }));
       const prompts = output["p2p.prompts"]?.[0];
       if (prompts) showChips(node, panel, prompts);
     },

@@ -31,7 +31,7 @@ def p2p(pack: ModuleType) -> Pack:
     return Pack(pack)
 
 
-class Edit(Pair):
+class Edit(Pair):  # pyright: ignore[reportGeneralTypeIssues]
     """A source and its edits on an edit model, with the picture and a smaller one as references."""
 
     def __init__(self, p2p: Pack, name: str, samples: int = 1) -> None:
@@ -50,7 +50,7 @@ class Edit(Pair):
         tokens = self.p2p.families.family_of(self.model).tokens
         sizes = [tokens.grid(each.shape) for each in self.references]
         reference = sum(t * h * w for t, h, w in sizes)
-        return tokens.layout(self.text_columns(), (1, *FAMILIES[self.name].latent), reference, self.lead)
+        return tokens.layout(self.text_columns(), (1, *FAMILIES[self.name].latent), reference)
 
     def lengths(self, text: int) -> Lengths:
         layout = self.layout()

@@ -33,7 +33,6 @@ EDITS = {
     "longer": "a photo of a red dog, sitting on grass next to the old sea at night with stars",
 }
 EDITS["shorter and longer"] = f"a red dog on grass\n---\n{EDITS['longer']}"
-EQUAL = ("HunyuanVideo", "HunyuanImage", "Omnigen 2")  # take prompts of equal length only
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,11 @@ CHECKPOINTS = {
     "Z-Image": Checkpoint("z-image", {"cap_feat_dim": 16}),
     "Qwen-Image": Checkpoint("qwen image", {"joint_attention_dim": 16}, (16, 1, 8, 12)),
     "Flux.1": Checkpoint("flux", {"context_in_dim": 16, "vec_in_dim": 16}),
+    "Flux.1 Fill": Checkpoint("flux", {"context_in_dim": 16, "vec_in_dim": 16}),
     "Wan 2.1": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
+    "Wan 2.1 I2V": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
+    "Wan VACE": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
+    "Wan Camera": Checkpoint("wan", {"text_dim": 16}, (16, 1, 8, 12)),
     "SD3": Checkpoint(
         "sd3",
         {
@@ -65,11 +68,16 @@ CHECKPOINTS = {
         family="SD3.5 medium",
     ),
     "Flux.2": Checkpoint("flux2", {"context_in_dim": 48}, (128, 4, 6)),
-    "Flux.2 Klein": Checkpoint("klein", {"context_in_dim": 48}, (128, 4, 6), "Flux.2"),
+    "Flux.2 Klein": Checkpoint(
+        "klein", {"context_in_dim": 48, "guidance_embed": False}, (128, 4, 6), "Flux.2"
+    ),
     "Krea 2": Checkpoint("krea2", {"txtdim": 16, "txtlayers": 12}, (16, 1, 8, 12)),
     "Lumina 2": Checkpoint("lumina2", {"cap_feat_dim": 16}),
     "Anima": Checkpoint("anima", {}, (16, 1, 8, 12)),
     "Chroma": Checkpoint("chroma", {"context_in_dim": 16}),
+    "Chroma Radiance": Checkpoint("chroma", {"context_in_dim": 16}, (3, 16, 24)),
+    "NewBie": Checkpoint("newbie", {"cap_feat_dim": 16, "clip_text_dim": 16}),
+    "Cosmos-Predict2": Checkpoint("cosmos", {"crossattn_emb_channels": 16}, (16, 1, 8, 12)),
     "Kandinsky 5": Checkpoint("kandinsky5", {"in_text_dim": 16, "in_text_dim2": 16}, (16, 1, 8, 12)),
     "LongCat": Checkpoint("longcat", {"context_in_dim": 16}),
     "Ovis": Checkpoint("ovis", {"context_in_dim": 16}),
@@ -80,16 +88,19 @@ CHECKPOINTS = {
     "HiDream-I1": Checkpoint("hidream", {"caption_channels": [16, 16], "text_emb_dim": 32}),
     "MageFlow": Checkpoint("mage flow", {"joint_attention_dim": 16}, (128, 4, 6)),
     "Ideogram 4": Checkpoint("ideogram4", {"llm_features_dim": 208}, (128, 4, 6)),
+    "ERNIE-Image": Checkpoint("ernie", {"text_in_dim": 16}, (128, 4, 6)),
+    "PixArt": Checkpoint("chroma", {"caption_channels": 16}, (4, 32, 40)),
     "JoyImage": Checkpoint("joyimage", {"text_dim": 16}, (16, 1, 8, 12)),
     "Lens": Checkpoint("lens", {"enc_hidden_dim": 16, "selected_layer_index": (0, 1, 2, 3)}, (128, 4, 6)),
     "HunyuanVideo": Checkpoint(
         "hunyuan video", {"context_in_dim": 16, "vec_in_dim": 16}, (16, 1, 8, 12)
     ),
     "HunyuanImage": Checkpoint("hunyuan image", {"context_in_dim": 16}, (64, 4, 6)),
+    "HunyuanVideo 1.5": Checkpoint("hunyuan video 1.5", {"context_in_dim": 16}, (32, 1, 4, 6)),
     "Omnigen 2": Checkpoint("omnigen2", {"text_feat_dim": 16}),
 }  # fmt: skip
 NAMES = [name for name, own in CHECKPOINTS.items() if own.encoder in HERE and here(own.family or name)]
-CASES = [(name, length) for name in NAMES for length in EDITS if length == "equal" or name not in EQUAL]
+CASES = [(name, length) for name in NAMES for length in EDITS]
 
 
 class Flow:
@@ -166,6 +177,20 @@ def test_maps_of_words(graph: Graph, name: str, length: str) -> None:
         assert (sums > 1e-6).tolist() == [[True, False, True], [False, True, True]]
 
 
+@pytest.mark.parametrize("name", [name for name in ("Z-Image", "Flux.1", "Anima") if name in NAMES])
+def test_zeros_of_a_pair_are_the_zeros_of_each_prompt(graph: Graph, name: str) -> None:
+    """ComfyUI's default graph connects Conditioning Zero Out of the positive as negative."""
+    flow, zeros = Flow(graph, name), importlib.import_module("nodes").ConditioningZeroOut().zero_out
+    prompts, positive = flow.pair(EDITS["longer"])
+    run, model = graph.host.sample, flow.edited(prompts, **CLOSED)
+    closed = run(model, positive, zeros(positive)[0], latent=flow.latent)["samples"]
+    for row, text in enumerate(prompts.texts):
+        own = flow.encoded(text)
+        plain = run(flow.model, own, zeros(own)[0], latent=repeated(flow.latent, 2))["samples"]
+        assert close(closed[row], plain[row])
+    assert not close(closed, flow.sample(model, positive)["samples"])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_all_nodes_in_a_chain(graph: Graph, name: str) -> None:
     flow = Flow(graph, name)
@@ -237,15 +262,27 @@ def test_self_attention_is_recorded_where_it_is_apart(
 
 
 LONG = "the old sea at night with stars, " * 80  # more than 512 tokens
-UNEQUAL = {**dict.fromkeys(EQUAL, EDITS["longer"]), "Flux.2": LONG, "Flux.2 Klein": LONG}
+QUOTED = 'a red "cat" on grass'
+QUOTES = {"longer": 'a red "dog at night" on grass', "none": "a red dog on grass"}
+OTHERS = {
+    **{(name, "longer than filled"): (SOURCE, LONG) for name in ("Flux.2", "Flux.2 Klein")},
+    ("LTXV", "longer than filled"): (SOURCE, LONG),
+    **{
+        (name, f"quoted, then {which}"): (QUOTED, edit)
+        for name in ("HunyuanImage", "HunyuanVideo 1.5")
+        for which, edit in QUOTES.items()
+    },
+}
 
 
-@pytest.mark.parametrize("name", [name for name in UNEQUAL if name in NAMES])
-def test_prompts_whose_padding_would_change_the_image(
-    graph: Graph, name: str, error: type[Exception]
-) -> None:
+@pytest.mark.parametrize(("name", "case"), [case for case in OTHERS if case[0] in NAMES])
+def test_text_of_other_lengths_is_drawn_as_alone(graph: Graph, name: str, case: str) -> None:
     flow = Flow(graph, name)
-    prompts, positive = flow.pair(UNEQUAL[name])
-    refusal = r"Prompt-to-Prompt: expected prompts of equally many tokens.*, got prompts of \d+ and \d+"
-    with pytest.raises(error, match=refusal):
-        flow.sample(flow.edited(prompts, **CLOSED), positive)
+    source, edit = OTHERS[name, case]
+    for texts in ((source, edit), (edit, source)):
+        prompts, positive = flow.pair(texts[1], texts[0])
+        closed = flow.sample(flow.edited(prompts, **CLOSED), positive)["samples"]
+        for row, text in enumerate(prompts.texts):
+            assert close(closed[row], flow.plain(text)[row])
+        opened = flow.sample(flow.edited(prompts, **OPEN), positive)["samples"]
+        assert close(opened[0], closed[0]) and not torch.equal(opened[1], closed[1])

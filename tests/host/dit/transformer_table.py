@@ -17,8 +17,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Shape:
     """A tensor of a conditioning; "T" stands for its tokens.
 
-    kind: normal values, ids of tokens, ones, a whole mask, one that hides the last two tokens, or what
-    CLIP Vision gives for a picture.
+    kind: normal values, the same for all prompts, ids of tokens, ones, a whole mask, one that hides the last
+    two tokens, or what CLIP Vision gives for a picture.
     """
 
     sizes: tuple[int | str, ...]
@@ -110,6 +110,10 @@ HUNYUAN_IMAGE = {
     **{**HUNYUAN, **NO_VECTOR, "in_channels": 64, "out_channels": 64, "axes_dim": [8, 8]},
     **{"patch_size": [1, 1], "byt5": True},
 }
+HUNYUAN_15 = {
+    **{**HUNYUAN, **NO_VECTOR, "in_channels": 65, "out_channels": 32, "patch_size": [1, 1, 1]},
+    **{"byt5": True, "use_cond_type_embedding": True, "vision_in_dim": 24, "meanflow_sum": True},
+}
 WAN = {
     **{"image_model": "wan2.1", "model_type": "t2v", "in_dim": 16, "dim": 32, "ffn_dim": 64, "freq_dim": 16},
     **{"text_dim": 12, "out_dim": 16, "num_heads": 2, "num_layers": 2, "text_len": 16},
@@ -171,9 +175,25 @@ COGVIDEO = {
     **{"text_embed_dim": 12, "num_layers": 2, "sample_width": 8, "sample_height": 8, "sample_frames": 5},
     **{"max_text_seq_length": 7, "use_rotary_positional_embeddings": True},
 }
+ERNIE = {
+    **{"image_model": "ernie", "hidden_size": 32, "num_attention_heads": 2, "num_layers": 2},
+    **{"ffn_hidden_size": 64, "in_channels": 128, "out_channels": 128, "patch_size": 1},
+    **{"text_in_dim": 12, "rope_axes_dim": (4, 6, 6)},
+}
+PIXART = {
+    **{"image_model": "pixart_sigma", "input_size": None, "patch_size": 2, "in_channels": 4, "depth": 2},
+    **{"hidden_size": 32, "num_heads": 2, "caption_channels": 12, "model_max_length": 16},
+    **{"pe_interpolation": 1.0, "micro_condition": False},
+}
+HYDIT = {
+    **{"image_model": "hydit", "input_size": (32, 32), "patch_size": 2, "in_channels": 4},
+    **{"hidden_size": 32, "depth": 2, "num_heads": 2, "text_states_dim": 12, "text_states_dim_t5": 16},
+    **{"text_len": 7, "text_len_t5": 7, "mlp_ratio": 2.0},
+}
 LLAMA = {"conditioning_llama3": Shape((2, "T", 12))}
 MASKED = {"attention_mask": Shape((1, "T"), "mask")}
 UNMASKED = {"attention_mask": Shape((1, "T"), "whole mask")}
+GLYPHS = {"conditioning_byt5small": Shape(("T", 1472))}
 T5_IDS = {"t5xxl_ids": Shape(("T",), "ids"), "t5xxl_weights": Shape(("T",), "ones")}
 
 SEPARATE = {
@@ -195,8 +215,39 @@ SEPARATE = {
         long=7,
         options={"clip_vision_output": Shape((257, 1280), "picture")},
     ),
-    "LTXV": Family("LTXV", LTXV, (128, 2, 4, 6), options=MASKED, short=7, long=7),
+    "Wan VACE": Family(
+        "WAN21_Vace",
+        {**WAN, "model_type": "vace", "vace_layers": 2, "vace_in_dim": 96},
+        (16, 2, 8, 12),
+        short=7,
+        long=7,
+    ),
+    "Wan Camera": Family(
+        "WAN21_Camera",
+        {**WAN, "model_type": "camera", "in_dim": 32},
+        (16, 1, 8, 12),
+        short=7,
+        long=7,
+        options={
+            "camera_conditions": Shape((24, 1, 64, 96), "shared"),
+            "clip_vision_output": Shape((257, 1280), "picture"),
+        },
+    ),
+    "LTXV": Family("LTXV", LTXV, (128, 2, 4, 6), options=MASKED),
     "Kandinsky 5": Family("Kandinsky5", KANDINSKY, (16, 2, 8, 12), options=POOLED),
+    "PixArt": Family("PixArtSigma", PIXART, (4, 32, 40)),
+    "HunyuanDiT": Family(
+        "HunyuanDiT",
+        HYDIT,
+        (4, 8, 12),
+        short=7,
+        long=7,
+        options={
+            "conditioning_mt5xl": Shape(("T", 16)),
+            "attention_mask": Shape((1, "T"), "whole mask"),
+            "attention_mask_mt5xl": Shape((1, "T"), "whole mask"),
+        },
+    ),
     "Cosmos 1": Family("CosmosT2V", COSMOS1, (16, 1, 8, 12), short=7, long=7),
 }
 JOINT = {
@@ -204,7 +255,14 @@ JOINT = {
     "Krea 2": Family("Krea2", KREA2, (16, 1, 8, 12), 36),
     "Qwen-Image": Family("QwenImage", QWEN, (16, 1, 8, 12)),
     "Flux.2": Family("Flux2", FLUX2, (128, 4, 6), parameters="flux.model.FluxParams"),
+    "Flux.2, long": Family(
+        "Flux2", FLUX2, (128, 4, 6), parameters="flux.model.FluxParams", short=20, long=520
+    ),
     "Flux.1": Family("Flux", FLUX, (16, 8, 12), options=POOLED, parameters="flux.model.FluxParams"),
+    "Flux.1 Fill": Family(
+        "FluxInpaint", {**FLUX, "in_channels": 96}, (16, 8, 12), options=POOLED,
+        parameters="flux.model.FluxParams",
+    ),
     "Flux.1 schnell": Family(
         "FluxSchnell", {**FLUX, "guidance_embed": False}, (16, 8, 12), options=POOLED,
         parameters="flux.model.FluxParams",
@@ -231,20 +289,32 @@ JOINT = {
         "Lumina2", LUMINA, (16, 8, 12), options=UNMASKED, parameters="lumina.model.NextDiT"
     ),
     "NewBie": Family(
-        "Lumina2", {**LUMINA, "clip_text_dim": 8}, (16, 8, 12), options={"clip_text_pooled": Shape((8,))},
+        "Lumina2", {**LUMINA, "clip_text_dim": 8}, (16, 8, 12), options=POOLED,
         since=(0, 33, 0),
     ),
     "AuraFlow": Family("AuraFlow", AURA, (4, 8, 12)),
     "HunyuanVideo": Family(
-        "HunyuanVideo", HUNYUAN, (16, 2, 8, 12), options=POOLED, short=7, long=7,
+        "HunyuanVideo", HUNYUAN, (16, 2, 8, 12), options=POOLED,
         parameters="hunyuan_video.model.HunyuanVideoParams",
     ),
     "HunyuanImage": Family(
-        "HunyuanImage21", HUNYUAN_IMAGE, (64, 4, 6), short=7, long=7,
+        "HunyuanImage21", HUNYUAN_IMAGE, (64, 4, 6), parameters="hunyuan_video.model.HunyuanVideoParams",
+    ),
+    "HunyuanImage, quoted text": Family(
+        "HunyuanImage21", HUNYUAN_IMAGE, (64, 4, 6), options=GLYPHS,
+        parameters="hunyuan_video.model.HunyuanVideoParams",
+    ),
+    "HunyuanVideo 1.5": Family(
+        "HunyuanVideo15", HUNYUAN_15, (32, 2, 4, 6), options=POOLED,
+        parameters="hunyuan_video.model.HunyuanVideoParams",
+    ),
+    "HunyuanVideo 1.5, quoted text": Family(
+        "HunyuanVideo15", HUNYUAN_15, (32, 1, 4, 6), options={**POOLED, **GLYPHS},
         parameters="hunyuan_video.model.HunyuanVideoParams",
     ),
     "HiDream-I1": Family("HiDream", HIDREAM, (16, 8, 12), options={**POOLED, **LLAMA}, short=7, long=7),
     "Lens": Family("Lens", LENS, (128, 4, 6), 24),
+    "ERNIE-Image": Family("ErnieImage", ERNIE, (128, 4, 6)),
     "JoyImage": Family("JoyImage", JOY, (16, 1, 8, 12)),
     "Ideogram 4": Family("Ideogram4", IDEOGRAM, (128, 4, 6)),
     "MageFlow": Family(
@@ -253,7 +323,7 @@ JOINT = {
          "num_layers": 2, "joint_attention_dim": 12},
         (128, 4, 6),
     ),
-    "Omnigen 2": Family("Omnigen2", OMNIGEN, (16, 8, 12), options=UNMASKED, short=7, long=7),
+    "Omnigen 2": Family("Omnigen2", OMNIGEN, (16, 8, 12), options=UNMASKED),
     "CogVideoX": Family("CogVideoX_T2V", COGVIDEO, (16, 2, 8, 12), short=7, long=7),
 }  # fmt: skip
 FAMILIES = {**SEPARATE, **JOINT}

@@ -8,6 +8,8 @@ def copied(options):
 
 
 class ModelPatcher:
+    load_device = "cpu"
+
     def __init__(self, model):
         self.model, self.wrappers = model, {}
         self.model_options = {"transformer_options": {}}

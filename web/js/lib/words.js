@@ -22,12 +22,15 @@ export const FIELDS = {
   P2PRefine: { word_windows: { of: "edit", number: "cross_end" } },
 };
 
+/** Characters of a field that are read, as many as the nodes accept. */
+export const LONGEST = 10000;
+
 const WORD = /embedding:[\w./\\-]+|[\p{L}\p{N}]+(?:['’]\p{L}+)?/gu;
-const WEIGHT = /:\s*[-+]?\d*\.?\d+(?=\s*\))/g;
+const WEIGHT = /:\s{0,8}[-+]?[\d.]{1,32}\s{0,8}\)/g;
 
 /** The unique words of a text, in lower case. @param {string} text */
 export function wordsIn(text) {
-  const words = text.replace(WEIGHT, " ").match(WORD) ?? [];
+  const words = text.slice(0, LONGEST).replace(WEIGHT, " ").match(WORD) ?? [];
   return [...new Set(words.map((word) => word.toLowerCase()))];
 }
 
@@ -84,9 +87,11 @@ function isFree(node, name) {
  * @param {string} after
  */
 export function withWord(text, word, after) {
-  const entries = text.split(/[\n,;]/).map((entry) => entry.replace(/:.*$/, "").trim().toLowerCase());
+  const entries = text.split(/[\n,;]/).map((entry) => entry.split(":", 1)[0].trim().toLowerCase());
   if (entries.includes(word.toLowerCase())) return text;
-  const before = text.replace(/[\s,;]+$/, "");
+  let end = text.length;
+  while (end && /[\s,;]/.test(text[end - 1])) end--;
+  const before = text.slice(0, end);
   return (before ? before + (after ? "\n" : ", ") : "") + word + after;
 }
 
