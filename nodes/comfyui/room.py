@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from comfy.model_management import get_total_memory
@@ -19,7 +20,7 @@ def require_room(patcher: Any, latent: Tensor, samples: int, prompts: int) -> No
     rows, size = samples * prompts, " × ".join(map(str, latent.shape[:1:-1]))
     what = f"{samples} samples × {prompts} prompts = {rows} latents of {size}"
     hint = "Use fewer samples, fewer edits, or smaller images."
-    require_memory(what, rows * latent[0].numel(), LATENTS, hint)
+    require_memory(what, rows * math.prod(latent.shape[1:]), LATENTS, hint)
     needed = int(patcher.model.memory_required([rows, *latent.shape[1:]]))
     there = get_total_memory(patcher.load_device)
     if needed > there:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ...p2p_core.errors import P2PError
 from ...p2p_core.limits import PICTURES, require_memory
 from ..comfyui.advice import naming
+from ..comfyui.given import require_images, require_samples
 from ..shared.shown import shown_masks
 from ..shared.types import VIEW, Store, found_by
 
@@ -46,7 +47,8 @@ class P2PBlendMask(io.ComfyNode):
     @classmethod
     def execute(cls, store: Any, latent: Any, images: Any = None) -> io.NodeOutput:
         with naming("Blend Mask"):
-            recorded = store.read(latent["samples"])
+            recorded = store.read(require_samples(latent))
+            images = None if images is None else require_images(images)
             mask = recorded.blend
             if mask is None:
                 raise P2PError(
