@@ -17,7 +17,7 @@ def require_images(images: Any, channels: tuple[int, ...] = RGB) -> Tensor:
     tensor = require_image_rows(images)
     if tensor.shape[3] not in channels:
         expected = f"images with {' or '.join(map(str, channels))} channels"
-        raise P2PError(expected, f"{tensor.shape[3]} channels", "Convert the images to RGB.")
+        raise P2PError(expected, f"shape {list(tensor.shape)}", "Convert the images to RGB.")
     if not bool(torch.isfinite(tensor).all()):
         hint = "Check the nodes before, or run the VAE in float32 (--fp32-vae)."
         raise P2PError("images with values from 0 to 1", "NaN or infinity", hint)
