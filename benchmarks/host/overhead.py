@@ -65,7 +65,7 @@ def measured_shape(device: Device, pack: Any, name: str, steps: int, rounds: int
 
     shape = SHAPES[name]
     made = bench(pack, shape, getattr(torch, device.dtype), steps)
-    samples = samplings(made)
+    samples = samplings(made, shape.left_out)
     costs = alternated(device, samples, rounds)
     host = Path(os.environ["P2P_HOST"])
     cases = [
@@ -76,9 +76,9 @@ def measured_shape(device: Device, pack: Any, name: str, steps: int, rounds: int
     return ShapeResult(name, shape.title, steps, rounds, made.rows, cases)
 
 
-def samplings(made: Bench) -> dict[str, Sample]:
+def samplings(made: Bench, left_out: Sequence[str] = ()) -> dict[str, Sample]:
     """The plain batch, then each case."""
-    pairs = {name: partial(made.pair, patch(made)) for name, patch in CASES.items()}
+    pairs = {name: partial(made.pair, patch(made)) for name, patch in CASES.items() if name not in left_out}
     return {PLAIN: made.plain, **pairs}
 
 

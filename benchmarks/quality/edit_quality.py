@@ -2,7 +2,8 @@
 
 Edits of nine types are drawn from a seed. For each, candidates are sampled until the source picture shows its
 caption. It is edited by several methods from the same noise, and the checker and the pixels show the result.
-`--curve windows` and `--curve blends` do the same over settings of the windows and of local blend.
+`--curve windows`, `--curve presets` and `--curve blends` do the same over settings of the windows, over the
+presets of a U-Net, and over settings of local blend.
 
 Results are stored in `--out` under the seed, the steps and a checksum of weights and code, so an interrupted
 run resumes where it stopped. Tables go into docs/edit_quality.md, pictures into docs/pictures/.
@@ -36,6 +37,7 @@ from .report import (
     blends_table,
     contact_sheet,
     methods_table,
+    presets_table,
     settings_line,
     types_table,
     windows_plot,
@@ -83,7 +85,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--workers", type=int, default=2, help="processes, with one thread each")
-    parser.add_argument("--curve", choices=["windows", "blends"], help="measure settings instead of methods")
+    parser.add_argument(
+        "--curve", choices=["windows", "presets", "blends"], help="measure settings instead of methods"
+    )
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "edit_quality")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
@@ -115,6 +119,8 @@ def write_report(settings: Settings, results: list[dict[str, Any]], docs: Path) 
     elif settings.contest == "windows":
         parts = {"windows": f"{line}\n\n{windows_table(results)}"}
         windows_plot(results).save(docs / "pictures" / "edit_quality_windows.png", optimize=True)
+    elif settings.contest == "presets":
+        parts = {"presets": f"{line}\n\n{presets_table(results)}"}
     else:
         parts = {"blends": f"{line}\n\n{blends_table(results)}"}
     print("\n\n".join(parts.values()))

@@ -131,6 +131,26 @@ def _pair(scores: Sequence[Mapping[str, Any]]) -> str:
     return f"{share(scores, 'done'):.0%} / {share(scores, 'in_place'):.0%} / {error(scores):.2f}"
 
 
+PURPOSES: Mapping[str, Callable[[Result], bool]] = {
+    "all": lambda r: True,
+    "a colour": lambda r: r["type"] == "colour swap",
+    "an object": lambda r: "swap" in r["type"] and "object" in r["type"],
+    "the background": lambda r: "swap" in r["type"] and "background" in r["type"],
+    "something added": lambda r: "added" in r["type"],
+}
+
+
+def presets_table(results: Sequence[Result]) -> str:
+    """Done / done in place / error: a row per preset, a column per kind of edit."""
+    kinds = {name: [r for r in results if belongs(r)] for name, belongs in PURPOSES.items()}
+    head = ["preset", *(f"{name} ({len(some)})" for name, some in kinds.items())]
+    rows = [
+        [f"**{preset}**", *(_pair(scores_of(some, preset)) if some else "–" for some in kinds.values())]
+        for preset in results[0]["ways"]
+    ]
+    return markdown(head, rows)
+
+
 def windows_plot(results: Sequence[Result]) -> Image.Image:
     series: list[Series] = []
     for cross in CROSS_ENDS:

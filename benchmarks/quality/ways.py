@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from demo.diffusers_host.pipeline import DemoPipeline
+from p2p_core.edits.presets import TABLE
 from p2p_core.edits.steps import Reweight, TokenEdit
 from p2p_core.maps.blending import Blend
 from p2p_core.maps.masks import MaskRule
@@ -62,6 +63,16 @@ def blends(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
     return ways
 
 
+def presets(edit: Edit, pipe: DemoPipeline, steps: int) -> dict[str, Way]:
+    """Prompt-to-Prompt with each preset of a U-Net; `free` is the prompt alone."""
+    return {
+        name: _planned(
+            plan_of(edit, pipe, TokenEdit("edit", each.windows.cross, each.windows.self_attention)), pipe
+        )
+        for name, each in TABLE["unet"].items()
+    }
+
+
 @dataclass(frozen=True)
 class Contest:
     """Methods to compare, the types of edits, and the default number of edits."""
@@ -75,6 +86,7 @@ _DRAWN_ALONE = tuple(name for name in TYPES if name != "re-weight")
 CONTESTS: Mapping[str, Contest] = {
     "methods": Contest(methods, tuple(TYPES), 306),
     "windows": Contest(windows, _DRAWN_ALONE, 64),
+    "presets": Contest(presets, _DRAWN_ALONE, 64),
     "blends": Contest(blends, tuple(name for name in _DRAWN_ALONE if "background" not in name), 60),
 }
 

@@ -17,8 +17,11 @@ from .model_call import ModelCall
 SAME = 0.02  # of the largest key: rounding makes less of equal keys, another word more
 
 
-def require_calls(call: ModelCall) -> None:
-    """Raises P2PError unless in a finished model call all blocks attended to text, equally often."""
+def require_calls(call: ModelCall, is_first: bool) -> None:
+    """Raises P2PError unless in a finished model call all blocks attended to text, equally often.
+
+    A cache may skip blocks in any call but the first one.
+    """
     kind = "joint" if call.family.tokens.joint else "cross"
     made, wanted = call.made[kind], len(call.layers)
     if not made and call.others:
@@ -28,7 +31,7 @@ def require_calls(call: ModelCall) -> None:
             f"{queries} queries on {keys} keys",
             "Remove the node that adds tokens to this model or takes some out.",
         )
-    if not made or made % wanted:  # Wan I2V attends twice if it gets no picture
+    if is_first and (not made or made % wanted):  # Wan I2V attends twice if it gets no picture
         raise P2PError(
             f"{wanted} {kind}-attention calls in the first model call of {call.family.name}, one per block",
             str(made),

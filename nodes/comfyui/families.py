@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from torch import nn
-
 from ...p2p_core.architecture.dit import Layout, Side, Tokens
 from ...p2p_core.architecture.layers import Layer
 from ...p2p_core.architecture.names import Architecture
@@ -22,6 +20,7 @@ from .unet import cross_attention_layers
 ONE_LIST = (("transformer_blocks", "block"),)
 DOUBLE_SINGLE = (("double_blocks", "double"), ("single_blocks", "single"))
 SEPARATE, LEFT = Tokens(joint=False), Tokens(side="left")
+IMAGE_LAST = Tokens(order=("text", "reference", "image"))
 IMAGE_FIRST = Tokens(order=("image", "reference", "text"))
 
 
@@ -35,7 +34,7 @@ class Family:
     more_text: another text encoding of the prompt that a call of the model is given, and how often its tokens
     follow. before, after: encodings by other encoders, around the prompt's columns. text_blocks: the list of
     blocks in which text attends to itself, before all others. passes_options: whether the model gives its
-    attention the options of the call; if not, patches do.
+    attention the options of the call; if not, patches do. audio: whether it may sample audio with the video.
     """
 
     name: str
@@ -48,6 +47,7 @@ class Family:
     after: tuple[str, ...] = ()
     text_blocks: str = ""
     passes_options: bool = True
+    audio: bool = False
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -56,30 +56,19 @@ class Family:
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
         padding: Side = self.tokens.side if multiple == 1 else "right"  # of learned tokens, after the text
         tokens = replace(self.tokens, patch=side, multiple=multiple, side=padding)
-        block = next(self._blocks(transformer, self.blocks[0][0]).children(), None)
+        block = next(getattr(transformer, self.blocks[0][0]).children(), None)
         if getattr(block, "flipped_img_txt", False):  # Hunyuan on 0.3.64
             tokens = replace(tokens, order=("image", "text"))
         if getattr(transformer, "cond_type_embedding", None) is not None:  # HunyuanVideo 1.5
             return replace(self, tokens=tokens, before=("clip_fea", *self.after), after=())
         return replace(self, tokens=tokens)
 
-    def _blocks(self, transformer: Any, attribute: str) -> nn.Module:
-        """P2PError for a model whose blocks a loader or another node has replaced."""
-        blocks = getattr(transformer, attribute, None)
-        if not isinstance(blocks, nn.Module):
-            raise P2PError(
-                f"a MODEL of the {self.name} family with its {attribute}",
-                f"{type(transformer).__name__} without",
-                "Load the model with ComfyUI's own loader, or remove the node that replaces its blocks.",
-            )
-        return blocks
-
     def layers(self, transformer: Any) -> tuple[Layer, ...]:
         scale = self.tokens.patch
         return tuple(
             Layer(stage, number, 0, scale)
             for attribute, stage in self.blocks
-            for number, _ in enumerate(self._blocks(transformer, attribute).children())
+            for number, _ in enumerate(getattr(transformer, attribute).children())
         )
 
     def text_calls(self, transformer: Any) -> int:
@@ -93,13 +82,21 @@ class Family:
         return (*own, *self.before, *self.after)
 
     def layout(self, text: Any, latent: Sequence[int], others: Mapping[str, Any]) -> Layout:
-        """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given."""
+        """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given.
+
+        Where several latents are packed into one, the first is the image's or the video's.
+        """
+        latent = (others.get("latent_shapes") or [latent])[0]
         name, times = self.more_text or ("", 0)
         columns = (0 if text is None else text.shape[1]) + times * _columns(others, [name])
         grids = [self.tokens.grid(latent.shape) for latent in others.get("ref_latents") or ()]
         reference = sum(map(prod, grids))
         around = _columns(others, self.before), _columns(others, self.after)
         return self.tokens.layout(columns, latent, reference, *around)
+
+    def turns(self, others: Mapping[str, Any]) -> int:
+        """How many attention calls a block makes where only their order tells them apart, else 0."""
+        return 0 if not self.audio else 6 if len(others.get("latent_shapes") or ()) > 1 else 2
 
     def stage(self, block_type: str | None) -> str:
         """What this family's layers are called in a block that the host calls so."""
@@ -120,6 +117,7 @@ FAMILIES: dict[str, Family] = {
     "VaceWanModel": Family("Wan VACE", SEPARATE, (("blocks", "block"),)),
     "CameraWanModel": Family("Wan Camera", SEPARATE, (("blocks", "block"),)),
     "LTXVModel": Family("LTXV", SEPARATE, ONE_LIST, patch=1),
+    "LTXAVModel": Family("LTX-2", SEPARATE, ONE_LIST, patch=1, audio=True),
     "Kandinsky5": Family(
         "Kandinsky 5",
         SEPARATE,
@@ -159,9 +157,12 @@ FAMILIES: dict[str, Family] = {
     "Ideogram4Transformer2DModel": Family("Ideogram 4", blocks=(("layers", "block"),), patch=1),
     "MageFlowTransformer2DModel": Family("MageFlow", blocks=ONE_LIST),
     "OmniGen2Transformer2DModel": Family(
-        "Omnigen 2",
-        Tokens(order=("text", "reference", "image")),
-        (("layers", "block"),),
+        "Omnigen 2", IMAGE_LAST, (("layers", "block"),), text_blocks="context_refiner"
+    ),
+    "BooguTransformer2DModel": Family(
+        "Boogu",
+        IMAGE_LAST,
+        (("double_stream_layers", "double"), ("single_stream_layers", "single")),
         text_blocks="context_refiner",
     ),
     "HunyuanVideo": Family("Hunyuan", after=("txt_byt5",)),
@@ -180,7 +181,6 @@ UNSUPPORTED = {
     "MiniMaxH3": "which takes one sample per model call, and a pair is two",
     "StableCascade_C": "whose attention mixes each word with an image and the pooled text",
     "StableCascade_B": "which gets the pooled text but no words",
-    "LTXAV": "which samples video and audio together",
     "HiDreamO1": "whose text and image attend to each other in calls of different kinds",
 }
 

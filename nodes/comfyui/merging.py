@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...p2p_core.architecture.dit import Tokens
+from ...p2p_core.architecture.dit import Span, Tokens
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
 from .advice import naming
 from .conditionings import Sides, in_rows, require_prompts
+from .control_text import with_own_text
 from .families import Family
 from .keys import PAIR, SIDE
-from .pairing import Entry, pair_of, same, unlike_values
+from .pairing import Entry, Pair, pair_of, same, unlike_values
 from .state import NODE
 
 TEXT = "c_crossattn"
@@ -40,6 +41,10 @@ class Padded:
     @property
     def equal(self) -> bool:
         return len(set(self.lengths)) == 1
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return tuple(Span(start, length) for start, length in zip(self.starts, self.lengths, strict=True))
 
     def outside(self, tokens: Tokens) -> Tensor:
         """[P, T], True in columns that a prompt does not see: all but its own and its learned padding."""
@@ -80,6 +85,23 @@ class Texts:
         return torch.cat([part.outside(tokens) for part in parts], dim=1)
 
 
+def _each(entry: Entry, found: Pair) -> Sequence[tuple[Tensor, dict[str, Any]]]:
+    """Text and values of each prompt of an entry; zeros where Conditioning Zero Out made zeros of them."""
+    if entry["cross_attn"] is found.stacked:
+        return found.each
+    if bool(entry["cross_attn"].any()):
+        raise P2PError(
+            "the text of Prompt Pair as it is",
+            "one that another node changed",
+            "Write all text into the prompts of Prompt Pair, and take out what changes a CONDITIONING.",
+        )
+    zeros = {key for key, value in entry.items() if isinstance(value, Tensor) and not bool(value.any())}
+    return [
+        (torch.zeros_like(text), {k: torch.zeros_like(v) if k in zeros else v for k, v in own.items()})
+        for text, own in found.each
+    ]
+
+
 class Merging:
     """The prompts of one sampling. texts: by the host's name of each merged entry, those of its prompts."""
 
@@ -88,6 +110,7 @@ class Merging:
         self.texts: dict[Any, Texts] = {}
         self._sources: dict[Any, Mapping[str, Any]] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
+        self._encoded: list[Tensor] = []  # the text of each prompt, before the model sees it
 
     def rows_of_pairs(self, conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
         """All entries as the model may see them: paired ones as their source's, the others on `SIDE`.
@@ -99,21 +122,31 @@ class Merging:
         sides = {
             side: [self._source(side, entry, others) for entry in entries] for side, entries in conds.items()
         }
-        return in_rows({**sides, SIDE: others} if others else sides, prompts, samples)
+        rows = in_rows({**sides, SIDE: others} if others else sides, prompts, samples)
+        if len({text.shape[1] for text in self._encoded}) < 2:
+            return rows
+        made: dict[int, Any] = {}
+        return {side: self._with_own_text(rows[side], made) for side in rows}
+
+    def _with_own_text(self, entries: list[Entry], made: dict[int, Any]) -> list[Entry]:
+        """Entries whose ControlNets see each prompt without padding. made: the ControlNets so far."""
+        return [
+            {**entry, "control": with_own_text(entry["control"], self.spans, made)}
+            if "control" in entry
+            else entry
+            for entry in entries
+        ]
 
     def _source(self, side: str, entry: Entry, others: list[Entry]) -> Entry:
         found = pair_of(entry)
         if found is None or found.rows == 1:
             return entry
-        if entry["cross_attn"] is not found.stacked:
-            raise P2PError(
-                "the text of Prompt Pair as it is",
-                "one that another node changed",
-                "Write all text into the prompts of Prompt Pair, and take out what changes a CONDITIONING.",
-            )
         common = {key: value for key, value in entry.items() if key not in found.keys}
-        rows = [{**common, **own, "cross_attn": text, "uuid": uuid.uuid4()} for text, own in found.each]
+        rows = [
+            {**common, **own, "cross_attn": text, "uuid": uuid.uuid4()} for text, own in _each(entry, found)
+        ]
         rows[0]["uuid"] = entry["uuid"]
+        self._encoded += [text for text, _ in found.each]
         for row in rows[1:]:
             others.append({k: v for k, v in row.items() if k not in _NOT_FOR_ROWS} | {"prompt_type": side})
         self._prompts[entry["uuid"]] = tuple(row["uuid"] for row in rows[1:])
@@ -146,6 +179,16 @@ class Merging:
         rows = batch // len(texts)
         lengths = [(columns,) if text is None else text.text.lengths for text in texts]
         return tuple(count for each in lengths for count in each * (rows // len(each)))
+
+    def spans(self, options: Mapping[str, Any], batch: int) -> tuple[Span, ...] | None:
+        """Where the text of each row of a call stands, None where all rows have text in all columns."""
+        texts = self._texts(options)
+        if texts is None:
+            return None
+        rows = batch // len(texts)
+        columns = next(text.text.text.shape[1] for text in texts if text is not None)
+        spans = [(Span(0, columns),) if text is None else text.text.spans for text in texts]
+        return tuple(span for each in spans for span in each * (rows // len(each)))
 
     def _texts(self, options: Mapping[str, Any]) -> list[Texts | None] | None:
         """The padded text of each part of a batch, None for a part without; None where no part has any."""

@@ -76,7 +76,7 @@ class P2PAttentionMaps(io.ComfyNode):
             shown = shown_maps(recorded, names, chosen, images, opacity)
             if images is None:
                 images, opacity = blank(recorded), 1.0
-            size = (images.shape[1], images.shape[2])
+            size = (images.shape[1] // recorded.scene.frames, images.shape[2])
             mask = word_masks(recorded, names, threshold, size, chosen)
             return io.NodeOutput(sheet, overlays(images, maps, opacity), mask, ui=shown)
 

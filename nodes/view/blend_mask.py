@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ...p2p_core.errors import P2PError
 from ...p2p_core.limits import PICTURES, require_memory
+from ...p2p_core.maps.masks import apart
 from ..comfyui.advice import naming
 from ..comfyui.given import require_images, require_samples
 from ..shared.shown import shown_masks
@@ -57,7 +58,8 @@ class P2PBlendMask(io.ComfyNode):
             cell, (height, width) = recorded.scene.cell, recorded.latent
             size = f"{len(mask)} masks of {width * cell} × {height * cell}"
             require_memory(size, mask.numel() * cell**2, PICTURES, "Use smaller images, or fewer samples.")
-            large = F.interpolate(mask[:, None], scale_factor=cell, mode="nearest")[:, 0]
+            frames = apart(mask, recorded.scene.frames)
+            large = F.interpolate(frames[:, None], scale_factor=cell, mode="nearest")[:, 0]
             return io.NodeOutput(large, ui=shown_masks(recorded, mask, images))
 
 

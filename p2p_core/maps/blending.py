@@ -105,7 +105,7 @@ class _Blending(Recording):
     def __init__(self, blend: Blend, scene: Scene) -> None:
         super().__init__(blend.record(scene), scene)
         self.blend, self.scene = blend, scene
-        self._users = blend.rule.users_mask(scene.rows, scene.latent)
+        self._users = blend.rule.users_mask(scene.rows, scene.latent, scene.frames)
         self._mask: Tensor | None = None
         self._version = -1  # version of the maps that the mask was computed from
 
@@ -138,10 +138,11 @@ class _Blending(Recording):
         if self.blend.by_words:
             maps = self.recorder.means()
             if maps:
-                mask = rule.of_maps(maps, self._users, self.scene.rows, self.scene.latent)
+                scene = self.scene
+                mask = rule.of_maps(maps, self._users, scene.rows, scene.latent, scene.frames)
                 self._mask = mask.to(like.device)
         elif self._users is not None:
-            self._mask = soft_edge(self._users, rule.soft)
+            self._mask = soft_edge(self._users, rule.soft, self.scene.frames)
 
     def finish(self, rows: Tensor) -> Tensor:
         if self._mask is None:

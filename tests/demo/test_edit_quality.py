@@ -311,7 +311,7 @@ def test_the_processors_of_the_model_come_back(pipe: DemoPipeline) -> None:
     assert pipe.unet.attn_processors == before
 
 
-@pytest.mark.parametrize("contest", ["windows", "blends"])
+@pytest.mark.parametrize("contest", ["windows", "presets", "blends"])
 def test_every_setting_of_a_curve_is_a_way_of_its_own(pipe: DemoPipeline, contest: str) -> None:
     for type_name in CONTESTS[contest].types:
         edit = drawn(type_name, 1)[0]

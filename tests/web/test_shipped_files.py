@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from demo.show.pairs import PAIRS
+from p2p_core.edits.presets import PRESETS, TABLE, Preset
 from p2p_core.edits.steps import EditMethod, Reweight, TokenEdit
 from p2p_core.plan import EditPlan
 from p2p_core.words.pieces import Piece, build_prompt
@@ -133,6 +134,16 @@ def test_comfyui_finds_the_workflows_in_a_checkout(tmp_path: Path, links: str) -
     assert {file.stem for file in (ROOT / "examples_workflows").glob("*.jpg")} == set(NAMES)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_readme_has_the_windows_of_a_preset(preset: Preset) -> None:
+    rows = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith(f"| {preset} |")]
+    cells = [
+        f"{table[preset].cross:g} / {table[preset].self_attention:g}" if preset in table else "as balanced"
+        for table in TABLE.values()
+    ]
+    assert [row[2:] for row in rows] == [cells]
+
+
 def test_every_node_has_a_help_page_and_every_help_page_a_node() -> None:
     sources = "".join(file.read_text("utf-8") for file in ROOT.glob("nodes/**/*.py"))
     assert sorted(re.findall(r"(?m)^class (P2P\w+)", sources)) == IDS == sorted(PAGES)
@@ -232,7 +243,8 @@ def test_the_readme_shows_a_picture_and_says_in_words_what_is_on_it(name: str) -
 
 
 def test_the_readme_names_the_workflows_that_there_are() -> None:
-    assert {name for name in re.findall(r"\bp2p_[a-z_]*[a-z]\b", README) if name != "p2p_core"} == set(NAMES)
+    named = set(re.findall(r"\bp2p_[a-z\d_]*[a-z\d]\b", README)) - {"p2p_core"}
+    assert named == set(NAMES)
 
 
 @pytest.mark.parametrize("node", IDS)

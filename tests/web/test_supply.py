@@ -18,8 +18,8 @@ HASHED = ["requirements-dev", ".github/requirements"]
 LISTED = """
 __init__.py LICENSE README.md CHANGELOG.md SECURITY.md pyproject.toml requirements.txt
 p2p_core/*.py p2p_core/*/*.py nodes/*.py nodes/*/*.py
-demo/__init__.py demo/world/*.py
-demo/model/*.py demo/model/*.md demo/model/*.safetensors demo/model/tokenizer/*
+demo/__init__.py demo/world/*.py demo/model/*.py demo/model/*.md demo/model/*.safetensors
+demo/model/tokenizer/*
 web/js/*.js web/js/lib/*.js web/css/p2p.css web/docs/*.md web/docs/pictures/*.jpg web/docs/pictures/*.png
 locales/*/*.json example_workflows/*.json example_workflows/*.jpg example_workflows/api/*.json
 """

@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
     from test_transformers import Pack, Pair, close
-    from transformer_table import FAMILIES, JOINT
+    from transformer_table import FAMILIES, JOINT, SEPARATE
     from transformers_tiny import here, noise, sampled
 
-    NAMES = [name for name in FAMILIES if here(name)]
+    NAMES = [name for name in (*SEPARATE, *JOINT) if here(name)]
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
     NAMES, FAMILIES, JOINT = [], {}, {}
 
