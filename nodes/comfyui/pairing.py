@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ...p2p_core.errors import P2PError
 from ...p2p_core.real.guidance import common_columns
+from .given import require_conditioning
 from .keys import PAIR
 
 Conditioning = list[list[Any]]
@@ -95,7 +96,7 @@ def _stack_text(tensors: Sequence[Tensor]) -> Tensor:
     multiple is large: transformers take their prompts one at a time.
     """
     for tensor in tensors:
-        if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tensor.shape[0] != 1:
+        if not (isinstance(tensor, Tensor) and tensor.ndim == 3 and len(tensor) == 1 and tensor.numel()):
             shape = tuple(getattr(tensor, "shape", ())) or type(tensor).__name__
             raise _unlike("conditionings with one prompt each, shaped [1, tokens, channels]", str(shape))
     lengths, widths = [t.shape[1] for t in tensors], {t.shape[2] for t in tensors}
@@ -179,6 +180,7 @@ def source_of(conditioning: Conditioning) -> tuple[Conditioning, str]:
 
     A plain CONDITIONING is returned unchanged.
     """
+    require_conditioning(conditioning)
     pairs = [pair_of(entry[1]) for entry in conditioning]
     texts = [pair.texts[0] for pair in pairs if pair is not None and pair.texts]
     return [

@@ -11,6 +11,7 @@ from ...p2p_core.maps.masks import MASK_MODES, MaskRule
 from ...p2p_core.maps.store import MapStore
 from ...p2p_core.words.fields import entries
 from ..comfyui.advice import naming
+from ..comfyui.given import require_masks
 from ..comfyui.model import with_step
 from ..shared.types import EDIT, Prompts, Store, bound, found_by, layer_choice, require_option
 
@@ -81,7 +82,7 @@ class P2PLocalBlend(io.ComfyNode):
                 subtract_threshold=subtract_threshold,
                 pool=pooling,
                 soft=soft_edge,
-                mask=None if mask is None else mask.reshape(-1, *mask.shape[-2:]),  # some nodes make [H, W]
+                mask=None if mask is None else require_masks(mask),
                 mask_mode=mask_mode,
                 below=region == "reference",
             )

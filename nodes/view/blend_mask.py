@@ -11,6 +11,7 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.limits import PICTURES, require_memory
 from ...p2p_core.maps.masks import apart
 from ..comfyui.advice import naming
+from ..comfyui.given import require_images, require_samples
 from ..shared.shown import shown_masks
 from ..shared.types import VIEW, Store, found_by
 
@@ -47,7 +48,8 @@ class P2PBlendMask(io.ComfyNode):
     @classmethod
     def execute(cls, store: Any, latent: Any, images: Any = None) -> io.NodeOutput:
         with naming("Blend Mask"):
-            recorded = store.read(latent["samples"])
+            recorded = store.read(require_samples(latent))
+            images = None if images is None else require_images(images)
             mask = recorded.blend
             if mask is None:
                 raise P2PError(
