@@ -83,7 +83,7 @@ matrix: $(READY) ## every sampler × scheduler × sampling node; ARGS=--docs upd
 precision: $(READY) ## fp16, bf16 and fp8 weights, into docs/compatibility.md
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.precision
 
-fuzz: $(READY) ## ten thousand random prompt pairs through the nodes, on the first ComfyUI found
+fuzz: $(READY) ## five minutes of hostile input on the first ComfyUI found; ARGS=--docs updates docs/compatibility.md
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.fuzz $(ARGS)
 
 stress: $(READY) ## two hundred random edits on a real server, on the first ComfyUI found

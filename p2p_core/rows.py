@@ -170,13 +170,14 @@ def equal_in_samples(rows: Tensor, prompts: int) -> bool:
 
 
 def blended(rows: Tensor, mask: Tensor, prompts: int) -> Tensor:
-    """x_e ← x_s + m·(x_e − x_s) (paper section 3.2). rows: [P·B, C, ..., H, W]; mask: [E·B, H, W].
+    """x_e ← x_s + m·(x_e − x_s) (paper section 3.2). rows: [P·B, C, H, W] or [P·B, C, F, H, W].
 
-    Where m is 0, the edit equals the source to the last bit; where m is 1, it is unchanged.
+    mask: [E·B, F·H, W], with the frames of a video one below the other. Where m is 0, the edit equals the
+    source to the last bit; where m is 1, it is unchanged.
     """
     x = by_sample(rows, prompts)
-    weight = rearrange(mask.to(rows), "(b e) h w -> b e h w", e=prompts - 1)
-    weight = weight.view(*weight.shape[:2], *[1] * (x.ndim - 4), *weight.shape[2:])  # [B, E, 1, ..., H, W]
+    weight = rearrange(mask.to(rows), "(b e) (f h) w -> b e 1 f h w", e=prompts - 1, h=rows.shape[-2])
+    weight = weight if rows.ndim == 5 else weight.squeeze(3)
     return rearrange(
         torch.cat([x[:, :1], torch.lerp(x[:, :1], x[:, 1:], weight)], dim=1), "b p ... -> (b p) ..."
     )

@@ -33,7 +33,8 @@ Size = tuple[int, int]
 class Scene:
     """The facts of a sampling: prompts, samples, the latent's size in cells, the layers of the model.
 
-    cell: pixels per latent cell.
+    cell: pixels per latent cell. frames: of a video. They stand one below the other, so that the height of
+    `latent`, of maps and of masks is that of all frames.
     """
 
     prompts: PromptSet
@@ -42,6 +43,7 @@ class Scene:
     layers: tuple[Layer, ...]
     cell: int = 8
     architecture: Architecture = "unet"
+    frames: int = 1
 
     @property
     def rows(self) -> Rows:
@@ -50,7 +52,8 @@ class Scene:
 
 @dataclass(frozen=True)
 class Call:
-    """One attention call of a model. size: height and width of its N = h·w image tokens.
+    """One attention call of a model. size: height and width of its N = h·w image tokens,
+    with the frames of a video one below the other.
 
     progress: 0 (pure noise) to 1 (finished). paired: for each of the batch's equal parts, whether it holds
     paired rows. layout: where the tokens of a transformer stand, None in a U-Net. sources: whether paired

@@ -54,7 +54,8 @@ def closed(bench: Bench) -> Any:
 def real_image(bench: Bench) -> Any:
     """A pinned source: its rows need no unconditional pass."""
     fingerprint = bench.core("nodes.comfyui.fingerprint").fingerprint(bench.model)
-    latents = bench.noise[None] * bench.sigmas[:, None, None, None, None]  # any values will do for timing
+    levels = bench.sigmas.view(-1, *[1] * bench.noise.ndim)
+    latents = bench.noise[None] * levels  # any values will do for timing
     trajectory = bench.core("p2p_core.real.trajectory").Trajectory(
         sigmas=bench.sigmas.float(),
         latents=latents,
@@ -69,6 +70,7 @@ def real_image(bench: Bench) -> Any:
     return bench.node("real.real_image", "P2PRealImage", swap(bench), bench.prompts, *settings)
 
 
+<<<<<<< HEAD
 def remembered(bench: Bench, model: Any, *, attention: bool = False) -> Any:
     """Every round but the warm-up takes the source from there."""
     settings = (True, 256, 4, attention, 16384)
@@ -85,10 +87,17 @@ def again_closed(bench: Bench) -> Any:
 
 def again_with_attention(bench: Bench) -> Any:
     return remembered(bench, swap(bench), attention=True)
+=======
+def default_windows(bench: Bench) -> Any:
+    windows = bench.core("p2p_core.edits.steps").EDIT_WINDOWS
+    numbers = [(window.start, window.end) for window in (windows.cross, windows.self_attention)]
+    return bench.node("edit.word_swap", "P2PWordSwap", bench.model, bench.prompts, *numbers[0], *numbers[1])
+>>>>>>> main
 
 
 CASES: Mapping[str, Case] = {
     "swap": swap,
+    "swap in the default windows": default_windows,
     "edit with word windows": word_windows,
     "re-weight": reweight,
     "swap and local blend": local_blend,

@@ -57,7 +57,7 @@ class Cpu(Device):
     """CPU time of all threads, which other processes hardly affect; the process's resident memory (Linux)."""
 
     name, dtype, clock = "cpu", "float32", "CPU time of all threads"
-    shapes, steps, rounds = ("tiny", "sd15-256"), 2, 3
+    shapes, steps, rounds = ("tiny", "sd15-256", "flux-256", "qwen-256", "z-image-256"), 2, 3
 
     def machine(self) -> str:
         import torch
@@ -89,7 +89,8 @@ class Cuda(Device):
     """Events in the stream; the memory of torch's allocator."""
 
     name, dtype, clock = "cuda", "float16", "CUDA events"
-    shapes, steps, rounds = ("sd15-512", "sdxl-1024"), 20, 5
+    shapes = ("sd15-512", "sdxl-1024", "flux-1024", "qwen-1024", "z-image-1024")
+    steps, rounds = 20, 5
 
     def machine(self) -> str:
         import torch

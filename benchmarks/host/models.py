@@ -10,7 +10,6 @@ from typing import Any
 from .shapes import Shape
 
 PROMPTS = "a red circle and a blue star on grass", "a red house and a blue star on grass"
-CFG = 7.5
 
 Callback = Callable[..., None]
 
@@ -19,7 +18,8 @@ Callback = Callable[..., None]
 class Bench:
     """A MODEL, a pair of prompts, and the means to sample them.
 
-    sides: the encodings of source and edit, each a CONDITIONING; paired: both. noise: [1, C, h, w].
+    sides: the encodings of source and edit, each a CONDITIONING; paired: both. noise: [1, C, h, w] or
+    [1, C, 1, h, w].
     """
 
     pack: Any
@@ -30,11 +30,12 @@ class Bench:
     negative: Any
     noise: Any
     sigmas: Any
+    cfg: float
 
     @property
     def rows(self) -> int:
-        """Of a model call: each prompt has a conditional and an unconditional one."""
-        return 2 * len(self.sides)
+        """Of a model call: each prompt has a conditional one and, with guidance, an unconditional one."""
+        return (1 if self.cfg == 1 else 2) * len(self.sides)
 
     def node(self, module: str, name: str, *inputs: Any) -> Any:
         """The first output of a node of the pack, by module and class."""
@@ -50,7 +51,9 @@ class Bench:
 
     def plain(self, callback: Callback) -> Any:
         """Sample the same prompts as a batch without the pack."""
-        return self._sample(self.model, batched(*self.sides), self.noise.repeat(2, 1, 1, 1), callback)
+        return self._sample(
+            self.model, batched(*self.sides), self.noise.repeat_interleave(2, dim=0), callback
+        )
 
     def _sample(self, model: Any, positive: Any, noise: Any, callback: Callback) -> Any:
         import comfy.sample
@@ -60,7 +63,7 @@ class Bench:
         sampler, latent = comfy.samplers.sampler_object("euler"), torch.zeros_like(noise)
         with torch.inference_mode():
             return comfy.sample.sample_custom(
-                model, noise, CFG, sampler, self.sigmas, positive, self.negative, latent,
+                model, noise, self.cfg, sampler, self.sigmas, positive, self.negative, latent,
                 callback=callback, disable_pbar=True,
             )  # fmt: skip
 
@@ -83,15 +86,18 @@ def bench(pack: Any, shape: Shape, dtype: Any, steps: int) -> Bench:
     def drawn(*size: int) -> Any:
         return torch.randn(1, *size, generator=generator)
 
-    def encoded() -> Any:
-        return [[drawn(*shape.text), {"pooled_output": drawn(shape.pooled)} if shape.pooled else {}]]
-
-    model, sides = random_model(shape, dtype), (encoded(), encoded())
     _, clip, _ = outputs(pack, "demo.demo_model", "P2PDemoModel")
     prompts, *_ = outputs(pack, "edit.prompt_pair", "P2PPromptPair", clip, *PROMPTS)
+    padding = drawn(*shape.text)[:, prompts.source.columns :]  # alike in all prompts
+
+    def encoded() -> Any:
+        text = torch.cat([drawn(prompts.source.columns, shape.text[1]), padding], dim=1)
+        return [[text, {"pooled_output": drawn(shape.pooled)} if shape.pooled else {}]]
+
+    model, sides = random_model(shape, dtype), (encoded(), encoded())
     paired, *_ = outputs(pack, "edit.pair_conditioning", "P2PPairConditioning", *sides)
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", steps)
-    return Bench(pack, model, prompts, sides, paired, encoded(), drawn(*shape.latent), sigmas)
+    return Bench(pack, model, prompts, sides, paired, encoded(), drawn(*shape.latent), sigmas, shape.cfg)
 
 
 def outputs(pack: Any, module: str, name: str, *inputs: Any) -> tuple[Any, ...]:

@@ -70,7 +70,11 @@ def measured_shape(
 
     shape = SHAPES[name]
     made = bench(pack, shape, getattr(torch, device.dtype), steps)
+<<<<<<< HEAD
     samples = {name: sample for name, sample in samplings(made).items() if name in (PLAIN, *chosen)}
+=======
+    samples = samplings(made, shape.left_out)
+>>>>>>> main
     costs = alternated(device, samples, rounds)
     host = Path(os.environ["P2P_HOST"])
     cases = [
@@ -81,9 +85,9 @@ def measured_shape(
     return ShapeResult(name, shape.title, steps, rounds, made.rows, cases)
 
 
-def samplings(made: Bench) -> dict[str, Sample]:
+def samplings(made: Bench, left_out: Sequence[str] = ()) -> dict[str, Sample]:
     """The plain batch, then each case."""
-    pairs = {name: partial(made.pair, patch(made)) for name, patch in CASES.items()}
+    pairs = {name: partial(made.pair, patch(made)) for name, patch in CASES.items() if name not in left_out}
     return {PLAIN: made.plain, **pairs}
 
 

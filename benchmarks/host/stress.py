@@ -182,13 +182,19 @@ def pictures(server: Server, entry: Any) -> list[Any]:
 
 def reference(server: Server, anew: bool = False) -> Any:
     """A short run of an example workflow. anew: add a blank line to a field to defeat the server's cache."""
+    return server.run(reference_graph(anew=anew))
+
+
+def reference_graph(seed: int | None = None, anew: bool = False) -> Workflow:
+    """The workflow of `reference`, with another seed of the sampler if one is given."""
     graph = json.loads(REFERENCE.read_text(encoding="utf-8"))
     for node in graph.values():
-        if "steps" in node["inputs"]:
-            node["inputs"]["steps"] = 6
-        if anew and "word_windows" in node["inputs"]:
-            node["inputs"]["word_windows"] = "\n"
-    return server.run(graph)
+        inputs = node["inputs"]
+        if "steps" in inputs:
+            inputs |= {"steps": 6} if seed is None else {"steps": 6, "seed": seed}
+        if anew and "word_windows" in inputs:
+            inputs["word_windows"] = "\n"
+    return graph
 
 
 def resident(server: Server) -> float:

@@ -17,8 +17,11 @@ from .model_call import ModelCall
 SAME = 0.02  # of the largest key: rounding makes less of equal keys, another word more
 
 
-def require_calls(call: ModelCall) -> None:
-    """Raises P2PError unless in a finished model call all blocks attended to text, equally often."""
+def require_calls(call: ModelCall, is_first: bool) -> None:
+    """Raises P2PError unless in a finished model call all blocks attended to text, equally often.
+
+    A cache may skip blocks in any call but the first one.
+    """
     kind = "joint" if call.family.tokens.joint else "cross"
     made, wanted = call.made[kind], len(call.layers)
     if not made and call.others:
@@ -28,7 +31,7 @@ def require_calls(call: ModelCall) -> None:
             f"{queries} queries on {keys} keys",
             "Remove the node that adds tokens to this model or takes some out.",
         )
-    if not made or made % wanted:  # Wan I2V attends twice if it gets no picture
+    if is_first and (not made or made % wanted):  # Wan I2V attends twice if it gets no picture
         raise P2PError(
             f"{wanted} {kind}-attention calls in the first model call of {call.family.name}, one per block",
             str(made),
@@ -50,6 +53,8 @@ class LayoutCheck:
 
     def alike(self, value: Any) -> Any:
         """An input of the model with the source's in all rows of its sample. Other values as they are."""
+        if isinstance(value, list):  # reference latents
+            return [self.alike(each) for each in value]
         if not isinstance(value, Tensor) or not value.ndim or len(value) != self.batch:
             return value
         origins = {row.row: row.source for row in self.rows}

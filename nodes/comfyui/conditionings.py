@@ -12,6 +12,7 @@ from torch import Tensor
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
 from .controls import control_per_row
+from .given import require_text
 from .keys import PAIR
 from .pairing import Entry, Pair, pair_of, unlike_values
 from .rows import repeated_per_row
@@ -30,7 +31,7 @@ def rows_of_pairs(conds: Sides, prompts: PromptSet, samples: int) -> dict[str, l
             for key in sorted(found.apart):
                 raise unlike_values(key)
             if side in edited_sides(conds):
-                _require_columns(prompts, entry["cross_attn"])
+                _require_columns(prompts, entry.get("cross_attn"))
     return in_rows(conds, prompts, samples)
 
 
@@ -124,9 +125,9 @@ def _require_prompts(prompts: PromptSet, found: Pair, edited: bool) -> None:
         )
 
 
-def _require_columns(prompts: PromptSet, encoded: Tensor) -> None:
+def _require_columns(prompts: PromptSet, encoded: Any) -> None:
     """Raises P2PError if [P, T, C] is not made of repeats of its prompts' columns."""
-    for prompt, row in zip(prompts.prompts, encoded, strict=False):
+    for prompt, row in zip(prompts.prompts, require_text(encoded), strict=False):
         own = prompt.columns
         if row.shape[0] % own or not torch.equal(row, row[:own].repeat(row.shape[0] // own, 1)):
             raise P2PError(

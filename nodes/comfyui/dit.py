@@ -13,7 +13,6 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...p2p_core.attention.calls import JointCall
-from ...p2p_core.errors import P2PError
 from ...p2p_core.step import Call
 from .advice import naming
 from .attention_call import AttentionCall, Function
@@ -67,18 +66,17 @@ class ModelCalls:
         with each_as_alone(transformer, call.family, lengths, text):
             inputs = x, t, c_concat, c_crossattn, control
             out = _run(executor, inputs, {**options, CALL: call}, kwargs)
-        if is_first:
+        if any(paired):
             with naming(NODE):
-                require_calls(call)
+                require_calls(call, is_first)
         return out
 
     def _described(self, transformer: Any, options: Options, x: Tensor, text: Any, others: Any) -> ModelCall:
         family = self.family
-        layout = family.layout(text, x.shape, others)
+        layout = family.layout(text, x.shape, others, self.merging.pictures(options))
         hidden = self.merging.hidden(options, len(x), x.device)
-        return ModelCall(
-            family, self.sampling.run.scene.layers, layout, family.text_calls(transformer), hidden
-        )
+        layers, texts = self.sampling.run.scene.layers, family.text_calls(transformer)
+        return ModelCall(family, layers, layout, texts, hidden, family.turns(others))
 
 
 def _run(executor: Any, inputs: Sequence[Any], options: Options, others: Mapping[str, Any]) -> Any:
@@ -87,9 +85,10 @@ def _run(executor: Any, inputs: Sequence[Any], options: Options, others: Mapping
 
 
 def _ending_early(options: Options, call: ModelCall) -> Options:
-    """For a model call that ends at its first joint attention: without wrappers that might reuse it."""
+    """For a model call that ends at its first joint attention, without what might keep a part of it."""
     wrappers = {**options.get("wrappers", {}), WrappersMP.DIFFUSION_MODEL: {}}
-    return {**options, "wrappers": wrappers, OVERRIDE: override(None, _end_at_joint), CALL: call}
+    without = {"wrappers": wrappers, "patches": {}, "patches_replace": {}}
+    return {**options, **without, OVERRIDE: override(None, _end_at_joint), CALL: call}
 
 
 def override(previous: Function | None, edit: Edit) -> Function:
@@ -147,12 +146,6 @@ def _end_at_joint(model_call: ModelCall, kind: Kind, call: AttentionCall) -> Ten
 
 def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, call: AttentionCall) -> Call:
     frames, height, width = model_call.layout.grid
-    if frames > 1 and sampling.run.observed:
-        raise P2PError(
-            "an image",
-            f"a video of {frames} frames",
-            "Remove Local Blend and Attention Store: they work on images.",
-        )
     return Call(
         model_call.layer(kind, call.options),
         sampling.progress(call.options["sigmas"]),

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from torch import nn
-
 from ...p2p_core.architecture.dit import Layout, Side, Tokens
 from ...p2p_core.architecture.layers import Layer
 from ...p2p_core.architecture.names import Architecture
@@ -22,6 +20,7 @@ from .unet import cross_attention_layers
 ONE_LIST = (("transformer_blocks", "block"),)
 DOUBLE_SINGLE = (("double_blocks", "double"), ("single_blocks", "single"))
 SEPARATE, LEFT = Tokens(joint=False), Tokens(side="left")
+IMAGE_LAST = Tokens(order=("text", "reference", "image"))
 IMAGE_FIRST = Tokens(order=("image", "reference", "text"))
 
 
@@ -35,7 +34,9 @@ class Family:
     more_text: another text encoding of the prompt that a call of the model is given, and how often its tokens
     follow. before, after: encodings by other encoders, around the prompt's columns. text_blocks: the list of
     blocks in which text attends to itself, before all others. passes_options: whether the model gives its
-    attention the options of the call; if not, patches do.
+    attention the options of the call; if not, patches do. audio: whether it may sample audio with the video.
+    pictures: whether the text may begin with tokens of pictures, before the prompt. reference_method: how the
+    model places reference latents by default, None where it leaves them out.
     """
 
     name: str
@@ -48,6 +49,9 @@ class Family:
     after: tuple[str, ...] = ()
     text_blocks: str = ""
     passes_options: bool = True
+    audio: bool = False
+    pictures: bool = False
+    reference_method: str | None = "index"
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -56,30 +60,20 @@ class Family:
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
         padding: Side = self.tokens.side if multiple == 1 else "right"  # of learned tokens, after the text
         tokens = replace(self.tokens, patch=side, multiple=multiple, side=padding)
-        block = next(self._blocks(transformer, self.blocks[0][0]).children(), None)
+        method = getattr(transformer, "default_ref_method", self.reference_method)
+        block = next(getattr(transformer, self.blocks[0][0]).children(), None)
         if getattr(block, "flipped_img_txt", False):  # Hunyuan on 0.3.64
             tokens = replace(tokens, order=("image", "text"))
         if getattr(transformer, "cond_type_embedding", None) is not None:  # HunyuanVideo 1.5
             return replace(self, tokens=tokens, before=("clip_fea", *self.after), after=())
-        return replace(self, tokens=tokens)
-
-    def _blocks(self, transformer: Any, attribute: str) -> nn.Module:
-        """P2PError for a model whose blocks a loader or another node has replaced."""
-        blocks = getattr(transformer, attribute, None)
-        if not isinstance(blocks, nn.Module):
-            raise P2PError(
-                f"a MODEL of the {self.name} family with its {attribute}",
-                f"{type(transformer).__name__} without",
-                "Load the model with ComfyUI's own loader, or remove the node that replaces its blocks.",
-            )
-        return blocks
+        return replace(self, tokens=tokens, reference_method=method)
 
     def layers(self, transformer: Any) -> tuple[Layer, ...]:
         scale = self.tokens.patch
         return tuple(
             Layer(stage, number, 0, scale)
             for attribute, stage in self.blocks
-            for number, _ in enumerate(self._blocks(transformer, attribute).children())
+            for number, _ in enumerate(getattr(transformer, attribute).children())
         )
 
     def text_calls(self, transformer: Any) -> int:
@@ -92,14 +86,27 @@ class Family:
         own = () if self.more_text is None else self.more_text[:1]
         return (*own, *self.before, *self.after)
 
-    def layout(self, text: Any, latent: Sequence[int], others: Mapping[str, Any]) -> Layout:
-        """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given."""
+    def layout(
+        self, text: Any, latent: Sequence[int], others: Mapping[str, Any], pictures: int = 0
+    ) -> Layout:
+        """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given.
+
+        Where several latents are packed into one, the first is the image's or the video's. pictures: how many
+        columns of the text hold pictures.
+        """
+        latent = (others.get("latent_shapes") or [latent])[0]
         name, times = self.more_text or ("", 0)
         columns = (0 if text is None else text.shape[1]) + times * _columns(others, [name])
-        grids = [self.tokens.grid(latent.shape) for latent in others.get("ref_latents") or ()]
-        reference = sum(map(prod, grids))
+        method = others.get("ref_latents_method", self.reference_method)
+        references = () if method is None else others.get("ref_latents") or ()
+        reference = sum(prod(self.tokens.grid(latent.shape)) for latent in references)
         around = _columns(others, self.before), _columns(others, self.after)
-        return self.tokens.layout(columns, latent, reference, *around)
+        layout = self.tokens.layout(columns, latent, reference, *around)
+        return replace(layout, before=layout.before + pictures)
+
+    def turns(self, others: Mapping[str, Any]) -> int:
+        """How many attention calls a block makes where only their order tells them apart, else 0."""
+        return 0 if not self.audio else 6 if len(others.get("latent_shapes") or ()) > 1 else 2
 
     def stage(self, block_type: str | None) -> str:
         """What this family's layers are called in a block that the host calls so."""
@@ -120,6 +127,7 @@ FAMILIES: dict[str, Family] = {
     "VaceWanModel": Family("Wan VACE", SEPARATE, (("blocks", "block"),)),
     "CameraWanModel": Family("Wan Camera", SEPARATE, (("blocks", "block"),)),
     "LTXVModel": Family("LTXV", SEPARATE, ONE_LIST, patch=1),
+    "LTXAVModel": Family("LTX-2", SEPARATE, ONE_LIST, patch=1, audio=True),
     "Kandinsky5": Family(
         "Kandinsky 5",
         SEPARATE,
@@ -141,7 +149,7 @@ FAMILIES: dict[str, Family] = {
     "SingleStreamDiT": Family(
         "Krea 2", blocks=(("blocks", "block"),), patch=2, text_blocks="txtfusion.refiner_blocks"
     ),
-    "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST),
+    "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST, pictures=True),
     "Flux2": Family("Flux.2", Tokens(fill=512)),
     "LongCatImage": Family("LongCat", LEFT),
     "Flux": Family("Flux"),
@@ -159,9 +167,12 @@ FAMILIES: dict[str, Family] = {
     "Ideogram4Transformer2DModel": Family("Ideogram 4", blocks=(("layers", "block"),), patch=1),
     "MageFlowTransformer2DModel": Family("MageFlow", blocks=ONE_LIST),
     "OmniGen2Transformer2DModel": Family(
-        "Omnigen 2",
-        Tokens(order=("text", "reference", "image")),
-        (("layers", "block"),),
+        "Omnigen 2", IMAGE_LAST, (("layers", "block"),), text_blocks="context_refiner"
+    ),
+    "BooguTransformer2DModel": Family(
+        "Boogu",
+        IMAGE_LAST,
+        (("double_stream_layers", "double"), ("single_stream_layers", "single")),
         text_blocks="context_refiner",
     ),
     "HunyuanVideo": Family("Hunyuan", after=("txt_byt5",)),
@@ -180,7 +191,6 @@ UNSUPPORTED = {
     "MiniMaxH3": "which takes one sample per model call, and a pair is two",
     "StableCascade_C": "whose attention mixes each word with an image and the pooled text",
     "StableCascade_B": "which gets the pooled text but no words",
-    "LTXAV": "which samples video and audio together",
     "HiDreamO1": "whose text and image attend to each other in calls of different kinds",
 }
 

@@ -18,6 +18,7 @@ from ...p2p_core.real.inversion import INVERSION_METHODS, Found, Inversion, inve
 from ...p2p_core.real.levels import Denoise
 from ...p2p_core.real.trajectory import Trajectory, require_sigmas
 from .fingerprint import fingerprint, latent_space, levels_of
+from .given import require_samples
 from .pairing import Conditioning
 
 CPU = torch.device("cpu")
@@ -137,9 +138,7 @@ def not_inverted(model: Any, source: Conditioning, latent: dict[str, Any]) -> Tr
 
 def _picture(model: Any, latent: dict[str, Any]) -> Tensor:
     """The samples of a LATENT. Raises P2PError if it is not an encoded picture."""
-    samples = latent["samples"]
-    if getattr(samples, "is_nested", False):
-        raise P2PError("the latent of one image", "a nested latent", "Connect VAE Encode.")
+    samples = require_samples(latent)
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     channels = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != channels:

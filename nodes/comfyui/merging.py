@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...p2p_core.architecture.dit import Tokens
+from ...p2p_core.architecture.dit import Span, Tokens
 from ...p2p_core.errors import P2PError
 from ...p2p_core.words.prompts import PromptSet
 from .advice import naming
 from .conditionings import Sides, in_rows, require_prompts
+from .control_text import with_own_text
 from .families import Family
 from .keys import PAIR, SIDE
-from .pairing import Entry, Pair, pair_of, same, unlike_values
+from .pairing import Entry, Pair, pair_of, same, same_shapes, unlike_values
 from .state import NODE
 
 TEXT = "c_crossattn"
@@ -45,6 +46,10 @@ class Padded:
     @property
     def of_edits(self) -> Padded:
         return Padded(self.text[1:], self.starts[1:], self.lengths[1:])
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return tuple(Span(start, length) for start, length in zip(self.starts, self.lengths, strict=True))
 
     def outside(self, tokens: Tokens) -> Tensor:
         """[P, T], True in columns that a prompt does not see: all but its own and its learned padding."""
@@ -115,6 +120,9 @@ class Merging:
         self.texts: dict[Any, Texts] = {}
         self._sources: dict[Any, Mapping[str, Any]] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
+        self._encoded: list[Tensor] = []  # the text of each prompt, before the model sees it
+        self._columns: tuple[int, ...] = ()  # of the prompts, without pictures
+        self._pictures: dict[Any, int] = {}
 
     def rows_of_pairs(self, conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
         """All entries as the model may see them: paired ones as their source's, the others on `SIDE`.
@@ -122,11 +130,25 @@ class Merging:
         Raises P2PError where they are not of these prompts.
         """
         require_prompts(conds, prompts)
+        self._columns = tuple(prompt.columns for prompt in prompts.prompts)
         others: list[Entry] = []
         sides = {
             side: [self._source(side, entry, others) for entry in entries] for side, entries in conds.items()
         }
-        return in_rows({**sides, SIDE: others} if others else sides, prompts, samples)
+        rows = in_rows({**sides, SIDE: others} if others else sides, prompts, samples)
+        if len({text.shape[1] for text in self._encoded}) < 2:
+            return rows
+        made: dict[int, Any] = {}
+        return {side: self._with_own_text(rows[side], made) for side in rows}
+
+    def _with_own_text(self, entries: list[Entry], made: dict[int, Any]) -> list[Entry]:
+        """Entries whose ControlNets see each prompt without padding. made: the ControlNets so far."""
+        return [
+            {**entry, "control": with_own_text(entry["control"], self.spans, made)}
+            if "control" in entry
+            else entry
+            for entry in entries
+        ]
 
     def _source(self, side: str, entry: Entry, others: list[Entry]) -> Entry:
         found = pair_of(entry)
@@ -137,6 +159,7 @@ class Merging:
             {**common, **own, "cross_attn": text, "uuid": uuid.uuid4()} for text, own in _each(entry, found)
         ]
         rows[0]["uuid"] = entry["uuid"]
+        self._encoded += [text for text, _ in found.each]
         for row in rows[1:]:
             others.append({k: v for k, v in row.items() if k not in _NOT_FOR_ROWS} | {"prompt_type": side})
         self._prompts[entry["uuid"]] = tuple(row["uuid"] for row in rows[1:])
@@ -169,6 +192,16 @@ class Merging:
         rows = batch // len(texts)
         lengths = [(columns,) if text is None else text.text.lengths for text in texts]
         return tuple(count for each in lengths for count in each * (rows // len(each)))
+
+    def spans(self, options: Mapping[str, Any], batch: int) -> tuple[Span, ...] | None:
+        """Where the text of each row of a call stands, None where all rows have text in all columns."""
+        texts = self._texts(options)
+        if texts is None:
+            return None
+        rows = batch // len(texts)
+        columns = next(text.text.text.shape[1] for text in texts if text is not None)
+        spans = [(Span(0, columns),) if text is None else text.text.spans for text in texts]
+        return tuple(span for each in spans for span in each * (rows // len(each)))
 
     def _texts(self, options: Mapping[str, Any]) -> list[Texts | None] | None:
         """The padded text of each part of a batch, None for a part without; None where no part has any."""
@@ -205,6 +238,7 @@ class Merging:
         columns = {key: [conds.get(key) for conds in prompts] for key in keys}
         joined = {key: self._joined(key, conds) for key, conds in columns.items()}
         text = self._padded(columns[TEXT])
+        self._pictures[entry["uuid"]] = self._of_pictures(text) if self.family.pictures else 0
         around = [
             tuple(self._padded(columns[key]) for key in names if key in columns)
             for names in (self.family.before, self.family.after)
@@ -231,7 +265,24 @@ class Merging:
             return conds[0]
         if all(isinstance(value, Tensor) and value.shape == values[0].shape for value in values):
             return kind(_rows(values))
+        if same_shapes(values):
+            return kind([_rows(each) for each in zip(*values, strict=True)])
         raise unlike_values(key)
+
+    def _of_pictures(self, text: Padded) -> int:
+        """How many text columns hold pictures: all that a text has more than its prompt, before it."""
+        more = [length - own for length, own in zip(text.lengths, self._columns, strict=True)]
+        if len(set(more)) > 1:
+            raise P2PError(
+                "source and edit encoded with the texts of Prompt Pair and with the same images",
+                f"{' and '.join(map(str, more))} tokens more than their texts have",
+                "Connect the same images to the encoders of source and edit, and copy both texts exactly.",
+            )
+        return max(0, more[0])
+
+    def pictures(self, options: Mapping[str, Any]) -> int:
+        """How many text columns of a call hold pictures."""
+        return max((self._pictures.get(name, 0) for name in options.get("uuids", ())), default=0)
 
 
 def _rows(values: Sequence[Tensor]) -> Tensor:

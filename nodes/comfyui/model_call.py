@@ -23,6 +23,7 @@ class ModelCall:
     """One call of the model: where its tokens stand, and how many attention calls of each kind it made.
 
     texts: how many calls of text alone it starts with. hidden: [B, T], text columns that a row does not see.
+    turns: how many attention calls each block makes where only their order tells them apart, else 0.
     others: (queries, keys) of calls in a block that fit no kind.
     """
 
@@ -31,12 +32,15 @@ class ModelCall:
     layout: Layout
     texts: int = 0
     hidden: Tensor | None = None
-    made: Counter[Kind] = field(default_factory=Counter)
+    turns: int = 0
+    made: Counter[str] = field(default_factory=Counter)
     others: list[tuple[int, int]] = field(default_factory=list)
 
     def kind(self, call: AttentionCall) -> Kind | None:
         """What a call of attention is, None for one that is neither of the text alone nor of a block."""
         queries, keys, layout = call.q.shape[-2], call.k.shape[-2], self.layout
+        if self.turns:
+            return self._in_turn(queries, keys)
         if "block_index" not in call.options:
             if self.made["text"] < self.texts and queries == keys == layout.text.count:
                 return "text"
@@ -52,6 +56,21 @@ class ModelCall:
             return "self" if self.made["self"] == self.made["cross"] else "cross"
         return "self" if fits["self"] else "cross" if fits["cross"] else None
 
+    def _in_turn(self, queries: int, keys: int) -> Kind | None:
+        """LTX-2: of the video itself and text, of the audio itself and text, of the video and audio."""
+        image, text = self.layout.image.count, self.layout.text.count
+        fits = (
+            *(queries == keys == image, queries == image and keys == text),
+            *(queries == keys, keys == text, queries == image, keys == image),
+        )[: self.turns]
+        next_turn = self.made["turn"]
+        found = (turn for turn in range(next_turn, next_turn + self.turns) if fits[turn % self.turns])
+        if (turn := next(found, None)) is None:
+            return None
+        self.made["turn"] = turn + 1
+        kinds: tuple[Kind | None, ...] = ("self", "cross", "self", "cross", None, None)
+        return kinds[turn % self.turns]
+
     def seen(self, call: AttentionCall) -> AttentionCall:
         """The call with its rows' padding hidden."""
         if self.hidden is None:
@@ -66,6 +85,8 @@ class ModelCall:
         if "block_index" in options:
             stage, number = self.family.stage(options.get("block_type")), options["block_index"]
             found = (layer for layer in self.layers if (layer.stage, layer.number) == (stage, number))
+        elif self.turns:
+            found = iter(self.layers[(self.made["turn"] - 1) // self.turns :])
         else:
             first: Kind = "self" if kind == "cross" else kind  # every block starts with self-attention
             found = iter(self.layers[self.made[first] - 1 :])

@@ -8,14 +8,19 @@ from typing import Any
 from comfy.model_management import get_total_memory
 from torch import Tensor
 
+from ...p2p_core.errors import P2PError
 from ...p2p_core.limits import LATENTS, in_words, require_memory
 
 
 def require_room(patcher: Any, latent: Tensor, samples: int, prompts: int) -> None:
-    """Raises P2PError if the latents of all rows take too much memory.
+    """Raises P2PError for an empty latent, and if the latents of all rows take too much memory.
 
     What the model needs for them is only the host's estimate, so that more than the device has is a warning.
     """
+    if not latent.numel():
+        raise P2PError(
+            "a latent with samples", f"shape {list(latent.shape)}", "Connect a latent that is not empty."
+        )
     rows, size = samples * prompts, " × ".join(map(str, latent.shape[:1:-1]))
     what = f"{samples} samples × {prompts} prompts = {rows} latents of {size}"
     hint = "Use fewer samples, fewer edits, or smaller images."

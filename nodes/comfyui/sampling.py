@@ -6,14 +6,20 @@ that one run, on top of whatever other packs have put there by then. When the ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...p2p_core.errors import P2PError
+<<<<<<< HEAD
 from ...p2p_core.memory.remembering import Remembering
+=======
+from ...p2p_core.maps.blending import Blend
+from ...p2p_core.maps.recording import Record
+>>>>>>> main
 from ...p2p_core.plan import EditPlan
 from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.rows import Rows, per_row, sources, with_sources
@@ -23,7 +29,11 @@ from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
 from .families import Family, architecture_of, family_of, layers_of
+<<<<<<< HEAD
 from .fewer_rows import LeanCalls
+=======
+from .foreign_text import explained
+>>>>>>> main
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
@@ -49,7 +59,8 @@ def sample_pair(
     plan: EditPlan = options["transformer_options"][PLAN]
     prompts = plan.prompts.count
     with naming(NODE):
-        _require_plain(noise, options, prompts, kwargs)
+        shapes = kwargs.get("latent_shapes") or [latent_image.shape]
+        _require_plain(plan, family_of(guider.model_patcher), options, shapes)
         real = next(plan.of(RealImage), None)
         equal = None if _fresh(real, noise) else paired_noise(noise, latent_image, prompts)
         in_pairs = equal is not None
@@ -59,7 +70,7 @@ def sample_pair(
         merging = None if family is None else Merging(family)
         rows_of = rows_of_pairs if merging is None else merging.rows_of_pairs
         entries = rows_of(conds, plan.prompts, samples)
-        sampling = _begin(plan, guider, samples, noise, sigmas)
+        sampling = _begin(plan, guider, samples, shapes[0], sigmas)
         start = sampling.run.start(sigmas, sampling.table.levels, sampling.table.end)
         if real is not None:
             require_fit(real, guider, noise, samples, denoise_mask, sides)
@@ -83,14 +94,26 @@ def sample_pair(
                 sampler = following(sampler, real, prompts, None if in_pairs else start)
             guided = guided_calls(sampling, real, merging)
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided)
+<<<<<<< HEAD
         if source is not None:
             calls = remembered_calls(source, LeanCalls(sampling, merging, unpatched(options)))
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, calls)
     if kwargs.get("latent_shapes"):
         kwargs["latent_shapes"] = [latent_image.shape]
+=======
+    if equal is not None:
+        noise = equal
+    else:
+        noise, latent_image = per_row(noise, prompts), per_row(latent_image, prompts)
+    if denoise_mask is not None:
+        denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
+    for place, shape in enumerate(shapes):  # in the host's own list, by which it unpacks the result
+        shapes[place] = torch.Size([len(noise), *shape[1:]])
+>>>>>>> main
     guider.conds, guider.model_options = entries, patched
     try:
-        rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
+        with explained(conds):
+            rows = executor(noise, latent_image, sampler, sigmas, denoise_mask, *rest, **kwargs)
     finally:
         guider.conds, guider.model_options = conds, options
     with naming(NODE):
@@ -105,11 +128,19 @@ def _with_attention(
     return with_override(options, sampling, family, merging)
 
 
-def _require_plain(noise: Tensor, options: Options, prompts: int, kwargs: Mapping[str, Any]) -> None:
-    """Raises P2PError unless the sampling is of whole images."""
-    if getattr(noise, "is_nested", False) or len(kwargs.get("latent_shapes") or [0]) > 1:
+def _require_plain(
+    plan: EditPlan, family: Family | None, options: Options, shapes: Sequence[Sequence[int]]
+) -> None:
+    """Raises P2PError unless the sampling is of whole images, or of videos with audio in a family of such."""
+    if len(shapes) > 1 and (family is None or not family.audio):
         raise P2PError("one latent", "a nested latent", "Use a text-to-image latent.")
-    if prompts > 1 and "context_handler" in options:
+    if len(shapes) > 1 and any(any(plan.of(step)) for step in (Record, Blend, RealImage)):
+        raise P2PError(
+            "one latent for Local Blend, Attention Store and Real Image",
+            "a latent of video with audio",
+            "Remove these nodes, or sample the video without audio.",
+        )
+    if plan.prompts.count > 1 and "context_handler" in options:
         raise P2PError("whole images", "context windows", "Remove the Context Windows node.")
 
 
@@ -118,11 +149,13 @@ def _fresh(real: RealImage | None, noise: Tensor) -> bool:
     return real is not None and len(noise) == real.trajectory.samples
 
 
-def _begin(plan: EditPlan, guider: Any, samples: int, noise: Tensor, sigmas: Tensor) -> Sampling:
+def _begin(plan: EditPlan, guider: Any, samples: int, latent: Sequence[int], sigmas: Tensor) -> Sampling:
+    """latent: its shape."""
     patcher, sides = guider.model_patcher, edited_sides(guider.conds)
-    size = noise.shape[-2], noise.shape[-1]
+    frames = latent[2] if len(latent) == 5 else 1
+    size = frames * latent[-2], latent[-1]
     cell, kind = pixels_per_cell(patcher), architecture_of(patcher)
-    scene = Scene(plan.prompts, samples, size, layers_of(patcher), cell, kind)
+    scene = Scene(plan.prompts, samples, size, layers_of(patcher), cell, kind, frames)
     table = ProgressTable(patcher.get_model_object("model_sampling"), sigmas)
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 

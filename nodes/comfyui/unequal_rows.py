@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -26,15 +27,22 @@ def each_as_alone(
     """lengths: the text columns of each row, None where all have `columns`."""
     with ExitStack() as hooks:
         for module, hook in _hooks(transformer, family, lengths, columns) if lengths is not None else ():
-            hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+            own = _on_this_thread(hook)
+            hooks.callback(module.register_forward_hook(own, with_kwargs=True).remove)
         yield
+
+
+def _on_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook that leaves calls of other threads alone: clones of a MODEL share its modules."""
+    thread = get_ident()
+    return lambda *call: hook(*call) if get_ident() == thread else call[-1]
 
 
 def _hooks(transformer: Any, family: Family, lengths: Sequence[int], columns: int) -> Hooks:
     if family.tokens.multiple > 1:
         return _learned_padding(transformer, family, lengths, columns)
     name = type(transformer).__name__
-    if name == "OmniGen2Transformer2DModel":
+    if name in ("OmniGen2Transformer2DModel", "BooguTransformer2DModel"):
         return [(transformer.rope_embedder, _own_positions(lengths))]
     if name == "ErnieImageModel":
         return [(transformer.pos_embed, _from_own_start(lengths, columns))]
@@ -64,7 +72,7 @@ def _learned_padding(transformer: Any, family: Family, lengths: Sequence[int], c
 
 
 def _own_positions(lengths: Sequence[int]) -> Callable[..., Any]:
-    """Omnigen 2: the positions of an image start at the number of its text columns."""
+    """Omnigen 2, Boogu: the positions of an image start at the number of its text columns."""
 
     def place(module: Any, args: tuple[Any, ...], kwargs: Any, out: Any) -> Any:
         text, reference, image, _, *rest = module.forward(*args[:2], list(lengths), *args[3:])

@@ -11,6 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ...p2p_core.errors import P2PError
 from ...p2p_core.rows import Rows, edits, per_row, sources
 from ..comfyui.advice import naming
+from ..comfyui.given import require_image_rows, require_samples
 from ..shared.types import EDIT, Prompts, found_by
 
 
@@ -42,32 +43,31 @@ class P2PSplitPair(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompts: Any, images: Any = None, latent: Any = None) -> io.NodeOutput:
-        count = prompts.count
-        if count == 1:
-            hint = "Connect the prompts output of Reweight, or use the images as they are."
-            raise P2PError("prompts with an edit", "a source prompt alone", hint, "Split Pair")
-        if images is None and latent is None:
-            hint = "Connect VAE Decode or the sampler."
-            raise P2PError("images or a latent", "neither", hint, "Split Pair")
-        pictures = (ExecutionBlocker(None),) * 2 if images is None else split(images, count)
-        latents = (ExecutionBlocker(None),) * 2 if latent is None else split_latent(latent, count)
-        return io.NodeOutput(*pictures, *latents)
+        count, nothing = prompts.count, (ExecutionBlocker(None),) * 2
+        with naming("Split Pair"):
+            if count == 1:
+                hint = "Connect the prompts output of Reweight, or use the images as they are."
+                raise P2PError("prompts with an edit", "a source prompt alone", hint)
+            if images is None and latent is None:
+                raise P2PError("images or a latent", "neither", "Connect VAE Decode or the sampler.")
+            pictures = nothing if images is None else split(require_image_rows(images), count)
+            latents = nothing if latent is None else split_latent(latent, count)
+            return io.NodeOutput(*pictures, *latents)
 
 
 def split(rows: torch.Tensor, prompts: int) -> tuple[torch.Tensor, torch.Tensor]:
     """[P·B, ...] → sources [B, ...], edits [E·B, ...]."""
-    with naming("Split Pair"):
-        Rows.of(len(rows), prompts)
-        return sources(rows, prompts).clone(), edits(rows, prompts)
+    Rows.of(len(rows), prompts)
+    return sources(rows, prompts).clone(), edits(rows, prompts)
 
 
 def split_latent(latent: dict[str, Any], prompts: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both halves of a LATENT; a noise mask or batch index per sample goes to each of its edits."""
-    halves = split(latent["samples"], prompts)
+    halves = split(require_samples(latent), prompts)
     source, edits = ({**latent, "samples": half} for half in halves)
     samples = halves[0].shape[0]
     mask, index = latent.get("noise_mask"), latent.get("batch_index", ())
-    if mask is not None and mask.shape[0] > 1:
+    if mask is not None and mask.ndim > 2 and mask.shape[0] > 1:
         source["noise_mask"], edits["noise_mask"] = split(_by_row(mask, samples, prompts), prompts)
     if len(index):
         rows = _by_row(torch.tensor(index), samples, prompts)

@@ -44,8 +44,9 @@ def schema(
                 tooltip="Cross-attention windows for single words of the edit prompt, one per line: "
                 "'lion: 0.4' or 'red car: 0.2-0.8'. Empty: all words use the window above."),
             io.String.Input("layers", default="all", optional=True,
-                tooltip="Layers to edit: 'all', or a list of blocks and resolutions such as "
-                "'input 4-8, middle, output 3' or '1/2, 1/4' (relative to the latent)."),
+                tooltip="Blocks to edit: 'all', or a list such as 'input 4-8, middle, output 3' (U-Net), "
+                "'double 0-18, single 0-9' or 'block 0-15' (transformers), or resolutions relative to the "
+                "latent such as '1/2, 1/4'. A name that the model lacks is an error that lists its blocks."),
             io.Int.Input("self_token_cap", default=0, min=0, max=65536, optional=True,
                 tooltip="Take self-attention from the source only in layers with at most this many image "
                 "tokens. 0: in all layers. The paper's code uses 256 (16 × 16) or 1024 (32 × 32)."),

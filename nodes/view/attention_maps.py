@@ -16,6 +16,7 @@ from ...p2p_core.pictures.drawing import Style, draw
 from ...p2p_core.pictures.sheets import VIEWS, word_sheet
 from ...p2p_core.words.fields import entries
 from ..comfyui.advice import naming
+from ..comfyui.given import require_images, require_samples
 from ..shared.shown import shown_maps
 from ..shared.types import STORE_TOOLTIP, VIEW, Store, bound, found_by, layer_choice, require_option
 
@@ -67,14 +68,15 @@ class P2PAttentionMaps(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with naming(NAME):
             require_option("view", view, VIEWS)
-            recorded, chosen = store.read(latent["samples"]), layer_choice(layers)
+            recorded, chosen = store.read(require_samples(latent)), layer_choice(layers)
+            images = None if images is None else require_images(images, (3,)).float()
             names, style = entries(words), Style(opacity=opacity)
             sheet = draw(word_sheet(recorded, view, names, chosen), images, style)
             maps = heat_maps(recorded, names, chosen)  # [R, n, h, w]
             shown = shown_maps(recorded, names, chosen, images, opacity)
             if images is None:
                 images, opacity = blank(recorded), 1.0
-            size = (images.shape[1], images.shape[2])
+            size = (images.shape[1] // recorded.scene.frames, images.shape[2])
             mask = word_masks(recorded, names, threshold, size, chosen)
             return io.NodeOutput(sheet, overlays(images, maps, opacity), mask, ui=shown)
 

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 from ...p2p_core.errors import P2PError
 from ...p2p_core.limits import PICTURES, require_memory
+from ...p2p_core.maps.masks import apart
 from ..comfyui.advice import naming
+from ..comfyui.given import require_images, require_samples
 from ..shared.shown import shown_masks
 from ..shared.types import VIEW, Store, found_by
 
@@ -46,7 +48,8 @@ class P2PBlendMask(io.ComfyNode):
     @classmethod
     def execute(cls, store: Any, latent: Any, images: Any = None) -> io.NodeOutput:
         with naming("Blend Mask"):
-            recorded = store.read(latent["samples"])
+            recorded = store.read(require_samples(latent))
+            images = None if images is None else require_images(images)
             mask = recorded.blend
             if mask is None:
                 raise P2PError(
@@ -55,7 +58,8 @@ class P2PBlendMask(io.ComfyNode):
             cell, (height, width) = recorded.scene.cell, recorded.latent
             size = f"{len(mask)} masks of {width * cell} × {height * cell}"
             require_memory(size, mask.numel() * cell**2, PICTURES, "Use smaller images, or fewer samples.")
-            large = F.interpolate(mask[:, None], scale_factor=cell, mode="nearest")[:, 0]
+            frames = apart(mask, recorded.scene.frames)
+            large = F.interpolate(frames[:, None], scale_factor=cell, mode="nearest")[:, 0]
             return io.NodeOutput(large, ui=shown_masks(recorded, mask, images))
 
 

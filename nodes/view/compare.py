@@ -11,6 +11,7 @@ from ...p2p_core.errors import P2PError
 from ...p2p_core.pictures.likeness import in_words, psnr
 from ...p2p_core.rows import Rows
 from ..comfyui.advice import naming
+from ..comfyui.given import require_images, require_masks
 from ..comfyui.keys import PAIRS
 from ..shared.shown import saved
 from ..shared.types import VIEW, Prompts, found_by
@@ -44,6 +45,7 @@ class P2PCompare(io.ComfyNode):
     @classmethod
     def execute(cls, source: Any, edits: Any, prompts: Any = None, mask: Any = None) -> io.NodeOutput:
         with naming("Compare"):
+            source, edits = require_images(source), require_images(edits)
             rows = rows_of(source, edits)
             texts = edit_texts(prompts, rows.prompts - 1)
             masks = masks_of_edits(mask, len(edits))
@@ -85,7 +87,7 @@ def masks_of_edits(mask: Tensor | None, edits: int) -> list[Tensor | None]:
     """Each edit's mask, [h, w]; a single mask serves all."""
     if mask is None:
         return [None] * edits
-    masks = mask.reshape(-1, *mask.shape[-2:])  # some nodes make [H, W]
+    masks = require_masks(mask)
     if len(masks) not in (1, edits):
         raise P2PError(f"one mask or {edits}, one per edit", f"{len(masks)} masks", "Connect one of these.")
     return [masks[n % len(masks)] for n in range(edits)]

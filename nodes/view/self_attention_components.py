@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ...p2p_core.pictures.drawing import draw
 from ...p2p_core.pictures.sheets import component_sheet
 from ..comfyui.advice import naming
+from ..comfyui.given import require_samples
 from ..shared.types import STORE_TOOLTIP, VIEW, Store, found_by
 
 
@@ -36,7 +37,7 @@ class P2PSelfAttentionComponents(io.ComfyNode):
     @classmethod
     def execute(cls, store: Any, latent: Any, count: int) -> io.NodeOutput:
         with naming("Self-Attention Components"):
-            return io.NodeOutput(draw(component_sheet(store.read(latent["samples"]), count)))
+            return io.NodeOutput(draw(component_sheet(store.read(require_samples(latent)), count)))
 
 
 NODES = [P2PSelfAttentionComponents]

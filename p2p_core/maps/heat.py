@@ -16,7 +16,7 @@ from ..architecture.names import STAGES
 from ..errors import P2PError
 from ..limits import PICTURES, require_memory
 from ..words.texts import parse_query
-from .masks import require_share
+from .masks import apart, require_share
 from .resolution import map_scale, mean_map
 from .store import Recorded, word_channel
 
@@ -40,21 +40,22 @@ def word_masks(
     size: tuple[int, int],
     layers: LayerFilter | None = None,
 ) -> Tensor:
-    """Where any word exceeds `threshold` times its map's maximum, [R, H, W] of 0 and 1.
+    """Where any word exceeds `threshold` times its map's maximum, [R·F, H, W] of 0 and 1 for F frames.
 
     Memory is that of the result and of a few maps. Raises P2PError for a result that is too large.
     """
     require_share("threshold", threshold)
     height, width = size
-    rows = recorded.rows.count
+    rows, frames = recorded.rows.count, recorded.scene.frames
     hint = "Use smaller images, or fewer prompts and samples."
-    require_memory(f"{rows} masks of {width} × {height}", rows * height * width, PICTURES, hint)
-    masks = torch.zeros(rows, *size)
+    count = rows * frames
+    require_memory(f"{count} masks of {width} × {height}", count * height * width, PICTURES, hint)
+    masks = torch.zeros(rows, frames, *size)
     for mask, maps in zip(masks, heat_maps(recorded, words, layers), strict=True):
         for values in relative(maps):
-            large = F.interpolate(values[None, None], size, mode="bilinear")[0, 0]
+            large = F.interpolate(apart(values[None], frames)[:, None], size, mode="bilinear")[:, 0]
             mask.masked_fill_(large.gt(threshold), 1)
-    return masks
+    return masks.flatten(0, 1)
 
 
 def relative(maps: Tensor) -> Tensor:

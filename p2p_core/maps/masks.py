@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..architecture.layers import Layer
 from ..errors import P2PError
-from ..rows import Rows, joined_with_source
+from ..rows import Rows, edits, joined_with_source
 from ..step import Size
 from .resolution import mean_map
 
@@ -30,7 +31,7 @@ class MaskRule:
     The mask is where a map exceeds `threshold`, minus where a map of the subtracted words exceeds
     `subtract_threshold`; maps are relative to their maximum. pool: 3 × 3 maximum pooling of the maps. soft:
     latent cells over which the mask fades out. mask: a user's, [1, E or E·B, H, W], which is intersected with
-    the words' mask or replaces it.
+    the words' mask or replaces it. below: the mask is where the edit's map is less than 1 − `threshold`.
     """
 
     threshold: float = 0.3
@@ -39,6 +40,7 @@ class MaskRule:
     soft: int = 0
     mask: Tensor | None = None
     mask_mode: MaskMode = "intersect"
+    below: bool = False
 
     def __post_init__(self) -> None:
         limits = {"threshold": self.threshold, "subtract threshold": self.subtract_threshold}
@@ -53,57 +55,83 @@ class MaskRule:
     def ignores_words(self) -> bool:
         return self.mask is not None and self.mask_mode == "replace"
 
-    def users_mask(self, rows: Rows, size: Size) -> Tensor | None:
-        """The user's mask for each edit of each sample, [E·B, H, W], or None."""
-        return None if self.mask is None else user_mask(self.mask, rows, size)
+    def users_mask(self, rows: Rows, size: Size, frames: int = 1) -> Tensor | None:
+        """The user's mask for each edit of each sample, [E·B, H, W], or None. All frames have the same."""
+        return None if self.mask is None else user_mask(self.mask, rows, size, frames)
 
-    def of_maps(self, maps: Mapping[Layer, Tensor], users: Tensor | None, rows: Rows, size: Size) -> Tensor:
-        """The mask [E·B, H, W] of these maps, by layer [P·B, 2, h, w]: added and subtracted words."""
-        return self._above(self.threshold, self._field(maps, rows, size), users)
+    def of_maps(
+        self, maps: Mapping[Layer, Tensor], users: Tensor | None, rows: Rows, size: Size, frames: int = 1
+    ) -> Tensor:
+        """The mask [E·B, H, W] of these maps, by layer [P·B, 2, h, w]: added and subtracted words.
+
+        frames: how many stand one below the other. Each has its own mask, relative to the whole video's
+        maximum.
+        """
+        return self._above(self.threshold, self._field(maps, rows, size, frames), users, frames)
 
     def at(
-        self, thresholds: Sequence[float], maps: Mapping[Layer, Tensor], rows: Rows, size: Size
+        self,
+        thresholds: Sequence[float],
+        maps: Mapping[Layer, Tensor],
+        rows: Rows,
+        size: Size,
+        frames: int = 1,
     ) -> Iterator[Tensor]:
         """The masks of other thresholds with these maps, for one edit after the other [thresholds, H, W]."""
-        field, users = self._field(maps, rows, size), self.users_mask(rows, size)
+        field, users = self._field(maps, rows, size, frames), self.users_mask(rows, size, frames)
         for n in range(len(field)):
             own = None if users is None else users[n : n + 1]
             masks = torch.empty(len(thresholds), *size)
             for mask, threshold in zip(masks, thresholds, strict=True):
-                mask.copy_(self._above(threshold, field[n : n + 1], own)[0])
+                mask.copy_(self._above(threshold, field[n : n + 1], own, frames)[0])
             yield masks
 
-    def _above(self, threshold: float, field: Tensor, users: Tensor | None) -> Tensor:
+    def _above(self, threshold: float, field: Tensor, users: Tensor | None, frames: int) -> Tensor:
         words = field.gt(threshold).float()
-        return soft_edge(words if users is None else words * users.to(words.device), self.soft)
+        return soft_edge(words if users is None else words * users.to(words.device), self.soft, frames)
 
-    def _field(self, maps: Mapping[Layer, Tensor], rows: Rows, size: Size) -> Tensor:
+    def _field(self, maps: Mapping[Layer, Tensor], rows: Rows, size: Size, frames: int) -> Tensor:
         """The values to compare with a threshold, [E·B, H, W]: the larger of edit's and source's maps, −1
-        where subtracted."""
+        where subtracted; or 1 less the edit's."""
         mean = mean_map(list(maps.values()))
-        added = joined_with_source(_relative(mean[:, 0], size, pool=self.pool), rows.prompts)
-        subtracted = joined_with_source(_relative(mean[:, 1], size, pool=False), rows.prompts)
+        if self.below:
+            return 1 - edits(_relative(mean[:, 0], size, frames, pool=False), rows.prompts)
+        added = joined_with_source(_relative(mean[:, 0], size, frames, pool=self.pool), rows.prompts)
+        subtracted = joined_with_source(_relative(mean[:, 1], size, frames, pool=False), rows.prompts)
         return added.masked_fill(subtracted.gt(self.subtract_threshold), -1.0)
 
 
-def _relative(maps: Tensor, size: Size, pool: bool) -> Tensor:
+def _relative(maps: Tensor, size: Size, frames: int, pool: bool) -> Tensor:
     """Maps relative to their maximum at the latent's size; an all-zero map stays 0. [R, h, w] → [R, H, W]."""
-    pooled = F.max_pool2d(maps[:, None], 3, stride=1, padding=1) if pool else maps[:, None]
-    large = F.interpolate(pooled, size, mode="nearest")[:, 0]
+    each = apart(maps, frames)[:, None]
+    pooled = F.max_pool2d(each, 3, stride=1, padding=1) if pool else each
+    large = F.interpolate(pooled, (size[0] // frames, size[1]), mode="nearest")[:, 0]
+    large = together(large, frames)
     most = large.amax((1, 2), keepdim=True)
     return large / most.where(most > 0, torch.ones_like(most))
 
 
-def user_mask(mask: Tensor, rows: Rows, size: Size) -> Tensor:
+def apart(maps: Tensor, frames: int) -> Tensor:
+    """Frames that stand one below the other, one by one. [R, F·h, w] → [R·F, h, w]."""
+    return rearrange(maps, "r (f h) w -> (r f) h w", f=frames)
+
+
+def together(maps: Tensor, frames: int) -> Tensor:
+    """[R·F, h, w] → [R, F·h, w]."""
+    return rearrange(maps, "(r f) h w -> r (f h) w", f=frames)
+
+
+def user_mask(mask: Tensor, rows: Rows, size: Size, frames: int = 1) -> Tensor:
     """A user's mask for each edit of each sample, [E·B, H, W], resized to the latent by averaging.
 
     One mask serves all edits, E masks serve the edits of every sample. Partly covered cells blend partly.
     """
-    small = F.interpolate(mask[:, None].float(), size, mode="area")[:, 0]
-    edits, count = rows.prompts - 1, len(rows.edited)
-    if len(small) not in (1, edits, count):
+    one = size[0] // frames, size[1]
+    small = F.interpolate(mask[:, None].float(), one, mode="area")[:, 0].repeat(1, frames, 1)
+    several, count = rows.prompts - 1, len(rows.edited)
+    if len(small) not in (1, several, count):
         raise P2PError(
-            f"one mask, one for each of {edits} edits, or one for each of {count} edited images",
+            f"one mask, one for each of {several} edits, or one for each of {count} edited images",
             f"{len(small)} masks",
             "Provide one of these numbers of masks.",
             topic="number of masks",
@@ -128,12 +156,12 @@ def require_share(name: str, value: float) -> None:
         raise P2PError(f"a {name} within 0..1", f"{value:g}", "Set it between 0 and 1.")
 
 
-def soft_edge(mask: Tensor, cells: int) -> Tensor:
-    """The mask, fading to 0 over `cells` cells around it. [R, H, W] → the same."""
-    wide = mask
+def soft_edge(mask: Tensor, cells: int, frames: int = 1) -> Tensor:
+    """The mask, fading to 0 over `cells` cells around it, frame by frame. [R, H, W] → the same."""
+    wide = apart(mask, frames)
     for step in range(1, cells + 1):  # each ring is slightly lower than the one inside it
         wide = torch.maximum(wide, _grown(wide).clamp_(max=1 - step / (cells + 1)))
-    return wide
+    return together(wide, frames)
 
 
 def _grown(mask: Tensor) -> Tensor:

@@ -25,10 +25,14 @@ _NEAR = 0.02  # in standard deviations, the distance of half-precision copies of
 
 @dataclass(frozen=True)
 class Channel:
-    """One recorded map: the columns that it sums for each prompt, none if the prompt lacks the word."""
+    """One recorded map: the columns that it sums for each prompt, none if the prompt lacks the word.
+
+    reference: whether it sums the tokens of reference latents.
+    """
 
     name: str
     columns: tuple[tuple[int, ...], ...]
+    reference: bool = False
 
     def over(self, prompts: int) -> Channel:
         """The channel for `prompts` prompts: columns of a source prompt alone apply to its copies too."""
@@ -71,7 +75,7 @@ class Recorded:
 
     @property
     def latent(self) -> Size:
-        """Height and width of the latent."""
+        """Height and width of the latent, with the frames of a video one below the other."""
         return self.scene.latent
 
     @property
@@ -81,7 +85,9 @@ class Recorded:
 
     def fits(self, latent: Tensor) -> bool:
         """Whether a latent [P·B, C, ..., h, w] has the size of the run's."""
-        return (latent.shape[0], *latent.shape[-2:]) == (self.rows.count, *self.latent)
+        frames = latent.shape[2] if latent.ndim == 5 else 1
+        height, width = latent.shape[-2:]
+        return (latent.shape[0], frames * height, width) == (self.rows.count, *self.latent)
 
     def masks_at(self, thresholds: Sequence[float]) -> Iterator[Tensor]:
         """The masks of other thresholds, for one edit after the other [thresholds, H, W].
@@ -91,7 +97,7 @@ class Recorded:
         if self.rule is None:
             return iter([torch.empty(0, *self.latent)] * len(self.rows.edited))
         maps = {layer: values[0] for layer, values in self.maps.items()}  # [P·B, 2, h, w] each
-        return self.rule.at(thresholds, maps, self.rows, self.latent)
+        return self.rule.at(thresholds, maps, self.rows, self.latent, self.scene.frames)
 
 
 def signature(rows: Tensor) -> Tensor:

@@ -298,3 +298,23 @@ def test_a_soft_edge_fades_to_zero_over_its_cells(seed: int, kind: str, cells: i
 def test_what_cannot_be_a_rule_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(P2PError, match=message):
         MaskRule(**options)
+
+
+@pytest.mark.parametrize("soft", [0, 2])
+@pytest.mark.parametrize("pool", [False, True])
+def test_frames_have_masks_of_their_own(pool: bool, soft: int) -> None:
+    each = torch.rand(3, 2, 2, 4, 5)
+    each[..., 0, 0] = 1  # the maximum of each frame is the video's
+    rule = MaskRule(0.6, 0.9, pool, soft, (torch.rand(1, 8, 10) > 0.3).float())
+    size = (3 * 8, 10)
+    video = {MIDDLE: torch.cat(list(each), dim=2)}
+    mask = rule.of_maps(video, rule.users_mask(PAIR, size, 3), PAIR, size, 3)
+    assert torch.equal(mask, torch.cat([words_mask(rule, {MIDDLE: own}, (8, 10)) for own in each], dim=1))
+
+
+def test_a_frame_without_the_word_has_no_mask() -> None:
+    maps = torch.zeros(2, 2, 2 * 4, 4)
+    maps[:, 0, :4] = torch.rand(4, 4) + 1
+    maps[:, 0, 4:] = 0.1 * torch.rand(4, 4)
+    mask = MaskRule(0.3).of_maps({MIDDLE: maps}, None, PAIR, (8, 4), 2)
+    assert mask[:, :4].all() and not mask[:, 4:].any()

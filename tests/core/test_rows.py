@@ -216,3 +216,11 @@ def test_outside_the_mask_the_edit_is_the_source_and_inside_it_is_itself_to_the_
         middle = (source.double() + rows[row].double())[..., half] / 2
         eps = torch.finfo(dtype).eps
         torch.testing.assert_close(result[row][..., half].double(), middle, atol=400 * eps, rtol=2 * eps)
+
+
+def test_frames_are_blended_one_by_one() -> None:
+    rows, mask = torch.rand(4, 3, 2, 5, 6), torch.rand(2, 2 * 5, 6)
+    video = blended(rows, mask, 2)
+    for frame in range(2):
+        image = blended(rows[:, :, frame], mask[:, 5 * frame : 5 * frame + 5], 2)
+        assert torch.equal(video[:, :, frame], image)

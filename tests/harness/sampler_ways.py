@@ -66,7 +66,7 @@ def sampler_custom(job: Job) -> Tensor:
     return custom("SamplerCustom", model=job.model, **seeded, **conds, **_parts(job))["samples"]
 
 
-def _advanced(job: Job, guider: Any) -> Tensor:
+def advanced(job: Job, guider: Any) -> Tensor:
     noise = custom("RandomNoise", noise_seed=SEED)
     rest = {"latent_image": job.latent, **_parts(job)}
     return custom("SamplerCustomAdvanced", noise=noise, guider=guider, **rest)["samples"]
@@ -74,19 +74,19 @@ def _advanced(job: Job, guider: Any) -> Tensor:
 
 def cfg_guider(job: Job) -> Tensor:
     conds = {"positive": job.positive, "negative": job.negative}
-    return _advanced(job, custom("CFGGuider", model=job.model, cfg=CFG, **conds))
+    return advanced(job, custom("CFGGuider", model=job.model, cfg=CFG, **conds))
 
 
 def dual_guider(job: Job) -> Tensor:
     conds = {"cond1": job.positive, "cond2": job.positive, "negative": job.negative}
     scales = {"cfg_conds": CFG, "cfg_cond2_negative": 2.0, "style": "regular"}
-    return _advanced(job, custom("DualCFGGuider", model=job.model, **conds, **scales))
+    return advanced(job, custom("DualCFGGuider", model=job.model, **conds, **scales))
 
 
 def perp_neg_guider(job: Job) -> Tensor:
     conds = {"positive": job.positive, "negative": job.negative, "empty_conditioning": job.negative}
     scales = {"cfg": CFG, "neg_scale": 0.5}
-    return _advanced(
+    return advanced(
         job, node("comfy_extras.nodes_perpneg", "PerpNegGuider", model=job.model, **conds, **scales)
     )
 

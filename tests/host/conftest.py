@@ -86,21 +86,28 @@ def node(pack: ModuleType) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def host(node: dict[str, Any]) -> Any:
+def demo(node: dict[str, Any]) -> Any:
+    """Graphs of the demo model, or of the stand-in's."""
+    from graphs import Graph
+
     if COMFYUI:
         from adapter_comfy import ComfyUI
 
-        return ComfyUI(node["P2PDemoModel"])
+        return Graph(ComfyUI(node["P2PDemoModel"]), node)
     from adapter_standin import StandIn
 
-    return StandIn()
+    return Graph(StandIn(), node)
 
 
 @pytest.fixture(scope="session")
-def graph(host: Any, node: dict[str, Any]) -> Any:
-    from graphs import Graph
+def graph(demo: Any) -> Any:
+    """A file may override it with graphs of another model."""
+    return demo
 
-    return Graph(host, node)
+
+@pytest.fixture(scope="session")
+def host(demo: Any) -> Any:
+    return demo.host
 
 
 @pytest.fixture(scope="session")

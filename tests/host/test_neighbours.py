@@ -10,6 +10,7 @@ import torch
 from adapter import Host
 from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, close, differ, state
 from like_plain import require_chain
+from on_models import MODELS, graph_of
 from torch import Tensor
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host, pytest.mark.filterwarnings("ignore")]
@@ -73,10 +74,13 @@ def test_adapters_do_not_pile_up_on_a_cached_model(graph: Graph, host: Host):
 
 
 @pytest.mark.parametrize("name", ["EasyCache", "LazyCache"])
-def test_a_cache_that_judges_by_the_whole_batch(graph: Graph, host: Host, name: str):
+@pytest.mark.parametrize("model", MODELS)
+def test_a_cache_that_judges_by_the_whole_batch(graph: Graph, model: str, name: str):
     """The source equals a plain run if all rows are equal; a mask still holds."""
     from neighbours import core
 
+    graph = graph_of(model, graph)
+    host = graph.host
     cache = {"reuse_threshold": 0.5, "start_percent": 0.1, "end_percent": 0.9, "verbose": False}
     apply = core("nodes_easycache", f"{name}Node", **cache)
     options = {"steps": 8, "sampler": "euler"}
@@ -86,13 +90,13 @@ def test_a_cache_that_judges_by_the_whole_batch(graph: Graph, host: Host, name: 
         pytest.skip(f"this ComfyUI's own node cannot do a batch: {trouble}")
     assert differ(plain, graph.plain(SOURCE, **options)[0]), "nothing was left out"
     for order in (apply, lambda model: model):
-        model = order(host.model())
-        equal = graph.edited(edit=SOURCE, model=model, **options) if order is apply else None
+        patched = order(host.model())
+        equal = graph.edited(edit=SOURCE, model=patched, **options) if order is apply else None
         assert equal is None or (torch.equal(equal[0], plain) and close(equal[1], plain))
         mask = torch.zeros(1, 8, 8)
         mask[..., 4:] = 1.0
         prompts, positive = graph.pair()
-        blended, _ = graph.on("LocalBlend", prompts, graph.swapped(prompts, model), mask=mask, start=0.0)
+        blended, _ = graph.on("LocalBlend", prompts, graph.swapped(prompts, patched), mask=mask, start=0.0)
         source, edit = graph.sample(blended if order is apply else apply(blended), positive, **options)
         assert torch.equal(source[..., :4], edit[..., :4]) and differ(source, edit)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import importlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from adapter import Host
-from graphs import CLOSED, EDIT, OPEN, SOURCE, Graph, close, own_attention, state, with_patch
+from graphs import CLOSED, EDIT, NEGATIVE, OPEN, SOURCE, Graph, close, own_attention, state, with_patch
+from on_models import MODELS, graph_of
 from torch import Tensor
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
@@ -25,20 +29,46 @@ def endings(host: Host) -> dict[str, BaseException]:
     }
 
 
+@pytest.fixture(params=MODELS, scope="module")
+def graph(request: pytest.FixtureRequest, demo: Graph) -> Graph:
+    return graph_of(request.param, demo)
+
+
+@pytest.fixture(scope="module")
+def host(graph: Graph) -> Host:
+    return graph.host
+
+
+def before_attention(model: Any, told: Callable[[dict[str, Any]], None]) -> Any:
+    """A clone of MODEL that calls `told` with the host's options before attention, as another pack might."""
+
+    def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        told(extra_options)
+        return own_attention(q, k, v, extra_options)
+
+    def override(function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        told(kwargs["transformer_options"])
+        return function(*args, **kwargs)
+
+    if hasattr(model.model.diffusion_model, "output_blocks"):
+        for block in BLOCKS:
+            for name in ("attn1", "attn2"):
+                model = with_patch(model, patch, *block, name=name)
+        return model
+    clone = model.clone()
+    clone.model_options["transformer_options"]["optimized_attention_override"] = override
+    return clone
+
+
 def ended(graph: Graph, calls: list[int], ending: BaseException) -> Any:
     """A MODEL that raises in the call at which the counter `calls` reaches 0."""
 
-    def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+    def count(options: dict[str, Any]) -> None:
         calls[0] -= 1
         if calls[0] == 0:
             raise ending
-        return own_attention(q, k, v, extra_options)
 
-    model = graph.host.model()
-    for block in BLOCKS:
-        for name in ("attn1", "attn2"):
-            model = with_patch(model, patch, *block, name=name)
-    return model
+    return before_attention(graph.host.model(), count)
 
 
 @pytest.mark.parametrize("kind", ["error", "interrupt", "out of memory"])
@@ -63,7 +93,7 @@ def test_an_end_at_any_call_of_any_step(graph: Graph, host: Host, error: Any, ki
     assert torch.equal(graph.plain(SOURCE, model=host.model()), graph.plain(SOURCE))
 
 
-def test_nothing_grows_from_run_to_run(graph: Graph, host: Host):
+def test_nothing_grows_from_run_to_run(graph: Graph, pack: ModuleType):
     def run() -> None:
         prompts, positive = graph.pair()
         model, _ = graph.on("LocalBlend", prompts, graph.swapped(prompts, **OPEN), source_words="circle")
@@ -75,6 +105,9 @@ def test_nothing_grows_from_run_to_run(graph: Graph, host: Host):
 
     for _ in range(2):
         run()
+    returned = importlib.import_module(f"{pack.__name__}.nodes.comfyui.pairs")._RETURNED
+    prompts, points = returned[-1]
+    returned.extend((prompts, points.clone()) for _ in range(returned.maxlen))  # as after many runs
     before = tensors()
     for _ in range(5):
         run()
@@ -87,17 +120,53 @@ def test_little_memory_splits_the_batch_and_not_the_pair(graph: Graph, host: Hos
     whole = graph.edited()
     sides: list[list[int]] = []
 
-    def noting(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        sides.append(list(extra_options["cond_or_uncond"]))
-        return own_attention(q, k, v, extra_options)
-
-    model = with_patch(host.model(), noting, "middle", 0)
+    model = before_attention(host.model(), lambda options: sides.append([*options["cond_or_uncond"]]))
     monkeypatch.setattr(host.model().model, "memory_required", lambda *args, **kwargs: 1e18)
     for windows, row, text in ((OPEN, 0, SOURCE), (CLOSED, 1, EDIT)):
         rows = graph.edited(windows=windows, model=model)
         assert torch.equal(rows[row], graph.plain(text, model=model)[row])
     assert all(len(parts) == 1 for parts in sides)
     assert close(graph.edited(model=model), whole, 1e-4)
+
+
+@pytest.mark.real_host
+def test_a_model_that_was_unloaded_between_runs(graph: Graph, host: Host):
+    import comfy.model_management
+
+    prompts, positive = graph.pair()
+    model = graph.swapped(prompts, **OPEN)
+    first = graph.sample(model, positive)
+    comfy.model_management.unload_all_models()
+    assert torch.equal(graph.sample(model, positive), first)
+    assert torch.equal(graph.edited(), first)
+
+
+@pytest.mark.real_host
+def test_two_runs_at_once_on_clones_of_a_model(graph: Graph, host: Host, monkeypatch: Any):
+    """A pair of prompts of unequal lengths, and a plain run of the source.
+
+    The host itself forgets the clone that a model runs on as soon as any run on it ends.
+    """
+    import comfy.model_patcher
+    import comfy.sample
+
+    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "cleanup", lambda patcher: None)
+    prompts, positive = graph.pair(edit=f"{EDIT} next to the old sea at night")
+    latent = comfy.sample.fix_empty_latent_channels(host.model(), host.empty_latent(64, 64)["samples"])
+    negative = host.encode(NEGATIVE)
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(5))
+
+    def sampled(model: Any, conditioning: Any) -> Tensor:
+        how, options = (STEPS, 4.0, "euler", "normal"), {"seed": 1, "disable_pbar": True}
+        with torch.inference_mode():
+            return comfy.sample.sample(model, noise, *how, conditioning, negative, latent, **options)
+
+    jobs = [(graph.swapped(prompts, **OPEN), positive), (host.model().clone(), host.encode(SOURCE))]
+    alone = [sampled(*job) for job in jobs]
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as pool:
+            together = [*pool.map(lambda job: sampled(*job), jobs)]
+        assert all(map(torch.equal, together, alone))
 
 
 @pytest.mark.real_host

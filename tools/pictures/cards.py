@@ -23,13 +23,25 @@ COLOURS = {
     "P2P_PROMPTS": (120, 200, 130),
 }
 TITLES = {  # the front end's titles, or shorter ones
+    "CLIPLoader": "Load CLIP",
     "CheckpointLoaderSimple": "Load Checkpoint",
+    "ConditioningZeroOut": "Zero Out",
     "ControlNetApplyAdvanced": "Apply ControlNet",
     "ControlNetLoader": "Load ControlNet",
+    "DualCLIPLoader": "Load CLIP",
+    "EmptyFlux2LatentImage": "Empty Latent",
+    "EmptyHunyuanLatentVideo": "Empty Video",
     "EmptyLatentImage": "Empty Latent",
+    "EmptySD3LatentImage": "Empty Latent",
     "InpaintModelConditioning": "Inpaint Condition.",
     "LatentBatchSeedBehavior": "Batch Seed: fixed",
     "LatentUpscaleBy": "Upscale Latent By",
+    "ModelSamplingAuraFlow": "Shift",
+    "ModelSamplingSD3": "Shift",
+    "SamplerCustomAdvanced": "Sampler Custom",
+    "SaveAnimatedWEBP": "Save Animation",
+    "UNETLoader": "Load Model",
+    "VAELoader": "Load VAE",
 }
 
 

@@ -97,6 +97,7 @@ CHECKPOINTS = {
     ),
     "HunyuanImage": Checkpoint("hunyuan image", {"context_in_dim": 16}, (64, 4, 6)),
     "HunyuanVideo 1.5": Checkpoint("hunyuan video 1.5", {"context_in_dim": 16}, (32, 1, 4, 6)),
+    "Boogu": Checkpoint("boogu", {"instruction_feat_dim": 16}),
     "Omnigen 2": Checkpoint("omnigen2", {"text_feat_dim": 16}),
 }  # fmt: skip
 NAMES = [name for name, own in CHECKPOINTS.items() if own.encoder in HERE and here(own.family or name)]
@@ -189,6 +190,19 @@ def test_zeros_of_a_pair_are_the_zeros_of_each_prompt(graph: Graph, name: str) -
         plain = run(flow.model, own, zeros(own)[0], latent=repeated(flow.latent, 2))["samples"]
         assert close(closed[row], plain[row])
     assert not close(closed, flow.sample(model, positive)["samples"])
+
+
+@pytest.mark.skipif("Flux.1" not in NAMES, reason="needs Flux.1")
+def test_blocks_are_chosen_by_the_names_of_the_model(graph: Graph, error: type[Exception]) -> None:
+    flow = Flow(graph, "Flux.1")
+    prompts, positive = flow.pair(EDITS["equal"])
+    drawn = [
+        flow.sample(flow.edited(prompts, layers=layers, **OPEN), positive)["samples"]
+        for layers in ("double 0-1, single", "all", "double 1")
+    ]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[1], drawn[2])
+    with pytest.raises(error, match=r"got 'middle'. Use 'all', its blocks double 0-1, single 0-1, or"):
+        flow.edited(prompts, layers="middle")
 
 
 @pytest.mark.parametrize("name", NAMES)

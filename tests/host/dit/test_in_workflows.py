@@ -139,3 +139,26 @@ def test_a_picture_that_the_conditioning_carries(graph: Graph, name: str) -> Non
     assert differ(closed[0], flow.plain(SOURCE)[0])
     opened = drawn(flow.edited(prompts, **OPEN), positive)
     assert torch.equal(opened[0], closed[0]) and differ(opened[1], closed[1])
+
+
+# Videos
+
+
+@pytest.mark.parametrize("name", [name for name in ("Wan 2.1", "LTXV", "HunyuanVideo") if name in NAMES])
+def test_maps_and_masks_of_a_video_are_of_its_frames(graph: Graph, name: str) -> None:
+    flow, frames = Flow(graph, name), 3
+    own = CHECKPOINTS[name].latent
+    height, width = own[-2:]
+    flow.latent = {"samples": torch.zeros(1, own[0], frames, height, width)}
+    prompts, positive = flow.pair(EDIT)
+    words = {"source_words": "cat", "edit_words": "dog", "threshold": 0.97, "pooling": False}
+    model, blend = graph.on("LocalBlend", prompts, flow.edited(prompts, **OPEN), **words)
+    model, store = graph.on("AttentionStore", prompts, model, words="cat\ndog\ngrass")
+    latent = flow.sample(model, positive)
+    rows, mask = latent["samples"], blend.read(latent["samples"]).blend
+    kept = (mask[0] == 0).unflatten(0, (frames, height))  # one frame below the other
+    assert kept.any() and torch.equal(rows[1][:, kept], rows[0][:, kept])
+    shown, *_ = flow.run(flow.node["P2PBlendMask"], store=blend, latent=latent)
+    assert shown.shape[0] == frames
+    _, _, masks = flow.run(flow.node["P2PAttentionMaps"], store=store, latent=latent)
+    assert masks.shape[0] == 2 * frames and masks.shape[1] * width == masks.shape[2] * height

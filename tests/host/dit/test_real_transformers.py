@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
     from test_transformers import Pack, Pair, close
-    from transformer_table import FAMILIES, JOINT
+    from transformer_table import FAMILIES, JOINT, SEPARATE
     from transformers_tiny import here, noise, sampled
 
-    NAMES = [name for name in FAMILIES if here(name)]
+    NAMES = [name for name in (*SEPARATE, *JOINT) if here(name)]
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
     NAMES, FAMILIES, JOINT = [], {}, {}
 
@@ -195,7 +195,9 @@ def test_a_noise_mask_without_inversion(graph: Graph, p2p: Pack, name: str, erro
         photo.sample(photo.real(photo.inverted("euler")), mask=photo.mask())
 
 
-@pytest.mark.parametrize("name", [name for name in ("Flux.1", "Z-Image") if name in NAMES])
+@pytest.mark.parametrize(
+    "name", [name for name in ("Flux.1", "Z-Image", "Qwen-Image", "Wan 2.1") if name in NAMES]
+)
 def test_a_split_schedule_without_inversion(graph: Graph, p2p: Pack, name: str) -> None:
     photo = Photo(graph, p2p, name)
     model = photo.real(photo.inverted(), CLOSED)

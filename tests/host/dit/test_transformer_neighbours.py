@@ -95,6 +95,6 @@ def test_blocks_that_do_not_use_comfyuis_attention_are_refused(
     graph = of(name, node)
     with pytest.raises(
         error,
-        match=r"Prompt-to-Prompt: expected attention of .+ through ComfyUI, got none\. Remove .*TeaCache",
+        match=r"attention calls in the first model call of .+, got 0\. Remove .*TeaCache",
     ):
         graph.edited(model=forward_without_options(graph.host.model()))

@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
     from tiny_pairs import Pack, Pair, close
-    from transformer_table import FAMILIES, JOINT
+    from transformer_table import FAMILIES, JOINT, SEPARATE
     from transformers_tiny import here
 
-    NAMES = [name for name in FAMILIES if here(name)]
+    NAMES = [name for name in (*SEPARATE, *JOINT) if here(name)]
 except ModuleNotFoundError:  # on the stand-in, where these tests do not run
     NAMES, FAMILIES, JOINT = [], {}, {}
 
@@ -104,40 +104,59 @@ def test_a_wrong_row_of_the_table_is_refused(
 
 
 @pytest.mark.parametrize("way", ["swap", "refine in the self window"])
-def test_maps_of_words_are_columns_of_the_float64_maps(pair: Pair, way: str, error: type[Exception]) -> None:
+def test_maps_of_words_are_columns_of_the_float64_maps(pair: Pair, way: str) -> None:
     step, store = pair.step(*WAYS[way]), pair.p2p.maps.MapStore()
     channel = pair.p2p.maps.word_channel("grass", pair.prompts)
     model = pair.edited(pair.p2p.recording.Record((channel,), store), pair.edited(step))
-    frames = FAMILIES[pair.name].latent[1] if len(FAMILIES[pair.name].latent) == 4 else 1
-    if frames > 1:
-        with pytest.raises(error, match="expected an image, got a video of 2 frames"):
-            pair.sample(model, pair.paired)
-        return
     result = pair.sample(model, pair.paired)
     _, words = pair.expected(step, "grass")
     maps, steps = store.read(result).maps, 3
-    assert len(words) == len(maps) * steps
+    each = len(words) // (len(maps) * steps)  # calls per block: Wan VACE has a second block next to each
+    assert len(words) == each * len(maps) * steps
     for n, recorded in enumerate(maps.values()):
-        expected = torch.stack(words[n :: len(maps)]).mean(0)
+        own = [word for call, word in enumerate(words) if call // each % len(maps) == n]
+        expected = torch.stack(own).mean(0)
         torch.testing.assert_close(recorded[0, :, 0].flatten(1).double(), expected, atol=1e-5, rtol=0)
 
 
 def test_local_blend_keeps_the_source_outside_its_mask(pair: Pair) -> None:
-    if len(FAMILIES[pair.name].latent) == 4 and FAMILIES[pair.name].latent[1] > 1:
-        pytest.skip("a video")
     store = pair.p2p.maps.MapStore()
     rule = pair.p2p.masks.MaskRule(threshold=0.999, pool=False)  # maps of random weights are nearly flat
     blend = pair.p2p.blending.Blend(("cat",), ("dog", "snow"), (), store, rule, start=0.0)
     result = pair.sample(pair.edited(blend, pair.edited(pair.step("swap", 0.5, 0))), pair.paired)
-    mask = store.read().blend  # [E, H, W]
+    mask = store.read(result).blend  # [E, F·H, W]
     assert 0 < mask.mean() < 1
+    height = result.shape[-2]
     for row in (1, 2):
-        outside = mask[row - 1] == 0
+        outside = (mask[row - 1] == 0).unflatten(0, (-1, height)).reshape(result.shape[2:])
         assert torch.equal(result[row][..., outside], result[0][..., outside])
         assert not torch.equal(result[row], result[0])
 
 
 SOME = [name for name in ("Wan 2.1", "Anima", "Z-Image", "Flux.1", "SD3.5 medium") if name in NAMES]
+
+
+KINDS = [*((kind, method) for kind in ("weights", "word window") for method in ("swap", "refine"))]
+
+
+@pytest.mark.parametrize(("kind", "method"), [*KINDS, ("weights alone", "refine")])
+@pytest.mark.parametrize("name", SOME)
+def test_weights_and_word_windows_are_edits_of_the_float64_maps(
+    p2p: Pack, name: str, kind: str, method: str
+) -> None:
+    """At an unequal weight, a negative one, and a window that gives one word its own attention."""
+    pair, window = Pair(p2p, name), p2p.window
+    if kind == "word window":
+        own = p2p.windows.WordWindow("grass", window(0, 0))
+        steps = [p2p.steps.TokenEdit(method, window(0, 1), window(0, 1), (own,))]
+    else:
+        weights = p2p.weights.parse_weights("grass: 3\n---\nsnow: -2")
+        edit = [] if kind == "weights alone" else [pair.step(method, 1, 0)]
+        steps = [*edit, p2p.steps.Reweight(weights, window(0, 1), window(0, 0))]
+    model = pair.model
+    for step in steps:
+        model = pair.edited(step, model)
+    close(pair.sample(model, pair.paired), pair.expected(steps)[0])
 
 
 @pytest.mark.parametrize("name", SOME)

@@ -30,7 +30,8 @@ class Pack:
         self.columns, self.steps = part("p2p_core.edits.columns"), part("p2p_core.edits.steps")
         self.maps, self.blending = part("p2p_core.maps.store"), part("p2p_core.maps.blending")
         self.recording, self.masks = part("p2p_core.maps.recording"), part("p2p_core.maps.masks")
-        self.window = part("p2p_core.words.windows").Window
+        self.windows, self.weights = part("p2p_core.words.windows"), part("p2p_core.words.weights")
+        self.window = self.windows.Window
 
     def prompt(self, words: str, columns: int) -> Any:
         """A prompt of one-token words between two special columns, padded with special columns."""
@@ -92,10 +93,12 @@ class Pair:
     def expected(self, step: Any, word: str = "", **how: Any) -> tuple[Tensor, list[Tensor]]:
         """The pair in an empty window with float64 maps edited below it, and the maps of a word.
 
-        The step's windows never change.
+        step: one or several, whose windows never change.
         """
         closed = self.edited(self.step("swap", 0, 0))
-        plan = self.p2p.plan.EditPlan(self.prompts).then(self.prompts, step)
+        plan = self.p2p.plan.EditPlan(self.prompts)
+        for each in step if isinstance(step, list) else [step]:
+            plan = plan.then(self.prompts, each)
         layer, text = self.p2p.families.layers_of(self.model)[0], self.text_columns()
         edits = [self._float(plan, row, layer, text) for row in range(1, 1 + len(self.prompts.edits))]
         columns = [

@@ -28,24 +28,23 @@ def skip_layers(name: str, **inputs: Any) -> Neighbour:
 
 
 def lora(model: Model) -> Model:
-    """On the first linear layer of the second block."""
     import comfy.sd
 
+    return comfy.sd.load_lora_for_models(model, None, lora_weights(model), 1.0, 0.0)[0]
+
+
+def lora_weights(model: Model) -> dict[str, Tensor]:
+    """Of the first linear layer of the second block."""
     transformer = model.model.diffusion_model
-    blocks = next(
-        each for each in transformer.children() if isinstance(each, nn.ModuleList) and len(each) > 1
-    )
-    found = [name for name, layer in blocks[1].named_modules() if isinstance(layer, nn.Linear)]
-    of_all = {layer: name for name, layer in transformer.named_modules()}
-    layer = blocks[1].get_submodule(found[0])
-    rows, columns = layer.weight.shape
-    generator = torch.Generator().manual_seed(2)
-    name = f"diffusion_model.{of_all[layer]}"
-    weights = {
-        f"{name}.lora_up.weight": 0.3 * torch.randn(rows, 4, generator=generator),
-        f"{name}.lora_down.weight": 0.3 * torch.randn(4, columns, generator=generator),
+    lists = (each for each in transformer.children() if isinstance(each, nn.ModuleList))
+    block = next(blocks for blocks in lists if len(blocks) > 1)[1]
+    layer = next(each for each in block.modules() if isinstance(each, nn.Linear))
+    name = next(name for name, each in transformer.named_modules() if each is layer)
+    generator, (rows, columns) = torch.Generator().manual_seed(2), layer.weight.shape
+    return {
+        f"diffusion_model.{name}.lora_up.weight": 0.3 * torch.randn(rows, 4, generator=generator),
+        f"diffusion_model.{name}.lora_down.weight": 0.3 * torch.randn(4, columns, generator=generator),
     }
-    return comfy.sd.load_lora_for_models(model, None, weights, 1.0, 0.0)[0]
 
 
 def perturbed_tokens(model: Model) -> Model:

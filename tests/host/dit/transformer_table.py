@@ -142,6 +142,12 @@ OMNIGEN = {
     **{"num_layers": 2, "num_refiner_layers": 2, "num_attention_heads": 2, "num_kv_heads": 1},
     **{"multiple_of": 8, "axes_dim_rope": (4, 6, 6), "axes_lens": (64, 32, 32), "text_feat_dim": 12},
 }
+BOOGU = {
+    **{"image_model": "boogu", "patch_size": 2, "in_channels": 16, "out_channels": 16, "hidden_size": 32},
+    **{"num_layers": 3, "num_double_stream_layers": 1, "num_refiner_layers": 2, "num_kv_heads": 1},
+    **{"num_attention_heads": 2, "multiple_of": 8, "axes_dim_rope": (4, 6, 6), "axes_lens": (64, 32, 32)},
+    **{"instruction_feat_dim": 12},
+}
 KREA2 = {
     **{"image_model": "krea2", "features": 64, "tdim": 16, "txtdim": 12, "heads": 4, "kvheads": 2},
     **{"multiplier": 2, "layers": 2, "patch": 2, "channels": 16, "txtlayers": 3, "txtheads": 2},
@@ -221,6 +227,7 @@ SEPARATE = {
         (16, 2, 8, 12),
         short=7,
         long=7,
+        since=(0, 33, 0),
     ),
     "Wan Camera": Family(
         "WAN21_Camera",
@@ -324,6 +331,15 @@ JOINT = {
         (128, 4, 6),
     ),
     "Omnigen 2": Family("Omnigen2", OMNIGEN, (16, 8, 12), options=UNMASKED),
+    "Boogu": Family("Boogu", BOOGU, (16, 8, 12), options=UNMASKED),
     "CogVideoX": Family("CogVideoX_T2V", COGVIDEO, (16, 2, 8, 12), short=7, long=7),
 }  # fmt: skip
-FAMILIES = {**SEPARATE, **JOINT}
+LTX2 = {
+    **{"image_model": "ltxav", "in_channels": 8, "audio_in_channels": 128, "cross_attention_dim": 32},
+    **{"audio_cross_attention_dim": 16, "attention_head_dim": 16, "audio_attention_head_dim": 8},
+    **{"num_attention_heads": 2, "audio_num_attention_heads": 2, "caption_channels": 12, "num_layers": 2},
+    **{"connector_num_attention_heads": 2, "connector_attention_head_dim": 6},
+    **{"audio_connector_num_attention_heads": 2, "audio_connector_attention_head_dim": 6},
+}
+NESTED = {"LTX-2": Family("LTXAV", LTX2, (8, 2, 4, 4), 24, since=(0, 33, 0))}
+FAMILIES = {**SEPARATE, **JOINT, **NESTED}
