@@ -70,7 +70,6 @@ def real_image(bench: Bench) -> Any:
     return bench.node("real.real_image", "P2PRealImage", swap(bench), bench.prompts, *settings)
 
 
-<<<<<<< HEAD
 def remembered(bench: Bench, model: Any, *, attention: bool = False) -> Any:
     """Every round but the warm-up takes the source from there."""
     settings = (True, 256, 4, attention, 16384)
@@ -87,12 +86,12 @@ def again_closed(bench: Bench) -> Any:
 
 def again_with_attention(bench: Bench) -> Any:
     return remembered(bench, swap(bench), attention=True)
-=======
+
+
 def default_windows(bench: Bench) -> Any:
     windows = bench.core("p2p_core.edits.steps").EDIT_WINDOWS
     numbers = [(window.start, window.end) for window in (windows.cross, windows.self_attention)]
     return bench.node("edit.word_swap", "P2PWordSwap", bench.model, bench.prompts, *numbers[0], *numbers[1])
->>>>>>> main
 
 
 CASES: Mapping[str, Case] = {

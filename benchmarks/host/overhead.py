@@ -70,11 +70,8 @@ def measured_shape(
 
     shape = SHAPES[name]
     made = bench(pack, shape, getattr(torch, device.dtype), steps)
-<<<<<<< HEAD
-    samples = {name: sample for name, sample in samplings(made).items() if name in (PLAIN, *chosen)}
-=======
-    samples = samplings(made, shape.left_out)
->>>>>>> main
+    every = samplings(made, shape.left_out)
+    samples = {name: sample for name, sample in every.items() if name in (PLAIN, *chosen)}
     costs = alternated(device, samples, rounds)
     host = Path(os.environ["P2P_HOST"])
     cases = [

@@ -38,6 +38,8 @@ def remembered_source(
         return None
     if next(plan.of(RealImage), None) is not None:
         return _without(step, "it is a real image")
+    if any(each is not None and each.ndim < 4 for each in rows):
+        return _without(step, "it has audio")
     names = getattr(getattr(given[0], "sampler_function", None), "__name__", ""), type(guider).__name__
     found = [name for name in _BY_THE_BATCH if any(name in each for each in names)]
     if found:

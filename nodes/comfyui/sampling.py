@@ -14,12 +14,9 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...p2p_core.errors import P2PError
-<<<<<<< HEAD
-from ...p2p_core.memory.remembering import Remembering
-=======
 from ...p2p_core.maps.blending import Blend
 from ...p2p_core.maps.recording import Record
->>>>>>> main
+from ...p2p_core.memory.remembering import Remembering
 from ...p2p_core.plan import EditPlan
 from ...p2p_core.real.pinning import RealImage
 from ...p2p_core.rows import Rows, per_row, sources, with_sources
@@ -29,11 +26,8 @@ from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
 from .families import Family, architecture_of, family_of, layers_of
-<<<<<<< HEAD
 from .fewer_rows import LeanCalls
-=======
 from .foreign_text import explained
->>>>>>> main
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
@@ -94,22 +88,11 @@ def sample_pair(
                 sampler = following(sampler, real, prompts, None if in_pairs else start)
             guided = guided_calls(sampling, real, merging)
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided)
-<<<<<<< HEAD
         if source is not None:
             calls = remembered_calls(source, LeanCalls(sampling, merging, unpatched(options)))
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, calls)
-    if kwargs.get("latent_shapes"):
-        kwargs["latent_shapes"] = [latent_image.shape]
-=======
-    if equal is not None:
-        noise = equal
-    else:
-        noise, latent_image = per_row(noise, prompts), per_row(latent_image, prompts)
-    if denoise_mask is not None:
-        denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
     for place, shape in enumerate(shapes):  # in the host's own list, by which it unpacks the result
         shapes[place] = torch.Size([len(noise), *shape[1:]])
->>>>>>> main
     guider.conds, guider.model_options = entries, patched
     try:
         with explained(conds):
