@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,7 +49,10 @@ def remembered_source(
     source = source_of_run(guider, *given, *of_source)
     if source is None:
         return _without(step, "something in this graph cannot be compared with an earlier run")
-    return Remembering(step, source, MEMORY, recalls=prompts > 1)
+    remembering = Remembering(step, source, MEMORY, recalls=prompts > 1)
+    if not remembering.found:  # nothing is kept of a model that is gone
+        weakref.finalize(guider.model_patcher.model, MEMORY.drop, source).atexit = False
+    return remembering
 
 
 def _without(step: Remember, why: str) -> None:

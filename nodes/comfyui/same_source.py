@@ -66,7 +66,7 @@ def source_of_run(guider: Any, *given: Any) -> Hashable | None:
             (Identity(type(guider)), contents(own)),
             contents(given),
         )
-    except Unknown:
+    except (Unknown, RecursionError, ValueError):  # functions that close over each other, or over nothing yet
         return None
 
 

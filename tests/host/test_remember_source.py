@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import importlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -396,6 +398,16 @@ def test_damage_is_noticed(desk: Desk, memory: Any):
         memory._records[0].calls[-1].clean.add_(1)
     again = desk.edited(OTHER)
     assert torch.equal(again[0], first[0]) and len(memory) == 1
+
+
+def test_nothing_is_kept_of_a_model_that_is_gone(desk: Desk, memory: Any, host: Host):
+    model = host.model().clone()
+    model.model = copy.deepcopy(model.model)
+    desk.edited(model=model)
+    assert len(memory) == 1
+    del model
+    gc.collect()
+    assert len(memory) == 0
 
 
 def test_two_models_and_two_graphs_in_turn(desk: Desk, memory: Any, host: Host):
