@@ -7,6 +7,7 @@ or an unconditional half).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,7 +70,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class PairedRow:
-    """A batch row with a prompt of a sample. source: the batch row of its source."""
+    """A batch row with a prompt of a sample. source: the batch row of its source.
+
+    Sources that are not in the batch count as rows after it: those of its first paired part, then the next.
+    """
 
     row: int
     source: int
@@ -79,11 +83,15 @@ class PairedRow:
 
 @dataclass(frozen=True)
 class Batch:
-    """The contents of a model's batch: equal parts, of which those in `paired` hold paired rows."""
+    """The contents of a model's batch: equal parts, of which those in `paired` hold paired rows.
+
+    sources: whether these parts have the source rows.
+    """
 
     size: int
     paired: tuple[bool, ...]
     prompts: int
+    sources: bool = True
 
     @cached_property
     def rows(self) -> tuple[PairedRow, ...]:
@@ -91,18 +99,31 @@ class Batch:
         if not any(self.paired):
             return ()
         part, rest = divmod(self.size, len(self.paired))
-        if rest or part % self.prompts:
+        per_sample = self.prompts if self.sources else self.prompts - 1
+        if rest or part % per_sample:
             raise P2PError(
-                f"{len(self.paired)} equal parts with {self.prompts} rows per sample",
+                f"{len(self.paired)} equal parts with {per_sample} rows per sample",
                 f"a batch of {self.size}",
                 "Pass complete parts of the batch.",
                 topic="batch parts",
             )
-        rows = Rows(self.prompts, part // self.prompts)
         starts = [i * part for i, is_paired in enumerate(self.paired) if is_paired]
+        if not self.sources:
+            return self._edits(starts, part)
+        rows = Rows(self.prompts, part // self.prompts)
         return tuple(
             PairedRow(a + r, a + rows.row(rows.sample(r), 0), rows.sample(r), rows.prompt(r))
             for a in starts
+            for r in range(part)
+        )
+
+    def _edits(self, starts: Sequence[int], part: int) -> tuple[PairedRow, ...]:
+        """The rows of paired parts that start there, without sources."""
+        edits = self.prompts - 1
+        samples = part // edits
+        return tuple(
+            PairedRow(start + r, self.size + n * samples + r // edits, r // edits, 1 + r % edits)
+            for n, start in enumerate(starts)
             for r in range(part)
         )
 

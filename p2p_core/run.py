@@ -17,7 +17,9 @@ A host calls, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import TypeVar
 
@@ -43,9 +45,10 @@ from .attention.placing import placed, prepare_joint
 from .edits.columns import MixingKey, mixing_of
 from .edits.holding import held
 from .errors import P2PError
+from .memory.attention import Place, SourceRows
 from .plan import EditPlan
 from .rows import Batch
-from .step import Call, Hooks, Observer, Scene
+from .step import Call, Hooks, Kind, Observer, Scene
 from .words.windows import Schedule
 
 T = TypeVar("T")
@@ -67,6 +70,7 @@ class Run:
             hooks.observer for hooks in self._hooks if hooks.observer is not None
         ]
         self._observing = Lock()  # with several GPUs, hosts call the parts of a batch from threads
+        self.source_rows: SourceRows | None = None  # of the current evaluation of the model, if kept
         self._schedule, self._calls = Schedule(()), list[float]()
         self._made: dict[Hashable, object] = {}  # dropped with the run: matrices of long prompts are large
 
@@ -96,7 +100,10 @@ class Run:
                 observer.observe(call, q, k, batch)
         columns = k.shape[-2]
         made = (batch, columns, v.device, v.dtype)
-        edit = self._once(made, lambda: prepare_cross(batch.edits, columns, v, len(q)))
+        rows = len(q)
+        edit = self._once(made, lambda: prepare_cross(batch.edits, columns, v, rows))
+        if edit is not None and edit.origins is not None:
+            q, k = self._with_sources(call, "cross", q, k)
         return edit_cross(q, k, v, edit, attend, attend_again)
 
     def joint(self, call: Call, joint: JointCall, attend: JointAttend) -> Tensor:
@@ -111,7 +118,9 @@ class Run:
         with self._observing:
             for observer in observers:
                 observer.observe_joint(call, joint, edits, batch)
-        return edit_joint(joint, edits, attend)
+        if not any(edit.inject or edit.from_source is not None for edit in edits):
+            return edit_joint(joint, edits, attend)
+        return edit_joint(joint, edits, attend, sources=self._joint_sources(call, joint))
 
     def self_attention(self, call: Call, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
         """One self-attention call, edited and observed. Tensors as in `edit_self`."""
@@ -119,13 +128,14 @@ class Run:
         observers = [each for each in self._observers if each.observes_self(call.layer, call.progress)]
         if not observers and not injects:
             return attend(q, k, v)
-        batch = self._self_batch(len(q), call.paired, injects)
+        rows, batch = len(q), self._self_batch(len(q), call, injects)
         with self._observing:
             for observer in observers:
                 observer.observe_self(call, q, k, batch)
         if not batch.edits:
             return attend(q, k, v)
-        origins = self._once(("origins", batch, q.device), lambda: prepare_self(batch.edits, q, len(q)))
+        origins = self._once(("origins", batch, q.device), lambda: prepare_self(batch.edits, q, rows))
+        q, k = self._with_sources(call, "self", q, k)
         return edit_self(q, k, v, origins, attend)
 
     def acts_on_self(self, layer: Layer, progress: float, tokens: int) -> bool:
@@ -133,6 +143,61 @@ class Run:
         if self.plan.injects(layer, progress, tokens):
             return True
         return any(observer.observes_self(layer, progress) for observer in self._observers)
+
+    def observes(self, progress: float) -> bool:
+        """Whether attention calls at this progress are observed."""
+        return any(
+            each.observes(layer, progress) or each.observes_self(layer, progress)
+            for each, layer in itertools.product(self._observers, self.scene.layers)
+        )
+
+    def reads(self, progress: float) -> frozenset[Place]:
+        """Where edit rows use the queries and keys of their source at this progress."""
+
+        def make() -> frozenset[Place]:
+            places = (self._reads(layer, progress) for layer in self.scene.layers)
+            return frozenset(itertools.chain(*places))
+
+        return self._once(("reads", progress), make)
+
+    def _reads(self, layer: Layer, progress: float) -> Iterator[Place]:
+        height, width = (-(-side // layer.scale) for side in self.scene.latent)
+        if self.plan.injects(layer, progress, height * width):
+            yield Place(layer, "self")
+        keys = self.plan.mixing_keys(layer, progress)
+        if any(self._takes(key) for key in keys if key is not None):
+            yield Place(layer, "cross")
+
+    def _takes(self, key: MixingKey) -> bool:
+        """Whether a mixing takes any of the source's attention; padding follows the columns at the ends."""
+        mixing = mixing_of(self.plan.prompts, key)
+        return mixing is not None and (bool(mixing.from_source.any()) or not bool(mixing.own[[0, -1]].all()))
+
+    def _with_sources(self, call: Call, kind: Kind, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """q and k with the source rows: those of the call, or kept ones after it. Notes those of the call."""
+        rows, place = self.source_rows, Place(call.layer, kind)
+        if not call.sources:
+            assert rows is not None
+            source_q, source_k = rows.taken(place, q, k.shape[-2])
+            return torch.cat([q, source_q]), torch.cat([k, source_k])
+        if rows is not None:
+            chosen = self._source_slice(len(q) - call.others, call.paired)
+            rows.note(place, q[chosen], k[chosen])
+        return q, k
+
+    def _joint_sources(self, call: Call, joint: JointCall) -> JointCall | None:
+        """The source rows of a call that has none; their values are not read. Else None."""
+        by_row = joint.mask is not None and joint.mask.shape[0] > 1
+        if call.sources and by_row:
+            return None  # their masks would have to be kept too
+        q, k = self._with_sources(call, "joint", joint.q, joint.k)
+        own = len(joint.q)
+        return None if call.sources else replace(joint, q=q[own:], k=k[own:], v=joint.v[: len(q) - own])
+
+    def _source_slice(self, size: int, paired: tuple[bool, ...]) -> slice:
+        """The source rows of a batch with one paired part."""
+        rows = [row.row for row in Batch(size, paired, self.prompts).rows if not row.prompt]
+        return slice(rows[0], rows[-1] + 1, self.prompts)
 
     def _keys(self, call: Call) -> tuple[MixingKey | None, ...]:
         """The key of each edit's column mixing; the same object for calls with the same edits."""
@@ -147,12 +212,12 @@ class Run:
         paired, layout = call.paired, call.layout
 
         def make() -> EditedBatch:
-            rows = Batch(size, paired, self.prompts).rows
+            rows = Batch(size - call.others, paired, self.prompts, call.sources).rows
             mixings = [None if key is None else self._mixing(key, layout) for key in keys]
             edits = (RowEdit(r.row, r.source, mixings[r.prompt - 1]) for r in rows if r.prompt)
             return EditedBatch(rows, tuple(edits))
 
-        return self._once(("cross", size, paired, layout, id(keys)), make)
+        return self._once(("cross", size, paired, call.sources, call.others, layout, id(keys)), make)
 
     def _mixing(self, key: MixingKey, layout: Layout | None) -> Mixing | None:
         """The mixing of the prompts' columns, placed on the text columns of the layout if there is one."""
@@ -166,13 +231,15 @@ class Run:
 
         return self._once((key, layout), make)
 
-    def _self_batch(self, size: int, paired: tuple[bool, ...], injects: bool) -> EditedBatch:
+    def _self_batch(self, size: int, call: Call, injects: bool) -> EditedBatch:
+        paired, sources, others = call.paired, call.sources, call.others
+
         def make() -> EditedBatch:
-            rows = Batch(size, paired, self.prompts).rows
+            rows = Batch(size - others, paired, self.prompts, sources).rows
             edits = (RowEdit(r.row, r.source) for r in rows if r.prompt and injects)
             return EditedBatch(rows, tuple(edits))
 
-        return self._once(("self", size, paired, injects), make)
+        return self._once(("self", size, paired, sources, others, injects), make)
 
     def _once(self, key: Hashable, make: Callable[[], T]) -> T:
         """The result of `make`, cached by key for this run."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -23,6 +23,8 @@ from .rows import Rows
 from .words.prompts import Prompt, PromptSet
 from .words.windows import Schedule, Window
 
+Kind = Literal["cross", "self", "joint"]
+"""Of an attention call: of the image to the text, to itself, or both in one softmax."""
 Size = tuple[int, int]
 """Height and width."""
 
@@ -54,7 +56,8 @@ class Call:
     with the frames of a video one below the other.
 
     progress: 0 (pure noise) to 1 (finished). paired: for each of the batch's equal parts, whether it holds
-    paired rows. layout: where the tokens of a transformer stand, None in a U-Net.
+    paired rows. layout: where the tokens of a transformer stand, None in a U-Net. sources: whether paired
+    parts hold source rows. others: how many rows follow the parts that belong to none of them.
     """
 
     layer: Layer
@@ -63,6 +66,8 @@ class Call:
     heads: int
     paired: tuple[bool, ...]
     layout: Layout | None = None
+    sources: bool = True
+    others: int = 0
 
 
 class Observer(Protocol):

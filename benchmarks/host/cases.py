@@ -70,6 +70,24 @@ def real_image(bench: Bench) -> Any:
     return bench.node("real.real_image", "P2PRealImage", swap(bench), bench.prompts, *settings)
 
 
+def remembered(bench: Bench, model: Any, *, attention: bool = False) -> Any:
+    """Every round but the warm-up takes the source from there."""
+    settings = (True, 256, 4, attention, 16384)
+    return bench.node("edit.remember_source", "P2PRememberSource", model, *settings)
+
+
+def again(bench: Bench) -> Any:
+    return remembered(bench, swap(bench))
+
+
+def again_closed(bench: Bench) -> Any:
+    return remembered(bench, closed(bench))
+
+
+def again_with_attention(bench: Bench) -> Any:
+    return remembered(bench, swap(bench), attention=True)
+
+
 def default_windows(bench: Bench) -> Any:
     windows = bench.core("p2p_core.edits.steps").EDIT_WINDOWS
     numbers = [(window.start, window.end) for window in (windows.cross, windows.self_attention)]
@@ -86,4 +104,7 @@ CASES: Mapping[str, Case] = {
     "all of these": everything,
     "windows closed": closed,
     "swap in a pinned real image": real_image,
+    "swap again": again,
+    "windows closed, again": again_closed,
+    "swap again, attention kept": again_with_attention,
 }

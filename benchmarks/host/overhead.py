@@ -12,7 +12,7 @@ import datetime
 import gc
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -33,7 +33,9 @@ def main() -> None:
     device, pack = DEVICES[chosen.device], start(cpu=chosen.device == "cpu")
     logging.disable(logging.INFO)
     shapes = [
-        measured_shape(device, pack, name, chosen.steps or device.steps, chosen.rounds or device.rounds)
+        measured_shape(
+            device, pack, name, chosen.steps or device.steps, chosen.rounds or device.rounds, chosen.cases
+        )
         for name in chosen.shapes or device.shapes
     ]
     results = described(device, shapes)
@@ -53,19 +55,23 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--steps", type=int, help="model calls per sampling, 2 or more; the first one is not timed"
     )
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=CASES, help="the default is all")
     parser.add_argument(
         "--docs", action="store_true", help="keep the results, with their tables in docs/performance.md"
     )
     return parser.parse_args()
 
 
-def measured_shape(device: Device, pack: Any, name: str, steps: int, rounds: int) -> ShapeResult:
+def measured_shape(
+    device: Device, pack: Any, name: str, steps: int, rounds: int, chosen: Collection[str] = CASES
+) -> ShapeResult:
     import comfy.model_management
     import torch
 
     shape = SHAPES[name]
     made = bench(pack, shape, getattr(torch, device.dtype), steps)
-    samples = samplings(made, shape.left_out)
+    every = samplings(made, shape.left_out)
+    samples = {name: sample for name, sample in every.items() if name in (PLAIN, *chosen)}
     costs = alternated(device, samples, rounds)
     host = Path(os.environ["P2P_HOST"])
     cases = [

@@ -38,6 +38,8 @@ ADVICE = {
     "other sigmas": "Use the steps, scheduler and denoise of Invert in the sampler, and a sampler that skips "
     "no step (euler, euler_ancestral, heun, dpmpp_2m).",
     "sigmas": "Connect a scheduler's complete SIGMAS, not flipped or split.",
+    "no reference": "Connect the image to the edit model's encoder or Reference Latent, or set region of "
+    "Local Blend to words.",
     "late blend": "Lower the start of Local Blend, or sample to the end.",
     "two pictures": "Keep one Real Image on a MODEL.",
 }

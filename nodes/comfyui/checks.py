@@ -53,6 +53,8 @@ class LayoutCheck:
 
     def alike(self, value: Any) -> Any:
         """An input of the model with the source's in all rows of its sample. Other values as they are."""
+        if isinstance(value, list):  # reference latents
+            return [self.alike(each) for each in value]
         if not isinstance(value, Tensor) or not value.ndim or len(value) != self.batch:
             return value
         origins = {row.row: row.source for row in self.rows}

@@ -73,7 +73,7 @@ class ModelCalls:
 
     def _described(self, transformer: Any, options: Options, x: Tensor, text: Any, others: Any) -> ModelCall:
         family = self.family
-        layout = family.layout(text, x.shape, others)
+        layout = family.layout(text, x.shape, others, self.merging.pictures(options))
         hidden = self.merging.hidden(options, len(x), x.device)
         layers, texts = self.sampling.run.scene.layers, family.text_calls(transformer)
         return ModelCall(family, layers, layout, texts, hidden, family.turns(others))
@@ -153,4 +153,6 @@ def _call(sampling: Sampling, model_call: ModelCall, kind: Kind, call: Attention
         call.heads,
         sampling.paired(call.q.shape[0], call.options, kind != "self"),
         model_call.layout,
+        sampling.with_sources(call.options),
+        sampling.others(call.options),
     )

@@ -35,6 +35,8 @@ class Family:
     follow. before, after: encodings by other encoders, around the prompt's columns. text_blocks: the list of
     blocks in which text attends to itself, before all others. passes_options: whether the model gives its
     attention the options of the call; if not, patches do. audio: whether it may sample audio with the video.
+    pictures: whether the text may begin with tokens of pictures, before the prompt. reference_method: how the
+    model places reference latents by default, None where it leaves them out.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Family:
     text_blocks: str = ""
     passes_options: bool = True
     audio: bool = False
+    pictures: bool = False
+    reference_method: str | None = "index"
 
     def of(self, transformer: Any) -> Family:
         """The row with what this model says of itself."""
@@ -56,12 +60,13 @@ class Family:
         multiple = getattr(transformer, "pad_tokens_multiple", None) or 1
         padding: Side = self.tokens.side if multiple == 1 else "right"  # of learned tokens, after the text
         tokens = replace(self.tokens, patch=side, multiple=multiple, side=padding)
+        method = getattr(transformer, "default_ref_method", self.reference_method)
         block = next(getattr(transformer, self.blocks[0][0]).children(), None)
         if getattr(block, "flipped_img_txt", False):  # Hunyuan on 0.3.64
             tokens = replace(tokens, order=("image", "text"))
         if getattr(transformer, "cond_type_embedding", None) is not None:  # HunyuanVideo 1.5
             return replace(self, tokens=tokens, before=("clip_fea", *self.after), after=())
-        return replace(self, tokens=tokens)
+        return replace(self, tokens=tokens, reference_method=method)
 
     def layers(self, transformer: Any) -> tuple[Layer, ...]:
         scale = self.tokens.patch
@@ -81,18 +86,23 @@ class Family:
         own = () if self.more_text is None else self.more_text[:1]
         return (*own, *self.before, *self.after)
 
-    def layout(self, text: Any, latent: Sequence[int], others: Mapping[str, Any]) -> Layout:
+    def layout(
+        self, text: Any, latent: Sequence[int], others: Mapping[str, Any], pictures: int = 0
+    ) -> Layout:
         """Of a call of the model. text: [B, T, C]; latent: its shape; others: what else the call is given.
 
-        Where several latents are packed into one, the first is the image's or the video's.
+        Where several latents are packed into one, the first is the image's or the video's. pictures: how many
+        columns of the text hold pictures.
         """
         latent = (others.get("latent_shapes") or [latent])[0]
         name, times = self.more_text or ("", 0)
         columns = (0 if text is None else text.shape[1]) + times * _columns(others, [name])
-        grids = [self.tokens.grid(latent.shape) for latent in others.get("ref_latents") or ()]
-        reference = sum(map(prod, grids))
+        method = others.get("ref_latents_method", self.reference_method)
+        references = () if method is None else others.get("ref_latents") or ()
+        reference = sum(prod(self.tokens.grid(latent.shape)) for latent in references)
         around = _columns(others, self.before), _columns(others, self.after)
-        return self.tokens.layout(columns, latent, reference, *around)
+        layout = self.tokens.layout(columns, latent, reference, *around)
+        return replace(layout, before=layout.before + pictures)
 
     def turns(self, others: Mapping[str, Any]) -> int:
         """How many attention calls a block makes where only their order tells them apart, else 0."""
@@ -139,7 +149,7 @@ FAMILIES: dict[str, Family] = {
     "SingleStreamDiT": Family(
         "Krea 2", blocks=(("blocks", "block"),), patch=2, text_blocks="txtfusion.refiner_blocks"
     ),
-    "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST),
+    "QwenImageTransformer2DModel": Family("Qwen-Image", blocks=ONE_LIST, pictures=True),
     "Flux2": Family("Flux.2", Tokens(fill=512)),
     "LongCatImage": Family("LongCat", LEFT),
     "Flux": Family("Flux"),

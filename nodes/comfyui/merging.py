@@ -23,7 +23,7 @@ from .conditionings import Sides, in_rows, require_prompts
 from .control_text import with_own_text
 from .families import Family
 from .keys import PAIR, SIDE
-from .pairing import Entry, Pair, pair_of, same, unlike_values
+from .pairing import Entry, Pair, pair_of, same, same_shapes, unlike_values
 from .state import NODE
 
 TEXT = "c_crossattn"
@@ -40,7 +40,12 @@ class Padded:
 
     @property
     def equal(self) -> bool:
-        return len(set(self.lengths)) == 1
+        """Whether all fill the columns."""
+        return set(self.lengths) == {self.text.shape[1]}
+
+    @property
+    def of_edits(self) -> Padded:
+        return Padded(self.text[1:], self.starts[1:], self.lengths[1:])
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -79,6 +84,11 @@ class Texts:
     def equal(self) -> bool:
         return all(part.equal for part in (*self.before, self.text, *self.after))
 
+    @property
+    def of_edits(self) -> Texts:
+        before, after = (tuple(part.of_edits for part in parts) for parts in (self.before, self.after))
+        return Texts(before, self.text.of_edits, after)
+
     def outside(self, tokens: Tokens) -> Tensor:
         """[P, T], as of each part, on all text columns."""
         parts = (*self.before, self.text, *self.after)
@@ -111,6 +121,8 @@ class Merging:
         self._sources: dict[Any, Mapping[str, Any]] = {}
         self._prompts: dict[Any, tuple[Any, ...]] = {}  # by an entry, those of its edits
         self._encoded: list[Tensor] = []  # the text of each prompt, before the model sees it
+        self._columns: tuple[int, ...] = ()  # of the prompts, without pictures
+        self._pictures: dict[Any, int] = {}
 
     def rows_of_pairs(self, conds: Sides, prompts: PromptSet, samples: int) -> dict[str, list[Entry]]:
         """All entries as the model may see them: paired ones as their source's, the others on `SIDE`.
@@ -118,6 +130,7 @@ class Merging:
         Raises P2PError where they are not of these prompts.
         """
         require_prompts(conds, prompts)
+        self._columns = tuple(prompt.columns for prompt in prompts.prompts)
         others: list[Entry] = []
         sides = {
             side: [self._source(side, entry, others) for entry in entries] for side, entries in conds.items()
@@ -196,6 +209,15 @@ class Merging:
         texts = [None if text is None or text.equal else text for text in texts]
         return texts if any(texts) else None
 
+    def pads(self, name: Any) -> bool:
+        """Whether prompts of an entry are padded."""
+        return name in self.texts and not self.texts[name].equal
+
+    def cut(self, name: Any, other: Any) -> None:
+        """Give an entry without the source's row a name of its own."""
+        if name in self.texts:
+            self.texts[other] = self.texts[name].of_edits
+
     def merge(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
         """A SAMPLER_SAMPLE wrapper."""
         sides = dict(guider.conds)
@@ -216,6 +238,7 @@ class Merging:
         columns = {key: [conds.get(key) for conds in prompts] for key in keys}
         joined = {key: self._joined(key, conds) for key, conds in columns.items()}
         text = self._padded(columns[TEXT])
+        self._pictures[entry["uuid"]] = self._of_pictures(text) if self.family.pictures else 0
         around = [
             tuple(self._padded(columns[key]) for key in names if key in columns)
             for names in (self.family.before, self.family.after)
@@ -242,7 +265,24 @@ class Merging:
             return conds[0]
         if all(isinstance(value, Tensor) and value.shape == values[0].shape for value in values):
             return kind(_rows(values))
+        if same_shapes(values):
+            return kind([_rows(each) for each in zip(*values, strict=True)])
         raise unlike_values(key)
+
+    def _of_pictures(self, text: Padded) -> int:
+        """How many text columns hold pictures: all that a text has more than its prompt, before it."""
+        more = [length - own for length, own in zip(text.lengths, self._columns, strict=True)]
+        if len(set(more)) > 1:
+            raise P2PError(
+                "source and edit encoded with the texts of Prompt Pair and with the same images",
+                f"{' and '.join(map(str, more))} tokens more than their texts have",
+                "Connect the same images to the encoders of source and edit, and copy both texts exactly.",
+            )
+        return max(0, more[0])
+
+    def pictures(self, options: Mapping[str, Any]) -> int:
+        """How many text columns of a call hold pictures."""
+        return max((self._pictures.get(name, 0) for name in options.get("uuids", ())), default=0)
 
 
 def _rows(values: Sequence[Tensor]) -> Tensor:

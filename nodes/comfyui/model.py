@@ -22,6 +22,16 @@ def with_step(model: Any, prompts: PromptSet, step: Step) -> Any:
     return with_plan(model, plan_of(model, prompts).then(prompts, step))
 
 
+def with_last_step(model: Any, step: Step) -> Any:
+    """A clone of MODEL with one more step for the prompts of its plan. Raises P2PError without a plan."""
+    plan: EditPlan | None = model.model_options["transformer_options"].get(PLAN)
+    if plan is None:
+        raise P2PError(
+            "a MODEL with edits", "one without", "Connect the MODEL of the last Prompt-to-Prompt edit node."
+        )
+    return with_step(model, plan.prompts, step)
+
+
 def plan_of(model: Any, prompts: PromptSet) -> EditPlan:
     """The plan on MODEL, or an empty one for these prompts."""
     return model.model_options["transformer_options"].get(PLAN) or EditPlan(prompts)

@@ -119,7 +119,34 @@ def _merge(key: str, values: Sequence[Any]) -> Any:
         return None
     if key not in _SHARED and all(value is None or isinstance(value, Tensor) for value in values):
         return _APART
+    if key == REFERENCES:
+        _require_same_sizes(values)
+    if same_shapes(values):
+        return _APART
     raise unlike_values(key)
+
+
+def same_shapes(values: Sequence[Any]) -> bool:
+    """Whether all values are lists of tensors, of as many and of the same shapes."""
+    shapes = [_shapes(value) for value in values]
+    return None not in shapes and all(shape == shapes[0] for shape in shapes)
+
+
+def _shapes(value: Any) -> list[tuple[int, ...]] | None:
+    tensors = isinstance(value, list) and all(isinstance(each, Tensor) for each in value)
+    return [tuple(each.shape) for each in value] if tensors else None
+
+
+def _require_same_sizes(values: Sequence[Any]) -> None:
+    """Raises P2PError for reference latents of different numbers or sizes."""
+    sizes = [[(*shape[:-2], *shape[:-3:-1]) for shape in _shapes(value) or ()] for value in values]
+    named = ["none" if not each else ", ".join(f"{s[-2]} × {s[-1]}" for s in each) for each in sizes]
+    if any(each != sizes[0] for each in sizes[1:]):
+        raise P2PError(
+            "reference latents of the same number and size on source and edit",
+            " and ".join(dict.fromkeys(named)) + " cells",
+            "Connect the same reference images to the encoders of source and edit.",
+        )
 
 
 def unlike_values(key: str) -> P2PError:
@@ -138,6 +165,7 @@ def same(a: Any, b: Any) -> bool:
     return a is b or bool(a == b)
 
 
+REFERENCES = "reference_latents"
 _APART = object()  # in place of values that cannot be stacked
 _SHARED = frozenset({"mask", "concat_mask", "concat_latent_image"})  # tensors of the picture, not of the text
 _AFTER = " Apply whatever both share (a ControlNet, an area) after the pairing."

@@ -16,25 +16,29 @@ from torch import Tensor
 from ...p2p_core.errors import P2PError
 from ...p2p_core.maps.blending import Blend
 from ...p2p_core.maps.recording import Record
+from ...p2p_core.memory.remembering import Remembering
 from ...p2p_core.plan import EditPlan
 from ...p2p_core.real.pinning import RealImage
-from ...p2p_core.rows import Rows, per_row
+from ...p2p_core.rows import Rows, per_row, sources, with_sources
 from ...p2p_core.run import Run
 from ...p2p_core.step import Scene
 from .advice import naming
 from .conditionings import edited_sides, ids, keep_ids_apart, plain_ids, rows_of_pairs
 from .dit import with_override
 from .families import Family, architecture_of, family_of, layers_of
+from .fewer_rows import LeanCalls
 from .foreign_text import explained
 from .keys import PLAN
 from .merging import Merging
 from .noise import OwnDraws, paired_sampler
+from .one_call import unpatched
 from .options import Options, with_wrapper
 from .pairs import paired_noise, remember
 from .real import following, guided_calls, require_fit
+from .remembering import remembered_calls, remembered_source
 from .room import require_room
 from .rows import mask_per_row
-from .shown_after import show_held
+from .shown_after import show_after
 from .state import NODE, ProgressTable, Sampling
 from .unet import pixels_per_cell, with_patches
 
@@ -62,25 +66,31 @@ def sample_pair(
         entries = rows_of(conds, plan.prompts, samples)
         sampling = _begin(plan, guider, samples, shapes[0], sigmas)
         start = sampling.run.start(sigmas, sampling.table.levels, sampling.table.end)
+        if real is not None:
+            require_fit(real, guider, noise, samples, denoise_mask, sides)
+            latent_image = latent_image if in_pairs else real.trajectory.picture.to(latent_image)
+        if equal is not None:
+            noise = equal
+        else:
+            noise, latent_image = per_row(noise, prompts), per_row(latent_image, prompts)
+        if denoise_mask is not None:
+            denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
+        given = sampler, sigmas, rest[2] if len(rest) > 2 else kwargs.get("seed")
+        source = remembered_source(sampling, guider, given, (noise, latent_image, denoise_mask))
         patched, draws = _with_attention(options, sampling, family, merging), OwnDraws()
-        around = _around_model(sampling), draws.around_model
         merge = [] if merging is None else [merging.merge]
         patched = with_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, *merge, keep_ids_apart(sides))
+        around = _around_model(sampling, source), draws.around_model
         patched = with_wrapper(patched, WrappersMP.PREDICT_NOISE, *around)
         sampler = paired_sampler(sampler, prompts, draws)
         if real is not None:
-            require_fit(real, guider, noise, samples, denoise_mask, sides)
             if real.trajectory.inverted:
                 sampler = following(sampler, real, prompts, None if in_pairs else start)
-            latent_image = latent_image if in_pairs else real.trajectory.picture.to(latent_image)
             guided = guided_calls(sampling, real, merging)
             patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, guided)
-    if equal is not None:
-        noise = equal
-    else:
-        noise, latent_image = per_row(noise, prompts), per_row(latent_image, prompts)
-    if denoise_mask is not None:
-        denoise_mask = mask_per_row(denoise_mask, samples, prompts, in_pairs)
+        if source is not None:
+            calls = remembered_calls(source, LeanCalls(sampling, merging, unpatched(options)))
+            patched = with_wrapper(patched, WrappersMP.CALC_COND_BATCH, calls)
     for place, shape in enumerate(shapes):  # in the host's own list, by which it unpacks the result
         shapes[place] = torch.Size([len(noise), *shape[1:]])
     guider.conds, guider.model_options = entries, patched
@@ -90,7 +100,7 @@ def sample_pair(
     finally:
         guider.conds, guider.model_options = conds, options
     with naming(NODE):
-        return _finished(sampling, guider, rows)
+        return _finished(sampling, guider, rows, source)
 
 
 def _with_attention(
@@ -133,19 +143,22 @@ def _begin(plan: EditPlan, guider: Any, samples: int, latent: Sequence[int], sig
     return Sampling(Run(plan, scene), table, ids(guider.conds, sides), plain_ids(guider.conds, sides))
 
 
-def _finished(sampling: Sampling, guider: Any, rows: Tensor) -> Tensor:
-    """The finished rows. Fills the stores, remembers the rows as pairs, shows what the windows held."""
+def _finished(sampling: Sampling, guider: Any, rows: Tensor, source: Remembering | None) -> Tensor:
+    """The finished rows. Fills the stores, remembers source and rows, shows what the windows held."""
     denoised = () if sampling.denoised is None else (sampling.denoised,)
     out = guider.model_patcher.model.process_latent_out
     rows = sampling.run.finish(rows, *(out(clean.float()) for clean in denoised))
     if sampling.run.prompts > 1:
         remember(rows, sampling.run.prompts)
-    show_held(sampling.run.held())
+    if source is not None:
+        source.finish()
+        show_after([(source.step.origin, source.outcome)])
+    show_after(sampling.run.held())
     return rows
 
 
-def _around_model(sampling: Sampling) -> Callable[..., Tensor]:
-    """A PREDICT_NOISE wrapper: pins a real picture's source rows, and blends before and after the model call.
+def _around_model(sampling: Sampling, source: Remembering | None) -> Callable[..., Tensor]:
+    """A PREDICT_NOISE wrapper: pins or recalls source rows, and blends before and after the model call.
 
     The only place that writes to an input: the sampler's next step has to start from that latent.
     """
@@ -157,7 +170,12 @@ def _around_model(sampling: Sampling) -> Callable[..., Tensor]:
             entering = run.before_model(x, sampling.sigma(timestep) if run.plan.timed else 0.0, progress)
         if entering is not x:
             x.copy_(entering)
+        if source is not None:
+            source.enter(sources(x, run.prompts), sampling.sigma(timestep))
         predicted = executor(x, timestep, *rest, **kwargs)
+        if source is not None:
+            clean = source.leave(sources(predicted, run.prompts))
+            predicted = with_sources(predicted, clean, run.prompts)
         with naming(NODE):
             sampling.denoised = run.after_model(predicted, progress)
         return sampling.denoised

@@ -34,9 +34,9 @@ def origin(shown: Mapping[str, Any]) -> Origin:
     return Origin(None if context is None else context.node_id, shown)
 
 
-def show_held(held: Iterable[tuple[object, str]]) -> None:
-    """Shows on each node how many calls its windows held. Without a front end that waits, logs it."""
-    for made_by, text in held:
+def show_after(texts: Iterable[tuple[object, str]]) -> None:
+    """Shows a text on each node after a sampling. Without a front end that waits, logs it."""
+    for made_by, text in texts:
         if not (isinstance(made_by, Origin) and _sent(made_by, {WINDOWS: [text]})):
             logging.info("Prompt-to-Prompt: %s", text)
 

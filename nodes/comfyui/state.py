@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,16 @@ from ...p2p_core.step import Call
 NODE = "Prompt-to-Prompt"  # node name in errors of a sampling
 DIGITS = 5  # of progress: a call at the end of a window is not inside it by rounding
 _ANY = 0.5  # progress when nothing depends on it
+
+
+def alone(name: uuid.UUID) -> uuid.UUID:
+    """The name of a conditioning's entry for the edit rows alone."""
+    return uuid.uuid5(name, "edits")
+
+
+def together(name: uuid.UUID) -> uuid.UUID:
+    """The name of a conditioning's entry whose rows are followed by edit rows of another side."""
+    return uuid.uuid5(name, "together")
 
 
 class ProgressTable:
@@ -57,6 +68,8 @@ class Sampling:
 
     def __init__(self, run: Run, table: ProgressTable, edited: frozenset[Any], plain: frozenset[Any]) -> None:
         self.run, self.table, self.edited, self.plain = run, table, edited, plain
+        self.alone = frozenset(map(alone, edited))  # where edit rows are computed alone
+        self.together = frozenset(map(together, edited))  # where edit rows of another side follow
         self.layers: Mapping[tuple[str, int, int], Layer] = {
             (layer.stage, layer.number, layer.index): layer for layer in run.scene.layers
         }
@@ -93,7 +106,8 @@ class Sampling:
         """The description of an attention call. words: whether it is cross-attention."""
         layer, paired = self._layer(options), self.paired(q.shape[0], options, words)
         size = self._size(layer, options, q.shape[1])
-        return Call(layer, self.progress(options["sigmas"]), size, options["n_heads"], paired)
+        progress, rows = self.progress(options["sigmas"]), (self.with_sources(options), self.others(options))
+        return Call(layer, progress, size, options["n_heads"], paired, None, *rows)
 
     def _size(self, layer: Layer, options: Mapping[str, Any], tokens: int) -> tuple[int, int]:
         """Height and width of a layer, from the host's [B, C, h, w]. Maps need those of the whole picture."""
@@ -113,6 +127,15 @@ class Sampling:
             )
         return height, width
 
+    def with_sources(self, options: Mapping[str, Any]) -> bool:
+        """Whether the paired parts of a batch hold source rows."""
+        return not any(name in self.alone for name in options["uuids"])
+
+    def others(self, options: Mapping[str, Any]) -> int:
+        """The rows of a batch that follow its parts."""
+        rows = self.run.scene.rows
+        return len(rows.edited) if any(name in self.together for name in options["uuids"]) else 0
+
     def named(self, options: Mapping[str, Any], words: bool = True) -> tuple[bool, ...]:
         """`paired` by the names alone, for a batch of any form."""
         named = self.edited - self.plain if words else self.edited
@@ -123,15 +146,19 @@ class Sampling:
 
         words: exclude the parts with one prompt for all rows.
         """
-        paired = self.named(options, words)
+        plain = self.plain | frozenset(map(alone, self.plain)) if words else frozenset[Any]()
+        named = (self.edited | self.alone | self.together) - plain
+        paired = tuple(name in named for name in options["uuids"])
         if not any(paired):
             return paired  # a real picture's source may have no rows
         rows = self.run.scene.rows
+        count = rows.count if self.with_sources(options) else len(rows.edited)
         if "ad_params" in options:
             raise P2PError("a batch of images", "frames of AnimateDiff", "Remove the motion model.")
-        if batch != len(paired) * rows.count:
+        if batch != len(paired) * count + self.others(options):
+            prompts = count // rows.samples
             raise P2PError(
-                f"a batch of prompts × samples × parts, {rows.prompts} × {rows.samples} × {len(paired)}",
+                f"a batch of prompts × samples × parts, {prompts} × {rows.samples} × {len(paired)}",
                 f"{batch} rows",
                 "Remove the node that splits images or batches (HyperTile, context windows).",
             )

@@ -6,6 +6,7 @@ from . import (
     prompt_edit,
     prompt_pair,
     refine,
+    remember_source,
     reweight,
     split_pair,
     word_swap,
@@ -20,5 +21,6 @@ _FILES = (
     reweight,
     local_blend,
     split_pair,
+    remember_source,
 )
 NODES = [node for file in _FILES for node in file.NODES]

@@ -15,6 +15,8 @@ from ..comfyui.given import require_masks
 from ..comfyui.model import with_step
 from ..shared.types import EDIT, Prompts, Store, bound, found_by, layer_choice, require_option
 
+REGIONS = ("words", "reference")
+
 
 class P2PLocalBlend(io.ComfyNode):
     @classmethod
@@ -55,6 +57,9 @@ class P2PLocalBlend(io.ComfyNode):
                 io.Mask.Input("mask", optional=True,
                     tooltip="Where the image may change: one mask, or one per edit. Any size: it is resized "
                     "to the latent by averaging, so a cell that it covers partly is blended partly."),
+                io.Combo.Input("region", options=list(REGIONS), default="words", optional=True,
+                    tooltip="What the mask is computed from. words: where the words attend. reference: where "
+                    "the edit attends little to the reference image of an edit model; without words."),
             ],
             outputs=[
                 io.Model.Output(display_name="model",
@@ -67,10 +72,11 @@ class P2PLocalBlend(io.ComfyNode):
     def execute(
         cls, model: Any, prompts: Any, source_words: str, edit_words: str, subtract_words: str,
         threshold: float, subtract_threshold: float, start: float, pooling: bool, soft_edge: int,
-        layers: str, mask_mode: Any, mask: Any = None,
+        layers: str, mask_mode: Any, mask: Any = None, region: Any = "words",
     ) -> io.NodeOutput:  # fmt: skip
         with naming("Local Blend"):
             require_option("mask_mode", mask_mode, MASK_MODES)
+            require_option("region", region, REGIONS)
             rule = MaskRule(
                 threshold=threshold,
                 subtract_threshold=subtract_threshold,
@@ -78,6 +84,7 @@ class P2PLocalBlend(io.ComfyNode):
                 soft=soft_edge,
                 mask=None if mask is None else require_masks(mask),
                 mask_mode=mask_mode,
+                below=region == "reference",
             )
             blend = Blend(
                 source=entries(source_words),

@@ -42,13 +42,17 @@ class Span:
         return torch.cat([others[..., : self.start, :], tokens, others[..., self.start :, :]], dim=-2)
 
 
+NO_TOKENS = Span(0, 0)
+
+
 @dataclass(frozen=True)
 class Layout:
     """The token axis of an attention call of `total` tokens.
 
     text: the text columns, with what pads them. image: the image tokens, without what pads them; row-major
     over `grid`. In a model with separate cross-attention text and image both start at 0. before, after: how
-    many of the text columns, at either end, are of other encoders than the prompt's.
+    many of the text columns, at either end, are of other encoders than the prompt's, or of pictures in the
+    text. reference: the tokens of reference latents.
     """
 
     text: Span
@@ -58,6 +62,7 @@ class Layout:
     tokens: Tokens
     before: int = 0
     after: int = 0
+    reference: Span = NO_TOKENS
 
     @property
     def without_reference(self) -> int:
@@ -129,7 +134,8 @@ class Tokens:
             starts[part] = total
             total += counts[part]
         spans = Span(starts["text"], counts["text"]), Span(starts["image"], image)
-        return Layout(*spans, total, grid, self, before, after)
+        references = Span(starts.get("reference", total), reference)
+        return Layout(*spans, total, grid, self, before, after, references)
 
     def padded(self, count: int) -> int:
         """`count` tokens with the learned ones that fill up a multiple."""

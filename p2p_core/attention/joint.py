@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -61,16 +62,23 @@ class JointEdit:
 
 
 def edit_joint(
-    call: JointCall, edits: Sequence[JointEdit], attend: Attend, outside: Outside = "own mass"
+    call: JointCall,
+    edits: Sequence[JointEdit],
+    attend: Attend,
+    outside: Outside = "own mass",
+    sources: JointCall | None = None,
 ) -> Tensor:
-    """The call with edited rows. Rows without an edit come out as `attend` alone gives them, to the bit."""
-    first = call
+    """The call with edited rows. Rows without an edit come out as `attend` alone gives them, to the bit.
+
+    sources: the source rows if the call has none; they count as rows after it, and their values are not read.
+    """
+    first, sourced = call, partial(_sources, call, sources)
     for edit in edits:
-        row = _first(edit, call.rows(edit.rows), call.rows(edit.sources))
+        row = _first(edit, call.rows(edit.rows), sourced(edit))
         first = first.with_rows(edit.rows, row)
     out = first.run(attend)
     for edit in edits:
-        own, source = call.rows(edit.rows), call.rows(edit.sources)
+        own, source = call.rows(edit.rows), sourced(edit)
         rows = call.image.of(out[edit.rows])
         if (added := _added(edit, own.of_image(), source.of_image(), attend, outside)) is not None:
             rows = rows + added
@@ -78,6 +86,10 @@ def edit_joint(
             rows = call.image.put(rows, own.queries(call.image.others).run(attend))
         out = out.index_copy(0, edit.rows, rows)
     return out
+
+
+def _sources(call: JointCall, sources: JointCall | None, edit: JointEdit) -> JointCall:
+    return call.rows(edit.sources) if sources is None else sources.rows(edit.sources - len(call.q))
 
 
 def _first(edit: JointEdit, own: JointCall, source: JointCall) -> JointCall:

@@ -117,17 +117,17 @@ def _apart(tokens: Tensor, heads: int) -> Tensor:
 def joint_maps(
     call: JointCall, heads: int, edits: Sequence[JointEdit], indicators: Tensor, outside: Outside = "own mass"
 ) -> Tensor:
-    """[B, I, n]: the maps of the text columns in a joint call as edited, the mean over heads.
+    """[B, I, n]: the maps of some tokens in a joint call as edited, the mean over heads.
 
-    indicators: [B, T, n], 1 for the text columns of a map.
+    indicators: [B, L, n], 1 for the tokens of a map.
     """
     call = call.of_image()
     q, k = (_apart(t.float(), heads) for t in (call.q, call.k))
-    call, width = replace(call, q=q, k=k, v=torch.zeros_like(k)), k.shape[-1]
+    call, width = replace(call, q=q, k=k), k.shape[-1]
     maps: list[Tensor] = []
     for some in torch.split(indicators.float(), width, dim=-1):  # backends need values as wide as the keys
         values = F.pad(some, (0, width - some.shape[-1]))[:, None].expand(-1, k.shape[1], -1, -1)
-        out = edit_joint(call.with_text(values), edits, _attend, outside)
+        out = edit_joint(replace(call, v=values), edits, _attend, outside)
         maps.append(out[..., : some.shape[-1]].mean(1))
     return torch.cat(maps, dim=-1)
 

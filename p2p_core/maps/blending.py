@@ -24,8 +24,8 @@ class Blend(Step):
     """One node's local blend.
 
     source, edit, subtract: words. The mask covers those of the source and of the edit, minus the subtracted
-    ones. start: progress from which the latent is blended. layers: the layers of the maps, None for those of
-    `map_scale`.
+    ones; with a rule that is `below`, where the edit attends little to reference latents. start: progress
+    from which the latent is blended. layers: the layers of the maps, None for those of `map_scale`.
     """
 
     source: tuple[str, ...]
@@ -38,7 +38,13 @@ class Blend(Step):
 
     def __post_init__(self) -> None:
         require_share("start", self.start)
-        if not (self.source or self.edit) and self.rule.mask is None:
+        if self.rule.below and (self.source or self.edit or self.subtract):
+            raise P2PError(
+                "no words for a mask by the reference",
+                ", ".join((*self.source, *self.edit, *self.subtract)),
+                "Remove the words, or compute the mask from them.",
+            )
+        if not (self.source or self.edit or self.rule.below) and self.rule.mask is None:
             raise P2PError(
                 "words to blend around, or a mask",
                 "neither",
@@ -47,9 +53,9 @@ class Blend(Step):
             )
 
     @property
-    def by_words(self) -> bool:
+    def by_maps(self) -> bool:
         """Whether the mask is computed from attention maps."""
-        return bool(self.source or self.edit) and not self.rule.ignores_words
+        return bool(self.source or self.edit or self.rule.below) and not self.rule.ignores_words
 
     @property
     def window(self) -> Window:
@@ -72,7 +78,7 @@ class Blend(Step):
         prompts.require(self.subtract)
 
     def require_layers(self, layers: Sequence[Layer]) -> None:
-        if self.by_words:
+        if self.by_maps:
             super().require_layers(layers)
 
     def begin(self, scene: Scene) -> Hooks:
@@ -81,11 +87,13 @@ class Blend(Step):
     def record(self, scene: Scene) -> Record:
         """The maps that the mask needs; none for a user's mask alone."""
         chosen = self.layers or LayerFilter(f"1/{map_scale(scene.layers, scene.latent)}")
-        if not self.by_words:
+        if not self.by_maps:
             return Record((), self.store, chosen)
         return Record(self._channels(scene.prompts), self.store, chosen, rule=self.rule)
 
-    def _channels(self, prompts: PromptSet) -> tuple[Channel, Channel]:
+    def _channels(self, prompts: PromptSet) -> tuple[Channel, ...]:
+        if self.rule.below:
+            return (Channel("reference", ((),), reference=True),)
         added = [self.source, *[self.edit] * len(prompts.edits)]
         subtracted = [self.subtract] * prompts.count
         return Channel("blend", _columns(prompts, added)), Channel("subtract", _columns(prompts, subtracted))
@@ -135,7 +143,7 @@ class _Blending(Recording):
         self._version, rule = self.recorder.version, self.blend.rule
         if self._users is not None:
             self._users = self._users.to(like.device)
-        if self.blend.by_words:
+        if self.blend.by_maps:
             maps = self.recorder.means()
             if maps:
                 scene = self.scene

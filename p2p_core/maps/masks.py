@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..architecture.layers import Layer
 from ..errors import P2PError
-from ..rows import Rows, joined_with_source
+from ..rows import Rows, edits, joined_with_source
 from ..step import Size
 from .resolution import mean_map
 
@@ -31,7 +31,7 @@ class MaskRule:
     The mask is where a map exceeds `threshold`, minus where a map of the subtracted words exceeds
     `subtract_threshold`; maps are relative to their maximum. pool: 3 × 3 maximum pooling of the maps. soft:
     latent cells over which the mask fades out. mask: a user's, [1, E or E·B, H, W], which is intersected with
-    the words' mask or replaces it.
+    the words' mask or replaces it. below: the mask is where the edit's map is less than 1 − `threshold`.
     """
 
     threshold: float = 0.3
@@ -40,6 +40,7 @@ class MaskRule:
     soft: int = 0
     mask: Tensor | None = None
     mask_mode: MaskMode = "intersect"
+    below: bool = False
 
     def __post_init__(self) -> None:
         limits = {"threshold": self.threshold, "subtract threshold": self.subtract_threshold}
@@ -91,8 +92,10 @@ class MaskRule:
 
     def _field(self, maps: Mapping[Layer, Tensor], rows: Rows, size: Size, frames: int) -> Tensor:
         """The values to compare with a threshold, [E·B, H, W]: the larger of edit's and source's maps, −1
-        where subtracted."""
+        where subtracted; or 1 less the edit's."""
         mean = mean_map(list(maps.values()))
+        if self.below:
+            return 1 - edits(_relative(mean[:, 0], size, frames, pool=False), rows.prompts)
         added = joined_with_source(_relative(mean[:, 0], size, frames, pool=self.pool), rows.prompts)
         subtracted = joined_with_source(_relative(mean[:, 1], size, frames, pool=False), rows.prompts)
         return added.masked_fill(subtracted.gt(self.subtract_threshold), -1.0)
@@ -125,10 +128,10 @@ def user_mask(mask: Tensor, rows: Rows, size: Size, frames: int = 1) -> Tensor:
     """
     one = size[0] // frames, size[1]
     small = F.interpolate(mask[:, None].float(), one, mode="area")[:, 0].repeat(1, frames, 1)
-    edits, count = rows.prompts - 1, len(rows.edited)
-    if len(small) not in (1, edits, count):
+    several, count = rows.prompts - 1, len(rows.edited)
+    if len(small) not in (1, several, count):
         raise P2PError(
-            f"one mask, one for each of {edits} edits, or one for each of {count} edited images",
+            f"one mask, one for each of {several} edits, or one for each of {count} edited images",
             f"{len(small)} masks",
             "Provide one of these numbers of masks.",
             topic="number of masks",

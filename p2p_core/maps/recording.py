@@ -113,6 +113,7 @@ class Recorder:
         part = self.record.part(call.progress)
         if part is None or not batch.rows:
             return
+        self._require_references(None)
         self._add(call, part, word_maps(q, k, call.heads, self._probe(call, batch, k)), batch)
 
     def observe_joint(
@@ -122,21 +123,35 @@ class Recorder:
         part = self.record.part(call.progress)
         if part is None or not batch.rows or call.layout is None:
             return
+        self._require_references(call.layout)
         maps = joint_maps(joint, call.heads, edits, self._by_row(call.layout, batch, joint.q))
         rows = torch.tensor([row.row for row in batch.rows], device=maps.device)
         self._add(call, part, maps[rows], batch)
 
     def _by_row(self, layout: Layout, batch: EditedBatch, q: Tensor) -> Tensor:
-        """[B, T, n]: the indicators of each batch row's prompt, 0 in rows that are not paired."""
+        """[B, L, n]: the indicators of each batch row's prompt, 0 in rows that are not paired."""
         key = (layout, batch, len(q), q.device)
         if key not in self._rows:
-            placed = self._placed(layout)
+            placed, text, reference = self._placed(layout), layout.text, layout.reference
             with torch.inference_mode(False):
-                rows = torch.zeros(len(q), *placed[0].shape)
+                rows = torch.zeros(len(q), layout.total, placed[0].shape[1])
                 for row in batch.rows:
-                    rows[row.row] = placed[row.prompt]
+                    rows[row.row, text.start : text.stop] = placed[row.prompt]
+                for n, channel in enumerate(self.record.channels):
+                    rows[:, reference.start : reference.stop, n] += float(channel.reference)
                 self._rows[key] = rows.to(q.device)
         return self._rows[key]
+
+    def _require_references(self, layout: Layout | None) -> None:
+        """Raises P2PError for a call without reference latents if a map of them is recorded."""
+        there = layout is not None and layout.reference.count
+        if not there and any(channel.reference for channel in self.record.channels):
+            raise P2PError(
+                "a model call with reference latents, for a mask by the reference",
+                "one without them",
+                "Use an edit model with a reference image, or a mask by words.",
+                topic="no reference",
+            )
 
     def _placed(self, layout: Layout | None) -> Sequence[Tensor]:
         """The indicators on the text columns of a layout."""

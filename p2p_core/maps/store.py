@@ -25,10 +25,14 @@ _NEAR = 0.02  # in standard deviations, the distance of half-precision copies of
 
 @dataclass(frozen=True)
 class Channel:
-    """One recorded map: the columns that it sums for each prompt, none if the prompt lacks the word."""
+    """One recorded map: the columns that it sums for each prompt, none if the prompt lacks the word.
+
+    reference: whether it sums the tokens of reference latents.
+    """
 
     name: str
     columns: tuple[tuple[int, ...], ...]
+    reference: bool = False
 
     def over(self, prompts: int) -> Channel:
         """The channel for `prompts` prompts: columns of a source prompt alone apply to its copies too."""

@@ -64,9 +64,9 @@ def test_chosen_layers_are_used_and_have_to_be_there() -> None:
 
 
 def test_a_mask_that_replaces_the_words_needs_no_maps() -> None:
-    assert blend().by_words and blend(rule=MaskRule(mask=MASK)).by_words
+    assert blend().by_maps and blend(rule=MaskRule(mask=MASK)).by_maps
     for only in (blend(rule=MaskRule(mask=MASK, mask_mode="replace")), blend([], rule=MaskRule(mask=MASK))):
-        assert not only.by_words and record_of(only).channels == ()
+        assert not only.by_maps and record_of(only).channels == ()
         nowhere = Blend(only.source, (), (), MapStore(), only.rule, layers=LayerFilter("output 11"))
         Run(plan_of(PROMPTS, nowhere), scene_of(PROMPTS, 1, (64, 64), SD15))
 

@@ -31,6 +31,7 @@ p2p_core/step            | torch                  | errors words architecture ro
 p2p_core/edits           | torch                  | errors limits words architecture rows attention step
 p2p_core/maps            | torch einops           | errors limits words architecture rows attention step
 p2p_core/real            | torch einops           | errors limits words rows step
+p2p_core/memory          | torch                  | errors words architecture step
 p2p_core/plan            | torch                  | p2p_core/*
 p2p_core/run             | torch                  | p2p_core/*
 p2p_core/maps/components | torch einops numpy     | errors rows maps

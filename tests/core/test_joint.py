@@ -48,13 +48,10 @@ def test_image_queries_alone_give_their_part(case: Case) -> None:
 @tries(60)
 @given(joint_cases(), st.integers(1, 20))
 def test_maps_of_words_are_columns_of_the_edited_map(case: Case, words: int) -> None:
-    """More words than a head is wide, too."""
-    text, batch = case.call.layout.text, len(case.call.q)
-    indicators = torch.rand(batch, text.count, words).round()
+    """More words than a head is wide, and tokens of images, too."""
+    indicators = torch.rand(len(case.call.q), case.call.layout.total, words).round()
     result = joint_maps(case.call, case.call.q.shape[1], case.edits, indicators, case.outside)
-    values = torch.zeros(batch, 1, case.call.layout.total, words)
-    text.of(values).copy_(indicators[:, None])
-    expected = case.expected(values.expand(-1, case.call.k.shape[1], -1, -1))
+    expected = case.expected(indicators[:, None].expand(-1, case.call.k.shape[1], -1, -1))
     close(result, case.call.image.of(expected).mean(1))
 
 

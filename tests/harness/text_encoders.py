@@ -145,9 +145,9 @@ HERE = [name for name, encoder in ENCODERS.items() if encoder.since <= VERSION]
 
 
 @functools.cache
-def tiny_clip(name: str, embeddings: str | None = None, attends: bool = False) -> Any:
+def tiny_clip(name: str, embeddings: str | None = None, attends: bool = False, sees: bool = False) -> Any:
     """A CLIP as the host's loaders make it. Unless it attends, each row of its output depends on its own
-    token alone.
+    token alone. sees: whether it has a part that reads pictures.
     """
     encoder = ENCODERS[name]
     made = _of_host(encoder.module, encoder.make)
@@ -158,7 +158,7 @@ def tiny_clip(name: str, embeddings: str | None = None, attends: bool = False) -
     options["custom_operations"] = comfy.ops.manual_cast
     options["dtype"] = torch.float16 if encoder.half else torch.float32
     data = {key: make() for key, make in encoder.data.items()}
-    with torch.random.fork_rng(), _small():
+    with torch.random.fork_rng(), _small(sees):
         torch.manual_seed(0)
         clip = comfy.sd.CLIP(target, embeddings, tokenizer_data=data, model_options=options)
         _randomise(clip.cond_stage_model, attends)
@@ -194,12 +194,16 @@ class Llama:
 
 
 @contextmanager
-def _small() -> Iterator[None]:
-    """Without what reads pictures, and with a Llama tokenizer, which the host does not have on board."""
+def _small(sees: bool) -> Iterator[None]:
+    """With a small part that reads pictures or none, and with a Llama tokenizer, which the host does not have
+    on board."""
     from comfy.text_encoders import hunyuan_video, qwen_vl
 
     nothing = lambda *_, **__: nn.Identity()  # noqa: E731
-    found: list[Any] = [patch.object(qwen_vl, "Qwen2VLVisionTransformer", nothing)]
+    narrow = {"hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "num_layers": 1}
+    vision = qwen_vl.Qwen2VLVisionTransformer
+    seeing = (lambda **given: vision(**{**given, **narrow})) if sees else nothing
+    found: list[Any] = [patch.object(qwen_vl, "Qwen2VLVisionTransformer", seeing)]
     found += [patch.object(comfy.clip_model, "CLIPVision", nothing)]
     if VERSION >= NEW:
         from comfy.text_encoders import gpt_oss, qwen3vl

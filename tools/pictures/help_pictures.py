@@ -56,6 +56,7 @@ def plan() -> Plan:
         local_blend(),
         attention(),
         real_image(),
+        remember_source(),
         {"workflow": "p2p_real_image", "shots": _beside("P2PDemoPicture", "Source")},
     ]
 
@@ -126,6 +127,21 @@ def real_image() -> dict[str, Any]:
     shots = _beside("P2PInvert", "Picture") | _beside(real, "Picture", "Its edit")
     shots |= _beside("P2PSaveTrajectory") | _beside("P2PLoadTrajectory") | _beside("P2PNullText")
     return {"workflow": "p2p_prompt_edit", "add": add, "set": values, "shots": shots}
+
+
+def remember_source() -> dict[str, Any]:
+    """A sampler on the node, next to the workflow's own."""
+    remember, pair, negative = "P2PRememberSource", ("P2PPromptPair", 1), ("Negative prompt", 0)
+    sampling = {"model": (remember, 0), "positive": pair, "negative": negative}
+    add = [
+        _new(remember, "P2P Remember Source", (330, 300), model=("P2PPromptEdit", 0)),
+        _new("EmptyLatentImage", "Empty", (250, 110)),
+        _new("KSampler", "Again", (300, 300), **sampling, latent_image=("Empty", 0)),
+        _new("VAEDecode", "Decode", (200, 60), samples=("Again", 0), vae=("P2PDemoModel", 2)),
+        _new("PreviewImage", "Pair", (290, 310), images=("Decode", 0)),
+    ]
+    values = [_set("Empty", name, 256) for name in ("width", "height")]
+    return {"workflow": "p2p_prompt_edit", "add": add, "set": values, "shots": _beside(remember)}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import { textOf } from "./lib/graph.js";
 import { inserter } from "./lib/insert.js";
 import { addView, chain } from "./lib/view.js";
 
-const WITH_SUMMARY = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight"]);
+const WITH_SUMMARY = new Set(["P2PPromptEdit", "P2PWordSwap", "P2PRefine", "P2PReweight", "P2PRememberSource"]);
 const PAIR = "P2PPromptPair";
 const OLD = "These are the prompts of the last run. They have changed since then.";
 

@@ -195,7 +195,9 @@ def test_a_noise_mask_without_inversion(graph: Graph, p2p: Pack, name: str, erro
         photo.sample(photo.real(photo.inverted("euler")), mask=photo.mask())
 
 
-@pytest.mark.parametrize("name", [name for name in ("Flux.1", "Z-Image") if name in NAMES])
+@pytest.mark.parametrize(
+    "name", [name for name in ("Flux.1", "Z-Image", "Qwen-Image", "Wan 2.1") if name in NAMES]
+)
 def test_a_split_schedule_without_inversion(graph: Graph, p2p: Pack, name: str) -> None:
     photo = Photo(graph, p2p, name)
     model = photo.real(photo.inverted(), CLOSED)

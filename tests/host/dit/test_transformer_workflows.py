@@ -159,7 +159,7 @@ def test_a_workflow_draws_a_pair_with_a_tiny_model(
         pytest.skip("this version of ComfyUI lacks the model or its nodes")
     told: list[str] = []
     sampling = importlib.import_module(f"{pack.__name__}.nodes.comfyui.sampling")
-    monkeypatch.setattr(sampling, "show_held", lambda held: told.extend(text for _, text in held))
+    monkeypatch.setattr(sampling, "show_after", lambda held: told.extend(text for _, text in held))
     pair = sampled(Running(graph, name))
     assert len(pair) == 2 and bool(pair.isfinite().all()) and not torch.equal(*pair)
     if name in HELD:

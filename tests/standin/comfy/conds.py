@@ -7,7 +7,7 @@ import torch
 from .utils import repeat_to_batch_size
 
 
-class CONDCrossAttn:
+class CONDRegular:
     def __init__(self, cond):
         self.cond = cond
 
@@ -24,7 +24,11 @@ class CONDCrossAttn:
         return torch.cat([cond.repeat(1, longest // cond.shape[1], 1) for cond in conds])
 
 
-class CONDConstant(CONDCrossAttn):
+class CONDCrossAttn(CONDRegular):
+    pass
+
+
+class CONDConstant(CONDRegular):
     def process_cond(self, batch_size, **kwargs):
         return type(self)(self.cond)
 

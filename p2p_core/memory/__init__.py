@@ -1,0 +1,1 @@
+"""The source of earlier runs, remembered for later edits."""
