@@ -141,6 +141,7 @@ def remember_source() -> dict[str, Any]:
         _new("PreviewImage", "Pair", (290, 310), images=("Decode", 0)),
     ]
     values = [_set("Empty", name, 256) for name in ("width", "height")]
+    values += [_set(node, "steps", 8) for node in ("KSampler", "Again")]
     return {"workflow": "p2p_prompt_edit", "add": add, "set": values, "shots": _beside(remember)}
 
 
