@@ -17,7 +17,6 @@ from ...p2p_core.step import Call
 from .advice import naming
 from .attention_call import AttentionCall, Function
 from .checks import FirstKeys, LayoutCheck, require_calls
-from .families import Family
 from .keys import CALL
 from .merging import Merging
 from .model_call import Kind, ModelCall
@@ -31,19 +30,19 @@ OVERRIDE = "optimized_attention_override"
 Edit = Callable[[ModelCall, Kind, AttentionCall], Tensor]
 
 
-def with_override(options: Options, sampling: Sampling, family: Family, merging: Merging) -> Options:
+def with_override(options: Options, sampling: Sampling, merging: Merging) -> Options:
     """Copies of the options with the run's attention over the override that stands there."""
     transformer = options["transformer_options"]
     over = override(transformer.get(OVERRIDE), _edit(sampling))
     patched = {**options, "transformer_options": {**transformer, OVERRIDE: over}}
-    return with_wrapper(patched, WrappersMP.APPLY_MODEL, ModelCalls(family, sampling, merging))
+    return with_wrapper(patched, WrappersMP.APPLY_MODEL, ModelCalls(sampling, merging))
 
 
 class ModelCalls:
     """An APPLY_MODEL wrapper: describes each model call, and checks the first one with paired rows."""
 
-    def __init__(self, family: Family, sampling: Sampling, merging: Merging) -> None:
-        self.family, self.sampling, self.merging = family, sampling, merging
+    def __init__(self, sampling: Sampling, merging: Merging) -> None:
+        self.family, self.sampling, self.merging = merging.family, sampling, merging
         self._unchecked = True
 
     def __call__(

@@ -14,8 +14,8 @@ SOURCE = "a red circle and a blue star on grass"
 EDIT = "a red house and a blue star on grass"
 NEGATIVE = "snow"
 SIZE = (64, 64)
-CLOSED = {"cross_start": 0.0, "cross_end": 0.0, "self_start": 0.0, "self_end": 0.0}
-OPEN = {"cross_start": 0.0, "cross_end": 1.0, "self_start": 0.0, "self_end": 1.0}
+CLOSED: dict[str, Any] = {"cross_start": 0.0, "cross_end": 0.0, "self_start": 0.0, "self_end": 0.0}
+OPEN: dict[str, Any] = {"cross_start": 0.0, "cross_end": 1.0, "self_start": 0.0, "self_end": 1.0}
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ UNLIKE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "with an area": ("different ones", lambda c: changed(c, area=(8, 8, 0, 0))),
     "with another strength": ("different ones", lambda c: changed(c, strength=0.5)),
     "with masks of another size": ("different ones", lambda c: changed(c, mask=torch.ones(1, 4, 4))),
-    "with other lists": ("different ones", lambda c: changed(c, reference_latents=[torch.ones(1, 3, 4, 4)])),
+    "with other lists": ("different ones", lambda c: changed(c, more_latents=[torch.ones(1, 3, 4, 8)])),
 }
 
 
@@ -70,8 +70,8 @@ def test_conditionings_that_cannot_be_paired(graph: Graph, host: Host, refused: 
     value, change = UNLIKE[kind]
     source, edit = host.encode(SOURCE), host.encode(EDIT)
     if "mask" in kind or "lists" in kind:
-        source = changed(source, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
-        edit = changed(edit, mask=torch.zeros(1, 8, 8), reference_latents=[torch.zeros(1, 3, 4, 4)])
+        source = changed(source, mask=torch.zeros(1, 8, 8), more_latents=[torch.zeros(1, 3, 4, 4)])
+        edit = changed(edit, mask=torch.zeros(1, 8, 8), more_latents=[torch.zeros(1, 3, 4, 4)])
     refused("Pair Conditioning", value, HINT, pairing, graph, source, change(edit))
 
 
@@ -154,7 +154,7 @@ def test_prompts_of_another_pair_in_the_chain(graph: Graph, refused: Refused, ti
 def test_a_node_on_a_model_that_is_not_supported(graph: Graph, host: Host, refused: Refused, title: str):
     model = host.model_without_text()
     before, hint = state(model), "Load a checkpoint of a supported model."
-    name = f"{type(model.model).__name__}, which is not supported"
+    name = f"{type(model.model).__name__}, a class of model whose text columns are not known"
     refused(title, name, hint, put, graph, title, model=model)
     assert state(model) == before
 

@@ -59,7 +59,7 @@ def test_a_preset_takes_the_place_of_the_numbers_of_the_node(graph: Graph, name:
 def test_a_workflow_without_the_field_draws_as_before(graph: Graph, name: str) -> None:
     """As the host calls a node for an API workflow that was saved before."""
     prompts, positive = graph.pair()
-    windows = {"cross_start": 0.0, "cross_end": 1.0, "self_start": 0.0, "self_end": 0.2}
+    windows: dict[str, Any] = {"cross_start": 0.0, "cross_end": 1.0, "self_start": 0.0, "self_end": 0.2}
     result = graph.node[f"P2P{name}"].execute(model=graph.host.model(), prompts=prompts, **windows)
     assert torch.equal(graph.sample(result.args[0], positive, steps=4), drawn(graph, name, **windows))
 

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
     from float64_maps import Lengths
-    from test_transformers import WAYS, Pack, Pair, close
+    from test_transformers import WAYS
+    from tiny_pairs import Pack, Pair, close
     from transformer_table import FAMILIES
     from transformers_tiny import here, noise
 

@@ -13,7 +13,7 @@ from torch import Tensor
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
 try:
-    from test_transformers import Pack, Pair, close
+    from tiny_pairs import Pack, Pair, close
     from transformer_table import FAMILIES, JOINT, SEPARATE
     from transformers_tiny import here, noise, sampled
 

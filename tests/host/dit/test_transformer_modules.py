@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -73,13 +73,13 @@ def cast_weights(blocks: nn.ModuleList) -> None:
     """In bfloat16, as layers of the host cast them to the input in each call."""
     for layer in blocks.modules():
         if isinstance(layer, nn.Linear):
-            layer.to(torch.bfloat16).comfy_cast_weights = True
+            cast(Any, layer.to(torch.bfloat16)).comfy_cast_weights = True
 
 
 CHANGES = {change.__name__: change for change in (quantised_layers, wrapped_blocks, cast_weights)}
 
 
-class ChangedHost(TransformerHost if NAMES else object):
+class ChangedHost(cast(Any, TransformerHost if NAMES else object)):
     """With a MODEL whose lists of blocks were changed."""
 
     def __init__(self, name: str, change: Callable[[nn.ModuleList], None]) -> None:

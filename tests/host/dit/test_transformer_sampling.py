@@ -27,7 +27,9 @@ except ModuleNotFoundError:  # on the stand-in, where these tests do not run
 
 FULL = [name for name in ("Wan 2.1", "Flux.1", "Qwen-Image", "Z-Image") if name in NAMES]
 DRAWING = ["euler_ancestral", "dpmpp_sde", "er_sde", "lcm"]
-EVEN = ("AuraFlow", "Cosmos 1", "Kandinsky 5", "HunyuanVideo")  # plain runs of odd sizes fail or vary
+# plain runs of odd sizes fail or vary
+EVEN = ("AuraFlow", "Chroma Radiance", "Cosmos 1", "Kandinsky 5", "HunyuanVideo")
+ONE_SIZE = ("Wan VACE", "HunyuanVideo 1.5")  # their conditioning has latents of the tiny model's own size
 UNMASKED = ("Kandinsky 5",)  # the host gives a mask to a model for inpainting
 
 
@@ -68,7 +70,7 @@ def test_basic_guider(node: dict[str, Any], name: str) -> None:
     assert torch.equal(opened[0], closed[0]) and not close(opened[1], closed[1])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ONE_SIZE])
 def test_a_batch_of_odd_sizes_with_a_noise_mask(node: dict[str, Any], name: str) -> None:
     """Two samples, not square, and not a multiple of a token's size where the family takes that."""
     graph = of(name, node)
