@@ -48,7 +48,7 @@ def workflow(pair: DemoPair, steps: int, cfg: float, controlled: bool = True) ->
     ends = {"cross_end": pair.cross_end, "self_end": pair.self_end}
     changes = {
         "P2PPromptPair": {"source": pair.source, "edit": "\n---\n".join(pair.edits)},
-        "P2PPromptEdit": ends if controlled else dict.fromkeys(ends, 0),
+        "P2PPromptEdit": {"preset": "custom", **ends} if controlled else {"preset": "free"},
         "KSampler": {"seed": pair.seed, "steps": steps, "cfg": cfg, "scheduler": "simple"},
     }
     for node in graph.values():

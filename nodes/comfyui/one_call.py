@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comfy.conds import CONDConstant, CONDRegular
+from comfy.model_management import get_free_memory
 from torch import Tensor
 
 from .keys import SAMPLING
@@ -64,4 +65,5 @@ def fits(model: Any, rows: Tensor) -> bool:
     patcher = getattr(model, "current_patcher", None)
     if patcher is None:
         return False
-    return model.memory_required(list(rows.shape)) * 1.5 < patcher.get_free_memory(rows.device)
+    free = getattr(patcher, "get_free_memory", get_free_memory)(rows.device)
+    return model.memory_required(list(rows.shape)) * 1.5 < free

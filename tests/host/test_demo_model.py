@@ -361,7 +361,7 @@ def test_it_comes_back_after_unloading(stock: ModuleType, loaded: Loaded) -> Non
 def test_the_node_stands_where_load_checkpoint_stands(pack: ModuleType) -> None:
     node = importlib.import_module(f"{pack.__name__}.nodes.demo.demo_model").P2PDemoModel
     schema = node.GET_SCHEMA()
-    assert (schema.node_id, schema.category, schema.inputs) == ("P2PDemoModel", "Prompt-to-Prompt", [])
+    assert (schema.node_id, schema.category, schema.inputs) == ("P2PDemoModel", "Prompt-to-Prompt/Demo", [])
     assert [output.display_name for output in schema.outputs] == ["MODEL", "CLIP", "VAE"]
 
 

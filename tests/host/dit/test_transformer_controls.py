@@ -21,7 +21,8 @@ except ModuleNotFoundError:  # on the stand-in, where these tests do not run
     NAMES, NETS = [], {}
 
 LONGER = " next to the old sea"
-CONTROLS = [net for net, (name, _) in NETS.items() if name in NAMES]
+NEWER = "Z-Image" in NAMES  # of the two ComfyUI versions
+CONTROLS = [net for net, (name, _) in NETS.items() if name in NAMES and (NEWER or "Fun" not in net)]
 
 
 def of(name: str, node: dict[str, Any]) -> Graph:
@@ -58,6 +59,7 @@ def test_control_nets_do_not_see_the_padding_of_shorter_prompts(
     assert torch.equal(opened[::2], closed[::2]) and not close(opened[1::2], closed[1::2])
 
 
+@pytest.mark.skipif(not NEWER, reason="this ComfyUI patches models for it in another way, or not at all")
 @pytest.mark.parametrize(("name", "patch"), [("Qwen-Image", "diffsynth"), ("Z-Image", "z_image_fun")])
 def test_control_patches_of_the_model(node: dict[str, Any], name: str, patch: str) -> None:
     import tiny_controls
