@@ -8,10 +8,10 @@ ARGS ?=
 DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-fast test-core test-host check fix requirements archive golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real
+.PHONY: help demo gallery test test-fast test-core test-host check fix requirements archive golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real reconstruction
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 $(READY): requirements-dev.txt requirements-torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed here; set PYTHON=/path/to/python3")'
@@ -82,6 +82,9 @@ matrix: $(READY) ## every sampler × scheduler × sampling node; ARGS=--docs upd
 
 precision: $(READY) ## fp16, bf16 and fp8 weights, into docs/compatibility.md
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.precision
+
+reconstruction: $(READY) ## error of each inversion method by architecture, on tiny random models; ARGS=--docs updates docs/real_images.md
+	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.reconstruction $(ARGS)
 
 fuzz: $(READY) ## five minutes of hostile input on the first ComfyUI found; ARGS=--docs updates docs/compatibility.md
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.fuzz $(ARGS)

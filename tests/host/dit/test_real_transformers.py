@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 from graphs import CLOSED, OPEN, Graph
 from torch import Tensor
+
+from benchmarks.host import reconstruction
 
 pytestmark = [pytest.mark.host, pytest.mark.real_host]
 
@@ -220,6 +223,16 @@ def test_a_better_inversion_reconstructs_the_picture_better(graph: Graph, p2p: P
         return float((rows[:1] - photo.picture).norm() / photo.picture.norm())
 
     assert missed("fixed point", iterations=8) < 0.5 * missed("euler at target level")
+
+
+def test_the_table_of_reconstruction(graph: Graph, pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "p2p_pack", pack)
+    monkeypatch.setattr(reconstruction, "STEPS", 6)
+    unet, joint = reconstruction.unet(graph), reconstruction.transformer("Flux.1")
+    assert reconstruction.cell(graph, unet, "rf inversion") == "flow models only"
+    for subject in (unet, joint):
+        euler, better = (float(reconstruction.cell(graph, subject, m)) for m in ("euler", "fixed point"))
+        assert 0 < better < 0.7 * euler
 
 
 def test_the_guidance_of_flux_is_that_of_the_conditioning(graph: Graph, p2p: Pack) -> None:
