@@ -1,4 +1,4 @@
-"""Tiny models are shared within a file and freed after it: every load of the host looks at all that are left."""
+"""Tiny models are shared within a file and freed after it: each load of the host looks at all models left."""
 
 from __future__ import annotations
 
