@@ -20,10 +20,15 @@ class Sockets:
 
 
 def _stock(widgets: str = "", sockets: str = "", outputs: str = "") -> Sockets:
-    """Each argument is a list such as `seed:INT cfg:FLOAT`; the front end puts sockets first."""
+    """Each argument is a list such as `seed:INT vae?:VAE`, with ? after the name of an optional input; the
+    front end puts sockets first.
+    """
     pairs = [[tuple(item.split(":")) for item in text.split()] for text in (sockets, widgets, outputs)]
-    inputs = [(name, kind, False, False) for name, kind in pairs[0]]
-    inputs += [(name, kind, False, True) for name, kind in pairs[1]]
+    inputs = [
+        (name.removesuffix("?"), kind, name.endswith("?"), bool(widget))
+        for widget, listed in enumerate(pairs[:2])
+        for name, kind in listed
+    ]
     return Sockets(tuple(inputs), tuple((name, kind) for name, kind in pairs[2]))
 
 
@@ -56,6 +61,7 @@ STOCK = {
     "MaskToImage": _stock("", "mask:MASK", "IMAGE:IMAGE"),
     "PreviewImage": _stock("", "images:IMAGE"),
     "BasicGuider": _stock("", "model:MODEL conditioning:CONDITIONING", "GUIDER:GUIDER"),
+    "CFGNorm": _stock("strength:FLOAT pre_cfg?:BOOLEAN", "model:MODEL", "patched_model:MODEL"),
     "CLIPLoader": _stock("clip_name:COMBO type:COMBO device:COMBO", "", "CLIP:CLIP"),
     "ConditioningZeroOut": _stock("", "conditioning:CONDITIONING", "CONDITIONING:CONDITIONING"),
     "DualCLIPLoader": _stock("clip_name1:COMBO clip_name2:COMBO type:COMBO device:COMBO", "", "CLIP:CLIP"),
@@ -63,11 +69,19 @@ STOCK = {
     "EmptyHunyuanLatentVideo": _stock("width:INT height:INT length:INT batch_size:INT", "", "LATENT:LATENT"),
     "EmptySD3LatentImage": _stock("width:INT height:INT batch_size:INT", "", "LATENT:LATENT"),
     "Flux2Scheduler": _stock("steps:INT width:INT height:INT", "", "SIGMAS:SIGMAS"),
+    "FluxKontextImageScale": _stock("", "image:IMAGE", "IMAGE:IMAGE"),
+    "FluxKontextMultiReferenceLatentMethod": _stock(
+        "reference_latents_method:COMBO", "conditioning:CONDITIONING", "CONDITIONING:CONDITIONING"
+    ),
     "FluxGuidance": _stock("guidance:FLOAT", "conditioning:CONDITIONING", "CONDITIONING:CONDITIONING"),
+    "ImageScaleToTotalPixels": _stock(
+        "upscale_method:COMBO megapixels:FLOAT resolution_steps:INT", "image:IMAGE", "IMAGE:IMAGE"
+    ),
     "KSamplerSelect": _stock("sampler_name:COMBO", "", "SAMPLER:SAMPLER"),
     "ModelSamplingAuraFlow": _stock("shift:FLOAT", "model:MODEL", "MODEL:MODEL"),
     "ModelSamplingSD3": _stock("shift:FLOAT", "model:MODEL", "MODEL:MODEL"),
     "RandomNoise": _stock("noise_seed:INT", "", "NOISE:NOISE"),
+    "ReferenceLatent": _stock("", "conditioning:CONDITIONING latent?:LATENT", "CONDITIONING:CONDITIONING"),
     "SamplerCustomAdvanced": _stock(
         "",
         "noise:NOISE guider:GUIDER sampler:SAMPLER sigmas:SIGMAS latent_image:LATENT",
@@ -79,6 +93,11 @@ STOCK = {
         "images:IMAGE",
     ),
     "SaveImage": _stock("filename_prefix:STRING", "images:IMAGE"),
+    "TextEncodeQwenImageEditPlus": _stock(
+        "prompt:STRING",
+        "clip:CLIP vae?:VAE image1?:IMAGE image2?:IMAGE image3?:IMAGE",
+        "CONDITIONING:CONDITIONING",
+    ),
     "UNETLoader": _stock("unet_name:COMBO weight_dtype:COMBO", "", "MODEL:MODEL"),
     "VAELoader": _stock("vae_name:COMBO", "", "VAE:VAE"),
     NOTE: Sockets(),

@@ -6,6 +6,7 @@ Loaders, files, samplers and settings are those of ComfyUI's own templates for t
 
 from __future__ import annotations
 
+from .edit_model_list import EDIT_MODEL_WORKFLOWS
 from .parts import From, Workflow, note
 from .transformer_models import (
     ANIMA,
@@ -194,4 +195,5 @@ TRANSFORMER_WORKFLOWS = (
         decode(),
     ),
     WAN_VIDEO,
+    *EDIT_MODEL_WORKFLOWS,
 )

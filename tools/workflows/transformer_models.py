@@ -52,6 +52,11 @@ QWEN = (
     _clip("qwen_image", f"{QWEN_FILES}/text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors"),
     _vae(f"{QWEN_FILES}/vae/qwen_image_vae.safetensors"),
 )
+QWEN_EDIT_FILES = "Comfy-Org/Qwen-Image-Edit_ComfyUI/resolve/main/split_files"
+QWEN_EDIT = (
+    _unet(f"{QWEN_EDIT_FILES}/diffusion_models/qwen_image_edit_2511_fp8mixed.safetensors"),
+    *QWEN[1:],
+)
 QWEN_BAD = "低分辨率，低画质，肢体畸形，手指畸形，画面过饱和，蜡像感，人脸无细节，过度光滑，画面具有AI感。构图混乱。文字模糊，扭曲"
 FLUX2_FILES = "Comfy-Org/flux2-dev/resolve/main/split_files"
 FLUX2 = (
