@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from torch import Tensor
@@ -51,8 +51,9 @@ def save(trajectory: Trajectory, file: Path) -> bool:
 def _remove_drafts(folder: Path) -> None:
     """Remove what killed saves left behind."""
     for draft in folder.glob(f"*{SUFFIX}{_DRAFT}"):
-        if time.time() - draft.stat().st_mtime > _ABANDONED:
-            draft.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another save may have finished
+            if time.time() - draft.stat().st_mtime > _ABANDONED:
+                draft.unlink()
 
 
 def load(file: Path) -> Trajectory:

@@ -35,7 +35,8 @@ def test_the_host_suite_runs_on_the_oldest_supported_comfyui_and_on_the_newest()
 def test_publishing_needs_all_tests() -> None:
     publish = jobs("publish.yml")
     assert publish["publish"]["needs"] == "test"
-    assert publish["test"] == {"uses": "./.github/workflows/test.yml"}
+    called = {"uses": "./.github/workflows/test.yml", "permissions": {"contents": "read"}}
+    assert publish["test"] == called
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)

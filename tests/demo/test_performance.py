@@ -96,12 +96,14 @@ def test_the_page_has_a_part_for_each_device() -> None:
 
 
 @pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
-def test_kept_results_are_complete_and_on_the_page(file: Path) -> None:
+def test_kept_results_are_on_the_page(file: Path) -> None:
+    """Cases that came later may be missing until the next measurement."""
     kept = read(file)
     assert kept.device == file.stem and part(PAGE.read_text("utf-8"), file.stem) == text(kept)
     for shape in kept.shapes:
         assert shape.title == SHAPES[shape.shape].title
-        assert [case.case for case in shape.cases] == [PLAIN, *CASES]
+        measured = [case.case for case in shape.cases]
+        assert measured == [case for case in (PLAIN, *CASES) if case in measured] and PLAIN in measured
 
 
 def test_numbers_of_kept_results_are_numbers() -> None:
