@@ -66,8 +66,8 @@ def _photo(scale: str, **settings: Any) -> tuple[Node, ...]:
     """The photo at the size of the reference, and its latent."""
     return (
         Node(PHOTO, "LoadImage", 0, (340, 330), {"image": PICTURE}, "Load photo"),
-        Node(SCALED, scale, 0, (340, 50), {"image": From(PHOTO), **settings}, "Scale photo"),
-        Node(ENCODED, "VAEEncode", 0, (340, 60), {"pixels": From(SCALED), "vae": From(VAE)}),
+        Node(SCALED, scale, 0, (340, 150), {"image": From(PHOTO), **settings}, "Scale photo"),
+        Node(ENCODED, "VAEEncode", 0, (340, 80), {"pixels": From(SCALED), "vae": From(VAE)}),
     )
 
 
@@ -78,10 +78,10 @@ def _edited(model: int, positive: From) -> tuple[Node, ...]:
     windows = {"preset": "custom", "cross_end": 0.0, "self_end": 0.2}
     words = {"source_words": WORD, "edit_words": WORD}
     return (
-        Node(INVERT, "P2PInvert", REAL_COLUMN, (330, 380), inverted),
-        Node(REAL, "P2PRealImage", REAL_COLUMN, (330, 330), on),
+        Node(INVERT, "P2PInvert", REAL_COLUMN, (330, 440), inverted),
+        Node(REAL, "P2PRealImage", REAL_COLUMN, (330, 400), on),
         _with(edit(REAL), **windows),
-        Node(BLEND, "P2PLocalBlend", 2, (330, 560), {"model": From(EDITOR), "prompts": From(PAIR), **words}),
+        Node(BLEND, "P2PLocalBlend", 2, (330, 640), {"model": From(EDITOR), "prompts": From(PAIR), **words}),
     )
 
 
@@ -92,12 +92,12 @@ def _with(node: Node, **inputs: Any) -> Node:
 
 def _qwen_text(number: int, text: str, title: str) -> Node:
     sees = {"clip": From(CLIP), "vae": From(VAE), "image1": From(SCALED)}
-    return Node(number, "TextEncodeQwenImageEditPlus", 1, (340, 200), {**sees, "prompt": text}, title)
+    return Node(number, "TextEncodeQwenImageEditPlus", 1, (340, 280), {**sees, "prompt": text}, title)
 
 
 def _qwen_reference(number: int, conditioning: int) -> Node:
     method = {"conditioning": From(conditioning), "reference_latents_method": "index_timestep_zero"}
-    return Node(number, "FluxKontextMultiReferenceLatentMethod", 1, (340, 60), method)
+    return Node(number, "FluxKontextMultiReferenceLatentMethod", 1, (340, 90), method)
 
 
 QWEN_PROMPTS = (
@@ -105,7 +105,7 @@ QWEN_PROMPTS = (
     _qwen_text(SOURCE_TEXT, SOURCE, "Encode source"),
     _qwen_text(EDIT_TEXT, INSTRUCTION, "Encode edit"),
     _qwen_text(NEGATIVE, "", "Negative"),
-    Node(PAIRED, "P2PPairConditioning", 1, (340, 60), {"source": From(SOURCE_TEXT), "edit": From(EDIT_TEXT)}),
+    Node(PAIRED, "P2PPairConditioning", 1, (340, 90), {"source": From(SOURCE_TEXT), "edit": From(EDIT_TEXT)}),
     _qwen_reference(REFERENCE, PAIRED),
     _qwen_reference(NEGATIVE_REFERENCE, NEGATIVE),
 )
@@ -119,7 +119,7 @@ QWEN_EDIT_WORKFLOW = Workflow(
         *QWEN_PROMPTS,
         note(STEPS_NOTE, 3, "Photo and instruction", HOW.format(more=TWICE), (310, 460)),
         replace(shift("ModelSamplingAuraFlow", 3.1), column=REAL_COLUMN),
-        Node(NORM, "CFGNorm", REAL_COLUMN, (330, 90), {"model": From(SHIFT), "strength": 1, "pre_cfg": False}),
+        Node(NORM, "CFGNorm", REAL_COLUMN, (330, 120), {"model": From(SHIFT), "strength": 1, "pre_cfg": False}),
         *_edited(NORM, From(REFERENCE)),
         _with(
             ksampler(40, 4, "euler"),
@@ -147,7 +147,7 @@ FLUX2_EDIT_WORKFLOW = Workflow(
         start("Edit a photo with Flux.2", ABOUT, *FLUX2),
         pair(SOURCE, INSTRUCTION),
         replace(GUIDED, column=1),
-        Node(REFERENCE, "ReferenceLatent", 1, (340, 60), FLUX2_REFERENCE),
+        Node(REFERENCE, "ReferenceLatent", 1, (340, 80), FLUX2_REFERENCE),
         note(STEPS_NOTE, 1, "Photo and instruction", HOW.format(more=""), (340, 420)),
         *_edited(UNET, From(REFERENCE)),
         *(_with(node, **REWIRED.get(node.id, {})) for node in SAMPLED),
