@@ -6,6 +6,7 @@ ComfyUI runs on the CPU; with P2P_DEVICE=cuda it runs on the GPU, for the tests 
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 import os
@@ -59,6 +60,23 @@ def one_thread_on_the_stand_in() -> Iterator[None]:
     torch.set_num_threads(threads if COMFYUI else 1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freed_models(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The tiny transformers of a file are freed after it: each load of the host looks at all models left."""
+    yield
+    folder = request.path.parent
+    if not COMFYUI or folder.name != "dit":
+        return
+    import comfy.model_management
+
+    ours = [m for m in sys.modules.values() if Path(getattr(m, "__file__", None) or "").parent == folder]
+    for value in (value for module in ours for value in vars(module).values()):
+        if callable(clear := getattr(value, "cache_clear", None)):
+            clear()
+    comfy.model_management.unload_all_models()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
