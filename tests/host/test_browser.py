@@ -260,7 +260,7 @@ def test_words_are_completed_from_the_prompt(seen: dict[str, Any]) -> None:
 
 def test_widgets_keep_their_values(seen: dict[str, Any]) -> None:
     kept = seen["kept"]
-    values = ["circle, red", "house", "", 0.3, 0.3, 0.2, True, 0, "auto", "intersect"]
+    values = ["circle, red", "house", "", 0.3, 0.3, 0.2, True, 0, "auto", "intersect", "words"]
     others = {i: each for i, each in kept["pristine"].items() if i != "14"}
     assert kept["changed"] == kept["loaded"] == {**others, "14": values}
     assert kept["copied"] == [values, values]
