@@ -402,7 +402,7 @@ def test_damage_is_noticed(desk: Desk, memory: Any):
 
 def test_nothing_is_kept_of_a_model_that_is_gone(desk: Desk, memory: Any, host: Host):
     model = host.model().clone()
-    model.model = copy.deepcopy(model.model)
+    model.model = copy.copy(model.model)
     desk.edited(model=model)
     assert len(memory) == 1
     del model
