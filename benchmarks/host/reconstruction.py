@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from p2p_core.real.inversion import INVERSION_METHODS
@@ -63,7 +64,7 @@ def cell(on: Any, subject: Subject, method: str) -> str:
 
 def error(on: Any, subject: Subject, method: str) -> float:
     """The L2 norm of the difference to the latent, relative to the latent's; the mean of the samples."""
-    from transformers_tiny import sampled
+    sampled = import_module("transformers_tiny").sampled  # in the folder of the tests
 
     model, space, run = subject.model, subject.model.model, on.host.run
     picture = {"samples": space.process_latent_out(subject.latent)}
@@ -91,11 +92,9 @@ def unet(on: Any) -> Subject:
 
 
 def transformer(name: str) -> Subject:
-    from tiny_pairs import Pack, Pair
-    from transformer_table import FAMILIES
-
-    pair = Pair(Pack(sys.modules["p2p_pack"]), name)
-    return Subject(pair.model, pair.prompts, pair.paired, smooth(FAMILIES[name].latent), flow=True)
+    tiny, families = import_module("tiny_pairs"), import_module("transformer_table").FAMILIES
+    pair = tiny.Pair(tiny.Pack(sys.modules["p2p_pack"]), name)
+    return Subject(pair.model, pair.prompts, pair.paired, smooth(families[name].latent), flow=True)
 
 
 def smooth(size: tuple[int, ...]) -> Any:

@@ -51,7 +51,8 @@ def remembered_source(
         return _without(step, "something in this graph cannot be compared with an earlier run")
     remembering = Remembering(step, source, MEMORY, recalls=prompts > 1)
     if not remembering.found:  # nothing is kept of a model that is gone
-        weakref.finalize(guider.model_patcher.model, MEMORY.drop, source).atexit = False
+        forgotten = weakref.finalize(guider.model_patcher.model, MEMORY.drop, source)
+        forgotten.atexit = False
     return remembering
 
 

@@ -65,7 +65,7 @@ benchmarks/shared        | DEV                    | p2p_core/errors
 benchmarks/core          | DEV                    | p2p_core/* shared
 benchmarks/reference     | DEV                    | demo/diffusers_host
 benchmarks/quality       | DEV                    | p2p_core/* demo/* shared reference
-benchmarks/host          | HOST DEV               | tools/comfyui tests/harness shared
+benchmarks/host          | HOST DEV               | tools/comfyui tests/harness p2p_core/* shared
 benchmarks/real          | HOST DEV               | p2p_core/* demo/* shared quality host
 tests/golden             | HOST DEV               | p2p_core/* demo/* tools/* harness
 tests/core               | DEV                    | p2p_core/* benchmarks/core benchmarks/shared
