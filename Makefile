@@ -52,7 +52,7 @@ fix: $(READY) ## auto-fixable lint and format issues
 	$(PY) -m ruff format .
 
 COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	--custom-compile-command "make requirements" --no-emit-index-url --no-emit-find-links
+	--custom-compile-command "make requirements"
 
 requirements: $(READY) ## write the requirements with hashes, after a change of their .in files
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
