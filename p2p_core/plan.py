@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from .architecture.layers import Layer
 from .architecture.names import Architecture
-from .edits.columns import MixingKey
+from .edits.columns import MixingKey, mixing_of
 from .edits.steps import Reweight, TokenEdit
 from .errors import P2PError
-from .step import Step
+from .step import Kind, Step
 from .words.prompts import PromptSet
 from .words.windows import Schedule
 
@@ -77,6 +77,18 @@ class EditPlan:
             acts = bool(weights) or any(any(states) for states in windows)
             keys.append(MixingKey(row, edits, windows, weights) if acts else None)
         return tuple(keys)
+
+    def reads(self, layer: Layer, progress: float, tokens: int) -> Iterator[Kind]:
+        """The kinds of attention in which edit rows use the source's queries and keys in this layer now."""
+        if self.injects(layer, progress, tokens):
+            yield "self"
+        if any(self._takes(key) for key in self.mixing_keys(layer, progress) if key is not None):
+            yield "cross"
+
+    def _takes(self, key: MixingKey) -> bool:
+        """Whether a mixing takes any of the source's attention; padding follows the columns at the ends."""
+        mixing = mixing_of(self.prompts, key)
+        return mixing is not None and (bool(mixing.from_source.any()) or not bool(mixing.own[[0, -1]].all()))
 
     def describe(self) -> str:
         """What the plan will do, as text, one line per edit prompt."""

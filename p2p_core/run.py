@@ -18,8 +18,9 @@ A host calls, in this order:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from math import prod
 from threading import Lock
 from typing import TypeVar
 
@@ -155,23 +156,12 @@ class Run:
         """Where edit rows use the queries and keys of their source at this progress."""
 
         def make() -> frozenset[Place]:
-            places = (self._reads(layer, progress) for layer in self.scene.layers)
-            return frozenset(itertools.chain(*places))
+            sized = ((layer, prod(self.scene.size(layer))) for layer in self.scene.layers)
+            return frozenset(
+                Place(layer, kind) for layer, n in sized for kind in self.plan.reads(layer, progress, n)
+            )
 
         return self._once(("reads", progress), make)
-
-    def _reads(self, layer: Layer, progress: float) -> Iterator[Place]:
-        height, width = (-(-side // layer.scale) for side in self.scene.latent)
-        if self.plan.injects(layer, progress, height * width):
-            yield Place(layer, "self")
-        keys = self.plan.mixing_keys(layer, progress)
-        if any(self._takes(key) for key in keys if key is not None):
-            yield Place(layer, "cross")
-
-    def _takes(self, key: MixingKey) -> bool:
-        """Whether a mixing takes any of the source's attention; padding follows the columns at the ends."""
-        mixing = mixing_of(self.plan.prompts, key)
-        return mixing is not None and (bool(mixing.from_source.any()) or not bool(mixing.own[[0, -1]].all()))
 
     def _with_sources(self, call: Call, kind: Kind, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """q and k with the source rows: those of the call, or kept ones after it. Notes those of the call."""

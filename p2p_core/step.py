@@ -49,6 +49,11 @@ class Scene:
     def rows(self) -> Rows:
         return Rows(self.prompts.count, self.samples)
 
+    def size(self, layer: Layer) -> Size:
+        """Height and width of a layer's image tokens."""
+        height, width = (-(-side // layer.scale) for side in self.latent)
+        return height, width
+
 
 @dataclass(frozen=True)
 class Call:

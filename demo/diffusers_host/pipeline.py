@@ -151,7 +151,7 @@ class PairProcessor:
         return attn.to_out[1](attn.to_out[0](out))
 
     def _call(self, run: Run, batch: int, heads: int) -> Call:
-        height, width = (-(-side // self.layer.scale) for side in run.scene.latent)
+        height, width = run.scene.size(self.layer)
         paired = (True,) if batch == run.scene.rows.count else (False, True)
         return Call(self.layer, self.progress, (height, width), heads, paired)
 

@@ -118,7 +118,7 @@ class Sampling:
                 f"{tokens} tokens",
                 "Remove the node that merges tokens (ToMe), or close the self-attention window.",
             )
-        rows, columns = (-(-side // layer.scale) for side in self.run.scene.latent)
+        rows, columns = self.run.scene.size(layer)
         if self.run.observed and (height, width) != (rows, columns):
             raise P2PError(
                 f"attention over the whole image, {columns} × {rows} in {layer.name}",

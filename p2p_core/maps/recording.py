@@ -249,7 +249,7 @@ def _require_room(record: Record, scene: Scene) -> None:
     """Raises P2PError if the means of a run take too much memory."""
     rows, words = scene.rows.count, len(record.channels)
     layers = [layer for layer in scene.layers if layer in record.layers]
-    cells = {layer: math.prod(-(-side // layer.scale) for side in scene.latent) for layer in layers}
+    cells = {layer: math.prod(scene.size(layer)) for layer in layers}
     values = rows * words * record.parts * sum(cells.values()) if words else 0
     own = max((cells[layer] for layer in layers if record.keeps_self(layer)), default=0)
     what = f"maps of {words} words in {len(layers)} layers, {record.parts} parts and {rows} images"
