@@ -8,7 +8,7 @@ ARGS ?=
 DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-fast test-core test-host check fix requirements archive golden golden-check bench bench-ops matrix precision fuzz stress bench-quality bench-real reconstruction
+.PHONY: help demo gallery test test-fast test-core test-host check fix requirements archive golden golden-check bench bench-ops kept-sizes matrix precision fuzz stress bench-quality bench-real reconstruction
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -73,6 +73,9 @@ golden: $(READY) ## record the final latents on every host, after a change that 
 
 bench: $(READY) ## speed and memory compared with a plain batch, on ComfyUI; DEVICE=cuda on a GPU, ARGS=--docs updates docs/performance.md
 	$(PY) -m tools.comfyui.run_hosts --module benchmarks.host.overhead --device $(DEVICE) $(ARGS)
+
+kept-sizes: $(READY) ## memory of a remembered source with its attention, into the help page of Remember Source
+	$(PY) -m benchmarks.core.kept_sizes
 
 bench-ops: $(READY) ## device ops that each kind of edit adds to a plain run
 	$(PY) -m benchmarks.core.ops

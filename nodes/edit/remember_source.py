@@ -31,7 +31,7 @@ class P2PRememberSource(io.ComfyNode):
                     tooltip="On: record the source and reuse it. Off: compute it in every run."),
                 io.Int.Input("memory_limit", default=256, min=1, max=65536,
                     tooltip="MiB of main memory for all recorded sources. An image of 1024 × 1024 takes 30 "
-                    "MiB in 30 steps of SDXL, 60 MiB in 20 steps of Flux. Sources that were used least "
+                    "MiB in 30 steps of SDXL, 90 MiB of Flux. Sources that were used least "
                     "recently are dropped first."),
                 io.Int.Input("sources", default=4, min=1, max=64,
                     tooltip="How many sources are kept. A schedule in two samplers needs two per image."),
