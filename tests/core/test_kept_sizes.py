@@ -20,7 +20,7 @@ def test_the_layers_of_sd15_are_those_of_its_u_net():
     with torch.device("meta"):
         unet = UNet2DConditionModel(cross_attention_dim=768)  # diffusers' defaults are Stable Diffusion 1
     blocks = (module for module in unet.modules() if isinstance(module, BasicTransformerBlock))
-    widths = Counter(block.norm1.normalized_shape[0] for block in blocks)
+    widths = Counter(block.dim for block in blocks)
     computed = Counter[int]()
     for layers in SHAPES[0].layers:
         computed[layers.width] += layers.count
